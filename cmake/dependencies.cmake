@@ -1,0 +1,47 @@
+# Every dependency is a Debian package; one that is missing is named, with the remedy.
+
+function(bourn_need what package)
+  if(NOT ${what})
+    message(FATAL_ERROR "bourn needs the Debian package '${package}': "
+      "run './dev deps', or 'apt-get install ${package}'.")
+  endif()
+endfunction()
+
+find_package(PkgConfig QUIET)
+bourn_need(PKG_CONFIG_FOUND pkg-config)
+find_package(Threads REQUIRED)
+
+pkg_check_modules(UV QUIET IMPORTED_TARGET libuv)
+bourn_need(UV_FOUND libuv1-dev)
+add_library(uv ALIAS PkgConfig::UV)
+
+pkg_check_modules(JANSSON QUIET IMPORTED_TARGET jansson)
+bourn_need(JANSSON_FOUND libjansson-dev)
+add_library(jansson ALIAS PkgConfig::JANSSON)
+
+pkg_check_modules(CYAML QUIET IMPORTED_TARGET libcyaml)
+bourn_need(CYAML_FOUND libcyaml-dev)
+add_library(cyaml ALIAS PkgConfig::CYAML)
+
+find_package(OpenSSL QUIET)
+bourn_need(OPENSSL_FOUND libssl-dev)
+
+find_path(UTHASH_INCLUDE uthash.h)
+bourn_need(UTHASH_INCLUDE uthash-dev)
+
+# Debian ships llhttp as C sources only; its code is built here, with its own warnings off.
+find_path(LLHTTP_SOURCE llhttp.c PATHS /usr/share/llhttp)
+find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp)
+bourn_need(LLHTTP_SOURCE node-llhttp)
+bourn_need(LLHTTP_INCLUDE node-llhttp)
+add_library(llhttp STATIC ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c ${LLHTTP_SOURCE}/llhttp.c)
+target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE})
+target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
+target_compile_options(llhttp PRIVATE -w)
+
+if(BOURN_TESTS)
+  pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
+  bourn_need(CMOCKA_FOUND libcmocka-dev)
+  find_library(WSLAY_LIBRARY wslay)
+  bourn_need(WSLAY_LIBRARY libwslay-dev)
+endif()
