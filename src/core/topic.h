@@ -1,0 +1,65 @@
+/* What a topic is: its name's rules, its settings, its partitioning. Pure. */
+#ifndef BOURN_CORE_TOPIC_H
+#define BOURN_CORE_TOPIC_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/uuid.h"
+
+enum {
+	TOPIC_NAME_BYTES_MAX = 249,
+	TOPIC_PARTITIONS_MAX = 1024,
+	TOPIC_COUNT_MAX = 100000,
+	EVENT_BYTES_MAX = 1 << 20,
+	BATCH_BYTES_MAX_DEFAULT = (1 << 20) + (64 << 10),
+};
+
+/* What an acknowledgement means; see the README's table. In order of strength. */
+enum durability { DURABILITY_NONE, DURABILITY_OS, DURABILITY_INTERVAL, DURABILITY_COMMIT };
+
+const char *durability_name(enum durability d); /* "none" "os" "interval" "commit" */
+bool durability_parse(struct slice name, enum durability *out);
+
+struct topic_settings {
+	int64_t retention_bytes;   /* per partition; -1: no limit */
+	int64_t retention_count;   /* records per partition; -1: no limit */
+	int64_t retention_ms;      /* -1: no limit */
+	int32_t max_message_bytes; /* of one encoded batch */
+	enum durability durability;
+};
+
+struct topic_spec {
+	char name[TOPIC_NAME_BYTES_MAX + 1];
+	struct uuid uuid;
+	uint32_t partition_count; /* 1 to TOPIC_PARTITIONS_MAX */
+	int64_t created_at_ms;
+	struct topic_settings settings;
+	char engine[16]; /* registry name of the engine that keeps it */
+};
+
+/* `[A-Za-z0-9._-]{1,249}`, not "." or "..": else ERR_BAD_TOPIC, `f` says which rule. */
+enum err topic_name_check(struct slice name, struct fault *f) MUST_CHECK;
+
+struct topic_settings topic_settings_default(enum durability durability);
+
+/* Set one by its public name: `retention.bytes retention.count retention.ms max.message.bytes
+ * durability`. `value` is the text of the JSON scalar without quotes. ERR_BAD_SETTING names the
+ * setting, its range, and the likely name for an unknown one. */
+enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
+			   struct fault *f) MUST_CHECK;
+
+/* `"retention.bytes":-1,…,"durability":"commit"`: the inside of a JSON object. */
+void topic_settings_json(const struct topic_settings *s, struct buf *out);
+
+/* To and from the bytes that the catalog and snapshots keep: versioned, self-delimiting; decode
+ * checks everything (ERR_CORRUPT). */
+void topic_spec_encode(const struct topic_spec *t, struct buf *out);
+enum err topic_spec_decode(struct slice *from, struct topic_spec *out, struct fault *f) MUST_CHECK;
+
+/* Where a keyed record goes: murmur2(key) mod partitions, as Apache Kafka's Java client. */
+uint32_t partition_for_key(struct slice key, uint32_t partition_count);
+
+/* Which shard owns a partition: a hash, never stored. */
+unsigned partition_shard(const struct uuid *topic, uint32_t partition, unsigned shard_count);
+
+#endif

@@ -1,0 +1,111 @@
+/* The only way to files: a table with three implementations.
+ *
+ * real:  the system.
+ * fault: wraps any other; the n-th call of a kind fails with an errno, or writes short.
+ * sim:   a disk in memory that keeps, apart, what was written and what was synced; `crash` forgets
+ *        what was not synced (a seeded choice of which unsynced 4 KiB blocks and names survive).
+ *
+ * Every op returns >= 0, or -errno. EINTR never comes out. Blocking: call from the writer thread or
+ * a worker, or at start before the loops run; never from a loop. */
+#ifndef BOURN_IO_DISK_H
+#define BOURN_IO_DISK_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum disk_call {
+	DISK_OPEN,
+	DISK_CLOSE,
+	DISK_PREAD,
+	DISK_PWRITEV,
+	DISK_SYNC,     /* fdatasync */
+	DISK_SYNC_DIR, /* open + fsync of a directory: makes names in it last */
+	DISK_TRUNCATE,
+	DISK_SIZE,
+	DISK_RENAME,
+	DISK_UNLINK,
+	DISK_MKDIR,
+	DISK_RMDIR,
+	DISK_LIST,
+	DISK_LOCK,
+	DISK_SPACE,
+	DISK_CALL_COUNT,
+};
+
+/* Called for each name in a directory but "." and ".."; a negative answer stops the listing. */
+typedef int disk_list_cb(void *arg, const char *name);
+
+struct disk {
+	const struct disk_ops *ops;
+};
+
+struct disk_ops {
+	int (*open)(struct disk *d, const char *path, int flags); /* O_*; new files get mode 0600 */
+	int (*close)(struct disk *d, int fd);
+	ssize_t (*pread)(struct disk *d, int fd, void *into, size_t len, int64_t at);
+	ssize_t (*pwritev)(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at);
+	int (*sync)(struct disk *d, int fd);
+	int (*sync_dir)(struct disk *d, const char *path);
+	int (*truncate)(struct disk *d, int fd, int64_t len);
+	int64_t (*size)(struct disk *d, int fd);
+	int (*rename)(struct disk *d, const char *from, const char *to);
+	int (*unlink)(struct disk *d, const char *path);
+	int (*mkdir)(struct disk *d, const char *path); /* mode 0700 */
+	int (*rmdir)(struct disk *d, const char *path);
+	int (*list)(struct disk *d, const char *path, disk_list_cb *each, void *arg);
+	int (*lock)(struct disk *d, int fd);                  /* exclusive, held until close; -EWOULDBLOCK */
+	int64_t (*space)(struct disk *d, const char *path);   /* free bytes for us; -errno */
+};
+
+/* The real one; static storage. */
+struct disk *disk_real(void);
+
+/* Whole-operation helpers over any table: they go on after short counts and turn -errno into a
+ * fault that names `what` and the path (ENOSPC and EDQUOT: ERR_DISK_FULL, else ERR_IO). */
+enum err disk_open(struct disk *d, const char *path, int flags, int *fd, struct fault *f) MUST_CHECK;
+enum err disk_write_all(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at,
+			const char *path, struct fault *f) MUST_CHECK;
+/* ERR_CORRUPT when the file ends before `len` bytes. */
+enum err disk_read_all(struct disk *d, int fd, void *into, size_t len, int64_t at, const char *path,
+		       struct fault *f) MUST_CHECK;
+enum err disk_sync(struct disk *d, int fd, const char *path, struct fault *f) MUST_CHECK;
+/* mkdir that is content with an existing directory; does not sync the parent. */
+enum err disk_make_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
+/* Replace `dir`/`name` by `bytes` so that after a crash it is the old or the new content, whole:
+ * write `name`.tmp, sync, rename, sync the directory. */
+enum err disk_replace_file(struct disk *d, const char *dir, const char *name, struct slice bytes,
+			   struct fault *f) MUST_CHECK;
+
+/* --- for tests ------------------------------------------------------------------------------- */
+
+/* Fails chosen calls of another disk. Thread safe: the counter is atomic. */
+struct disk_fault;
+struct disk_fault *disk_fault_new(struct disk *inner); /* inner borrowed until free */
+void disk_fault_free(struct disk_fault *df);
+struct disk *disk_fault_disk(struct disk_fault *df);
+/* The n-th call (from 1) of `call` from now on fails with `os_errno`; for PWRITEV, the first
+ * `partial_bytes` are written before it fails. `sticky`: all later ones of that kind fail too. */
+void disk_fault_arm(struct disk_fault *df, enum disk_call call, unsigned n, int os_errno,
+		    size_t partial_bytes, bool sticky);
+/* Each PREAD/PWRITEV is cut short with probability `percent`, under `seed` (F7). */
+void disk_fault_shorten(struct disk_fault *df, unsigned percent, uint64_t seed);
+/* Each SYNC takes this long longer (F16). */
+void disk_fault_slow_sync(struct disk_fault *df, unsigned ms);
+void disk_fault_disarm(struct disk_fault *df);
+unsigned disk_fault_calls(struct disk_fault *df, enum disk_call call); /* so far */
+
+struct disk_sim;
+struct disk_sim *disk_sim_new(uint64_t seed, int64_t capacity_bytes);
+void disk_sim_free(struct disk_sim *ds);
+struct disk *disk_sim_disk(struct disk_sim *ds);
+/* kill -9: every descriptor and lock is gone, every write stays. */
+void disk_sim_kill(struct disk_sim *ds);
+/* Power cut: as kill, and of what was not synced each 4 KiB block, length and name is kept or lost
+ * by the seed (a lost block is its last synced content or zeros). */
+void disk_sim_crash(struct disk_sim *ds);
+void disk_sim_set_capacity(struct disk_sim *ds, int64_t capacity_bytes);
+
+#endif
