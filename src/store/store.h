@@ -1,0 +1,225 @@
+/* store: the contract between the broker and whatever keeps the events.
+ *
+ * An engine keeps topics; a topic has partitions; a partition is a log of record batches. Engines
+ * differ by capability bits, never by name, and one suite (contract_test.c) holds them all to this
+ * page. Some engines' logs live elsewhere: offsets may have gaps, others may append, the base
+ * offset of a batch is known only when its append completes.
+ *
+ * Threads. `open` and `close` block and are called by main while no loop runs. Topic operations and
+ * checkpoint are called on shard 0's loop. Everything about a partition happens on its owning
+ * shard's loop: partition_shard(uuid, index, shard_count) says which.
+ *
+ * Completion. An operation is a struct with a `done`; done runs exactly once, later (never from
+ * inside the call), on the loop that called, also after an error. The struct belongs to the store
+ * until then. Appends to one partition complete in the order given.
+ *
+ * Crash. An append that completed OK is there after what its topic's durability class promises
+ * (kill -9, power cut; see README). One that completed with a fault, or did not complete, may or
+ * may not be there: its outcome is unknown. */
+#ifndef BOURN_STORE_STORE_H
+#define BOURN_STORE_STORE_H
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/shared.h"
+#include "base/slice.h"
+#include "core/topic.h"
+#include "io/loop.h"
+
+struct disk;
+struct store;
+struct store_partition;
+
+enum store_capability {
+	STORE_REMOTE = 1 << 0,          /* the log lives on another machine */
+	STORE_FOREIGN_WRITERS = 1 << 1, /* others append too: `watch` tells of ends we did not move */
+	STORE_EXPECTED_OFFSET = 1 << 2, /* the next offset is known before an append completes */
+	STORE_RETENTION = 1 << 3,       /* applies retention settings */
+	STORE_CHECKPOINT = 1 << 4,      /* checkpoint() does something */
+	STORE_CLASSES = 1 << 5,         /* all durability classes; without: `commit` only */
+};
+
+struct store_config {
+	const char *path;         /* data directory; borrowed during open */
+	struct disk *disk;        /* borrowed until close, as are the next four */
+	struct clock *clock;
+	struct entropy *entropy;
+	struct log *log;
+	struct loop *const *loops; /* one a shard; loops[0] is home */
+	unsigned shard_count;
+	int64_t flush_ms;         /* class `interval`: the WAL is flushed this often; 50 */
+	int64_t checkpoint_bytes; /* a checkpoint starts when the WAL holds this much; 256 MiB */
+	int64_t checkpoint_ms;    /* … or when its oldest frame is this old; 60 s */
+};
+
+/* --- a partition as everybody sees it ------------------------------------------------------------ */
+
+/* Kept by the engine, read by anyone on the owning shard. Always
+ * log_start <= last_stable <= high_watermark <= log_end. */
+struct partition_state {
+	int64_t log_start;      /* first offset a reader may ask for */
+	int64_t last_stable;    /* equals high_watermark until there are transactions */
+	int64_t high_watermark; /* readers see what is below */
+	int64_t log_end;        /* next offset to be assigned */
+	int32_t leader_epoch;   /* >= 0; raised by every unclean recovery */
+	int64_t bytes;          /* of batches between log_start and log_end */
+	struct fault fenced;    /* code OK: takes writes. Else why not; reads go on below the damage */
+	bool deleted;           /* the topic is gone: every operation answers ERR_TOPIC_GONE */
+};
+
+/* First member of every engine's own struct. */
+struct store_partition {
+	struct store *store;
+	struct uuid topic;
+	uint32_t index;
+	unsigned shard;
+	struct topic_settings settings; /* live: changed by topic_alter */
+	struct partition_state state;
+	struct list watchers; /* struct store_watch */
+	struct task notify;   /* runs the watchers, once a turn */
+};
+
+/* A topic as the store hands it out; immutable, valid until its topic_delete is done (or close). */
+struct store_topic {
+	struct topic_spec spec;
+	struct store_partition **partitions; /* spec.partition_count of them */
+};
+
+/* Called in LOOP_WORK on the owning shard after log_start, high_watermark, fenced or deleted moved,
+ * at most once a turn. The watch stays until removed; moved() may remove it. */
+struct store_watch {
+	struct list node;
+	void (*moved)(struct store_watch *w);
+};
+void store_watch_add(struct store_partition *p, struct store_watch *w);
+void store_watch_remove(struct store_watch *w);
+
+/* --- operations on a partition ------------------------------------------------------------------- */
+
+struct store_append {
+	struct store_partition *partition;  /* in */
+	struct slice batches;               /* in: one whole valid batch (record/batch.h), borrowed until done;
+	                                       its offset and epoch fields are not looked at */
+	int64_t expected_offset;            /* in: append only if this is log_end; -1: anywhere.
+	                                       >= 0 needs STORE_EXPECTED_OFFSET */
+	void (*done)(struct store_append *a);
+	int64_t base_offset;                /* out: of its first record; valid iff fault.code == OK */
+	struct fault fault;                 /* out: OFFSET_MISMATCH TOO_LARGE DISK_FULL FENCED TOPIC_GONE BUSY IO */
+	struct list node;                   /* the engine's own, as is the next */
+	void *engine[12];
+};
+
+struct store_read {
+	struct store_partition *partition; /* in */
+	int64_t offset;                    /* in: the batch that contains it, or the first one after */
+	size_t bytes_max;                  /* in: whole batches up to this; one at least, however large */
+	void (*done)(struct store_read *r);
+	struct slice batches;              /* out: consecutive whole batches; none at the high watermark */
+	struct shared *holder;             /* out: keeps `batches` alive, a reference for the caller to put;
+	                                      NULL when there are none */
+	struct fault fault;                /* out: TRIMMED OUT_OF_RANGE CORRUPT TOPIC_GONE IO */
+	struct list node;
+	void *engine[8];
+};
+
+/* The first record with timestamp >= time_ms; offset = high watermark when there is none. */
+struct store_time_lookup {
+	struct store_partition *partition; /* in */
+	int64_t time_ms;                   /* in */
+	void (*done)(struct store_time_lookup *t);
+	int64_t offset;                    /* out */
+	struct fault fault;                /* out: CORRUPT TOPIC_GONE IO */
+	struct list node;
+	void *engine[8];
+};
+
+/* Make `upto` the new log start (not below the present one: then nothing happens; not beyond the
+ * high watermark: OUT_OF_RANGE). A fence whose damage lies below `upto` is lifted. Durable as the
+ * topic's class says when done. */
+struct store_trim {
+	struct store_partition *partition; /* in */
+	int64_t upto;                      /* in; -1: the high watermark */
+	void (*done)(struct store_trim *t);
+	struct fault fault;                /* out: OUT_OF_RANGE TOPIC_GONE DISK_FULL IO */
+	struct list node;
+	void *engine[12];
+};
+
+/* --- operations on the store ----------------------------------------------------------------------- */
+
+/* Create, or change the settings of, or delete a topic: durable when done. */
+struct store_topic_op {
+	struct store *store;              /* in */
+	struct topic_spec spec;           /* in (create, alter): alter looks at uuid and settings only */
+	const struct store_topic *topic;  /* in (delete): nobody starts operations on it any more;
+	                                     those under way complete, at the latest with TOPIC_GONE,
+	                                     before done. out (create): the new topic */
+	void (*done)(struct store_topic_op *o);
+	struct fault fault;               /* out: TOPIC_EXISTS TOO_MANY DISK_FULL IO NOT_IMPLEMENTED */
+	struct list node;
+	void *engine[16];
+};
+
+struct store_checkpoint {
+	struct store *store; /* in */
+	void (*done)(struct store_checkpoint *c);
+	struct fault fault;  /* out: DISK_FULL IO NOT_IMPLEMENTED */
+	int64_t bytes;       /* out: written */
+	struct list node;
+};
+
+struct store_ops {
+	const char *name; /* what storage.type says */
+	unsigned capabilities;
+
+	/* Blocks until recovered. On failure nothing in the directory was modified if the reason is
+	 * LOCKED, NEWER, FOREIGN or read-only; `f` names file, reason and remedy. */
+	enum err (*open)(const struct store_config *config, struct store **out, struct fault *f);
+	/* Blocks; every operation is done already. Makes the next start need no scan. Frees all. */
+	void (*close)(struct store *s);
+
+	/* After open, before the loops run: every topic there is. The array is the store's. */
+	struct store_topic *const *(*topics)(struct store *s, size_t *count);
+
+	void (*topic_create)(struct store_topic_op *o);
+	void (*topic_alter)(struct store_topic_op *o);
+	void (*topic_delete)(struct store_topic_op *o);
+	void (*checkpoint)(struct store_checkpoint *c);
+
+	void (*append)(struct store_append *a);
+	void (*read)(struct store_read *r);
+	void (*lookup_time)(struct store_time_lookup *t);
+	void (*trim)(struct store_trim *t);
+
+	/* Where `epoch` ended: the first offset of the next newer epoch, or log_end when there is none
+	 * newer. Synchronous. */
+	int64_t (*epoch_end)(struct store_partition *p, int32_t epoch);
+};
+
+/* First member of every engine's own struct. */
+struct store {
+	const struct store_ops *ops;
+};
+
+/* --- for engines ------------------------------------------------------------------------------------- */
+
+void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,
+			  uint32_t index, unsigned shard);
+
+/* Tell the watchers, later in this turn of loop `l` (the owning shard's). */
+void store_partition_moved(struct store_partition *p, struct loop *l);
+
+/* --- registry: the only place that knows engines by name ----------------------------------------------- */
+
+struct store_registry {
+	const struct store_ops *const *engines;
+	size_t count;
+};
+
+/* The engines of the released binary. */
+const struct store_registry *store_registry_default(void);
+
+/* NULL when there is none of that name. */
+const struct store_ops *store_registry_find(const struct store_registry *r, const char *name);
+
+#endif
