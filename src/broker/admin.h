@@ -1,0 +1,72 @@
+/* admin: topics created, listed, described, changed, emptied, deleted; snapshot.
+ * Any shard may ask; the answer comes back to it. */
+#ifndef BOURN_BROKER_ADMIN_H
+#define BOURN_BROKER_ADMIN_H
+
+#include "broker/broker.h"
+
+struct partition_description {
+	uint32_t partition;
+	int64_t earliest;
+	int64_t high_watermark;
+	int64_t bytes;
+	int32_t leader_epoch;
+	unsigned shard;
+	struct fault fenced; /* code OK: takes writes */
+};
+
+struct topic_description {
+	struct topic_spec spec;
+	struct partition_description *partitions; /* spec.partition_count; owned by the request */
+};
+
+enum admin_kind {
+	ADMIN_TOPIC_CREATE,   /* in: name, partition_count (0: default), settings. out: topic, created */
+	ADMIN_TOPIC_DESCRIBE, /* in: name. out: topic */
+	ADMIN_TOPIC_ALTER,    /* in: name, settings. out: topic */
+	ADMIN_TOPIC_PURGE,    /* in: name, partition (-1 all), upto (-1: everything). out: topic */
+	ADMIN_TOPIC_DELETE,   /* in: name */
+	ADMIN_SNAPSHOT,       /* out: snapshot_bytes */
+	ADMIN_FENCED,         /* out: fenced partitions, as topics with only those partitions */
+};
+
+struct admin {
+	/* in */
+	struct broker *broker;
+	const struct caller *caller;
+	enum admin_kind kind;
+	struct slice name;               /* borrowed during the call */
+	uint32_t partition_count;
+	struct topic_settings settings;  /* create: start from broker_default_settings; alter: from the
+					    description */
+	int32_t partition;
+	int64_t upto;
+	void (*done)(struct admin *a);
+
+	/* out */
+	struct fault fault; /* TOPIC_UNKNOWN TOPIC_EXISTS (create: with other partitions or settings;
+			       with the same it is OK and `created` false) … */
+	bool created;
+	struct topic_description topic;
+	struct topic_description *fenced;
+	size_t fenced_count;
+	int64_t snapshot_bytes;
+
+	/* the broker's own */
+	struct message message;
+	void *broker_private[8];
+};
+
+void broker_admin(struct admin *a);
+void broker_admin_fini(struct admin *a); /* after done */
+
+struct topic_settings broker_default_settings(const struct broker *b);
+
+/* This shard's table, by name order from `after` (SLICE_NONE: the first): fills up to `max` specs,
+ * returns how many. Synchronous; specs are borrowed until the loop's turn ends. */
+size_t broker_topics(const struct broker *b, struct slice after, size_t max,
+		     const struct topic_spec **out);
+const struct topic_spec *broker_topic(const struct broker *b, struct slice name);
+size_t broker_topic_count(const struct broker *b);
+
+#endif

@@ -1,0 +1,56 @@
+/* produce: append events to a topic.
+ *
+ * Path of one event: the front calls broker_produce with records that it borrows from its read
+ * buffer; they are encoded at once (the only copy before the log) into this turn's open batch of
+ * their partition; in LOOP_COMMIT the batch goes to the partition's owner (here, or as a message)
+ * and into the store; when the append completes every request in it gets its offset.
+ * A topic that does not exist is created first (if that is allowed); then the records are copied
+ * aside meanwhile. */
+#ifndef BOURN_BROKER_PRODUCE_H
+#define BOURN_BROKER_PRODUCE_H
+
+#include "broker/broker.h"
+#include "record/batch.h"
+
+enum { PRODUCE_SHARED_BATCH_BYTES = 64 << 10 }; /* a turn's shared batch is sealed at this size */
+
+struct produce_result {
+	uint32_t partition;
+	uint32_t count;
+	int64_t offset; /* of the first */
+};
+
+struct produce {
+	/* in */
+	struct broker *broker;
+	const struct caller *caller;
+	struct slice topic;      /* borrowed during the call only */
+	int32_t partition;       /* -1: by key (murmur2), without key the one in turn (sticky per turn) */
+	int64_t expected_offset; /* -1: anywhere; else one partition only, and a batch of its own */
+	bool atomic;             /* all records to one partition (that of the first key) in one batch;
+	                            else one atomic batch per partition */
+	void (*done)(struct produce *p);
+
+	/* out */
+	struct fault fault; /* TOPIC_UNKNOWN BAD_TOPIC PARTITION_UNKNOWN PARTITION_REQUIRED
+	                       OFFSET_MISMATCH TOO_LARGE DENIED BUSY SHUTTING_DOWN + store_append's */
+	enum durability durability;
+	struct produce_result one;      /* when result_count is 1 */
+	struct produce_result *results; /* by partition; = &one for one; the request's until broker_produce_fini */
+	uint32_t result_count;
+
+	/* the broker's own */
+	struct list node;
+	struct message message;
+	void *broker_private[24];
+};
+
+/* `records` and all they point to are borrowed during the call only. count >= 1; timestamps are
+ * filled in by the caller (the turn's wall clock unless the client gave one). All-or-nothing
+ * checks (sizes, partition, name) are made before anything is appended. */
+void broker_produce(struct produce *p, const struct record *records, uint32_t count);
+
+/* Frees `results` when they were more than one. After done. */
+void broker_produce_fini(struct produce *p);
+
+#endif

@@ -1,0 +1,92 @@
+/* reader: a cursor into one topic that events flow from: the heart of consume and of every
+ * subscription. It is a place, not a queue: at most one run of batches per partition is held
+ * (shared with everybody who reads there), so a reader that nobody takes from costs nothing and
+ * slows nobody.
+ *
+ *   reader_open → wake … reader_take, reader_take, … READER_CAUGHT_UP → wake → … → reader_close
+ *
+ * Pull: `wake` says that reader_take has news; the owner takes as long as it has room for more and
+ * comes back when it has again. Partitions are read in turn, a run at a time; order holds within a
+ * partition. Partitions of other shards are asked by message: one question under way each. */
+#ifndef BOURN_BROKER_READER_H
+#define BOURN_BROKER_READER_H
+
+#include "broker/broker.h"
+#include "record/batch.h"
+#include "wire/cursor.h"
+
+enum position_kind {
+	POSITION_EARLIEST,
+	POSITION_LAST,   /* the last event there is */
+	POSITION_END,    /* only what comes */
+	POSITION_OFFSET, /* value: an offset; topics of several partitions need `partition` */
+	POSITION_TIME,   /* value: ms since 1970: the first event at or after */
+	POSITION_CURSOR, /* cursor */
+};
+
+struct position {
+	enum position_kind kind;
+	int64_t value;
+	struct cursor cursor; /* decoded (wire/cursor.h) */
+};
+
+struct reader_options {
+	const struct caller *caller; /* borrowed until close */
+	enum operation operation;    /* CONSUME or SUBSCRIBE */
+	struct slice topic;          /* borrowed during the call */
+	int32_t partition;           /* -1: all */
+	struct position position;    /* copied */
+	bool wait_for_topic;         /* an unknown topic is waited for (subscribe), else TOPIC_UNKNOWN */
+	bool follow;                 /* after catching up wait for more; false: one look is all (consume
+				        without wait) */
+};
+
+enum reader_take {
+	READER_WAIT,      /* first answers are still under way: wake follows */
+	READER_EVENT,     /* one event in `out` */
+	READER_CAUGHT_UP, /* nothing more now: every partition was at its high watermark when last
+			     asked; wake follows when there is more (if `follow`) */
+	READER_FAILED,    /* for good: see reader_fault */
+};
+
+struct delivery {
+	uint32_t partition;
+	struct record record;  /* borrowed until the next call on this reader */
+};
+
+/* One partition as last heard of. */
+struct reader_bounds {
+	uint32_t partition;
+	int64_t earliest;
+	int64_t high_watermark;
+	int64_t next_offset; /* where this reader stands: the place after the last event taken */
+};
+
+struct reader;
+
+/* The handle is owned by the caller until reader_close. `wake(owner)` runs on the caller's loop, at
+ * most once a turn, never from inside a call. Errors (also of the options) come by READER_FAILED:
+ * TOPIC_UNKNOWN PARTITION_UNKNOWN PARTITION_REQUIRED BAD_CURSOR DENIED BUSY; TRIMMED (`earliest` in
+ * the bounds), TRUNCATED, OUT_OF_RANGE, CORRUPT (after everything before the damage was taken),
+ * TOPIC_GONE. */
+struct reader *reader_open(struct broker *b, const struct reader_options *options,
+			   void (*wake)(void *owner), void *owner);
+
+enum reader_take reader_take(struct reader *r, struct delivery *out);
+
+const struct fault *reader_fault(const struct reader *r);
+
+/* Known once the first take was not READER_WAIT; one row a partition read. `rows` is the reader's. */
+const struct reader_bounds *reader_bounds(const struct reader *r, uint32_t *count);
+
+/* Partitions of the topic in all (not only those read); 0: not known yet. */
+uint32_t reader_topic_partitions(const struct reader *r);
+
+/* The cursor after the last event taken, as text: the plain number for a topic of one partition,
+ * else opaque (wire/cursor.h). ERR_BAD_CURSOR when it does not fit 1 KiB. */
+enum err reader_cursor(const struct reader *r, struct buf *out) MUST_CHECK;
+
+/* No wake after this. Frees itself when its questions have come home. */
+void reader_close(struct reader *r);
+
+#endif
