@@ -10,6 +10,7 @@
 #ifndef BOURN_IO_DISK_H
 #define BOURN_IO_DISK_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -21,6 +22,7 @@ enum disk_call {
 	DISK_CLOSE,
 	DISK_PREAD,
 	DISK_PWRITEV,
+	DISK_PWRITEV_SYNC,
 	DISK_SYNC,     /* fdatasync */
 	DISK_SYNC_DIR, /* open + fsync of a directory: makes names in it last */
 	DISK_TRUNCATE,
@@ -47,6 +49,9 @@ struct disk_ops {
 	int (*close)(struct disk *d, int fd);
 	ssize_t (*pread)(struct disk *d, int fd, void *into, size_t len, int64_t at);
 	ssize_t (*pwritev)(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at);
+	/* The same, and when it returns the bytes it took are on the device (RWF_DSYNC). */
+	ssize_t (*pwritev_sync)(struct disk *d, int fd, const struct iovec *iov, int count,
+	                        int64_t at);
 	int (*sync)(struct disk *d, int fd);
 	int (*sync_dir)(struct disk *d, const char *path);
 	int (*truncate)(struct disk *d, int fd, int64_t len);
@@ -56,8 +61,8 @@ struct disk_ops {
 	int (*mkdir)(struct disk *d, const char *path); /* mode 0700 */
 	int (*rmdir)(struct disk *d, const char *path);
 	int (*list)(struct disk *d, const char *path, disk_list_cb *each, void *arg);
-	int (*lock)(struct disk *d, int fd);                  /* exclusive, held until close; -EWOULDBLOCK */
-	int64_t (*space)(struct disk *d, const char *path);   /* free bytes for us; -errno */
+	int (*lock)(struct disk *d, int fd); /* exclusive, held until close; -EWOULDBLOCK */
+	int64_t (*space)(struct disk *d, const char *path); /* free bytes for us */
 };
 
 /* The real one; static storage. */
@@ -65,21 +70,28 @@ struct disk *disk_real(void);
 
 /* Whole-operation helpers over any table: they go on after short counts and turn -errno into a
  * fault that names `what` and the path (ENOSPC and EDQUOT: ERR_DISK_FULL, else ERR_IO). */
-enum err disk_open(struct disk *d, const char *path, int flags, int *fd, struct fault *f) MUST_CHECK;
+enum err disk_open(struct disk *d, const char *path, int flags, int *fd,
+                   struct fault *f) MUST_CHECK;
 enum err disk_write_all(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at,
-			const char *path, struct fault *f) MUST_CHECK;
+                        const char *path, struct fault *f) MUST_CHECK;
+enum err disk_write_all_sync(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at,
+                             const char *path, struct fault *f) MUST_CHECK;
 /* ERR_CORRUPT when the file ends before `len` bytes. */
 enum err disk_read_all(struct disk *d, int fd, void *into, size_t len, int64_t at, const char *path,
-		       struct fault *f) MUST_CHECK;
+                       struct fault *f) MUST_CHECK;
 enum err disk_sync(struct disk *d, int fd, const char *path, struct fault *f) MUST_CHECK;
+enum err disk_sync_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
 /* mkdir that is content with an existing directory; does not sync the parent. */
 enum err disk_make_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
 /* Replace `dir`/`name` by `bytes` so that after a crash it is the old or the new content, whole:
  * write `name`.tmp, sync, rename, sync the directory. */
 enum err disk_replace_file(struct disk *d, const char *dir, const char *name, struct slice bytes,
-			   struct fault *f) MUST_CHECK;
+                           struct fault *f) MUST_CHECK;
+/* Append a whole file to `into`. ERR_NOT_FOUND: there is none; ERR_TOO_LARGE: beyond its limit. */
+enum err disk_read_file(struct disk *d, const char *path, struct buf *into,
+                        struct fault *f) MUST_CHECK;
 
-/* --- for tests ------------------------------------------------------------------------------- */
+/* --- for tests ----------------------------------------------------------------------- */
 
 /* Fails chosen calls of another disk. Thread safe: the counter is atomic. */
 struct disk_fault;
@@ -89,7 +101,7 @@ struct disk *disk_fault_disk(struct disk_fault *df);
 /* The n-th call (from 1) of `call` from now on fails with `os_errno`; for PWRITEV, the first
  * `partial_bytes` are written before it fails. `sticky`: all later ones of that kind fail too. */
 void disk_fault_arm(struct disk_fault *df, enum disk_call call, unsigned n, int os_errno,
-		    size_t partial_bytes, bool sticky);
+                    size_t partial_bytes, bool sticky);
 /* Each PREAD/PWRITEV is cut short with probability `percent`, under `seed` (F7). */
 void disk_fault_shorten(struct disk_fault *df, unsigned percent, uint64_t seed);
 /* Each SYNC takes this long longer (F16). */

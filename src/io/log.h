@@ -2,7 +2,7 @@
  *
  * text: "2026-11-21T21:07:58.123Z warn  http: refused 413 too_large … peer=127.0.0.1:4711"
  * json: {"time":…,"level":…,"area":…,"message":…}
- * Thread safe: one write(2) a line. Never called on a hot path. */
+ * A message ends after 1 KiB. Thread safe: one write(2) a line. Never called on a hot path. */
 #ifndef BOURN_IO_LOG_H
 #define BOURN_IO_LOG_H
 
@@ -21,18 +21,21 @@ void log_free(struct log *g);
 void log_set_level(struct log *g, enum log_level level);
 bool log_level_parse(const char *text, enum log_level *out);
 
-/* `area` is a short noun: "http", "wal". The text is one line; control bytes are escaped. */
+/* `area` is a short noun: "http", "wal". The text becomes one line whatever it holds: control bytes
+ * and what is not UTF-8 are escaped (\xHH in text, \uHHHH or U+FFFD in JSON). */
 void log_line(struct log *g, enum log_level level, const char *area, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* For lines an outsider can cause: at most `burst` per second per limiter, then one that says how
- * many were held back. A limiter belongs to one thread and starts zeroed. */
+/* For lines an outsider can cause: at most LOG_BURST a second per limiter; the first line of a
+ * later second is preceded by one that says how many were held back. A limiter belongs to one
+ * thread and starts zeroed. */
+enum { LOG_BURST = 10 };
 struct log_limiter {
-	int64_t second;
-	unsigned said;
-	unsigned held_back;
+	int64_t second;     /* of the monotonic clock, plus 1; 0: none yet */
+	unsigned said;      /* lines in that second */
+	unsigned held_back; /* lines not said since */
 };
 void log_limited(struct log *g, struct log_limiter *limiter, enum log_level level, const char *area,
-		 const char *format, ...) __attribute__((format(printf, 5, 6)));
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 #endif

@@ -54,7 +54,7 @@ struct log *loop_log(const struct loop *l);
 struct metrics *loop_metrics(const struct loop *l);
 struct entropy *loop_entropy(const struct loop *l);
 
-/* --- deferred tasks -------------------------------------------------------------------------- */
+/* --- deferred tasks ------------------------------------------------------------------ */
 
 enum loop_stage { LOOP_WORK, LOOP_COMMIT, LOOP_WRITE, LOOP_STAGE_COUNT };
 
@@ -70,11 +70,11 @@ void loop_defer(struct loop *l, enum loop_stage stage, struct task *t);
 /* Take it back; does nothing when it is not queued. */
 void task_cancel(struct task *t);
 
-/* --- timers: a wheel, a tick of 4 ms, never early ---------------------------------------------- */
+/* --- timers: a wheel, a tick of 4 ms, never early ------------------------------------ */
 
 struct timer {
 	struct list node;
-	int64_t due_tick; /* the wheel's own */
+	int64_t due_tick;              /* the wheel's own */
 	void (*fire)(struct timer *t); /* stopped before; may start itself again */
 };
 
@@ -86,19 +86,19 @@ static inline bool timer_is_running(const struct timer *t)
 	return list_is_linked(&t->node);
 }
 
-/* --- messages: work that moves to another shard ------------------------------------------------ */
+/* --- messages: work that moves to another shard -------------------------------------- */
 
 /* Embedded in the request it moves, so posting allocates nothing and cannot fail; from loop_post
  * until deliver() the whole request belongs to the receiver. */
 struct message {
-	struct message *next; /* the mailbox's own */
+	struct message *next;               /* the mailbox's own */
 	void (*deliver)(struct message *m); /* on the receiving loop's thread */
 };
 
 /* Any thread. Messages of one sender arrive in the order posted. */
 void loop_post(struct loop *l, struct message *m);
 
-/* --- work off the loop --------------------------------------------------------------------------- */
+/* --- work off the loop --------------------------------------------------------------- */
 
 /* One blocking job for the small worker pool. */
 struct work {

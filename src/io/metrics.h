@@ -26,7 +26,8 @@
 	X(METRIC_PARTITIONS_FENCED, "bourn_partitions_fenced", "gauge",                            \
 	  "partitions that take no writes until they are repaired")                                \
 	X(METRIC_WAL_GROUPS, "bourn_wal_groups_total", "counter", "groups written to the WAL")     \
-	X(METRIC_WAL_BYTES, "bourn_wal_written_bytes_total", "counter", "bytes written to the WAL") \
+	X(METRIC_WAL_BYTES, "bourn_wal_written_bytes_total", "counter",                            \
+	  "bytes written to the WAL")                                                              \
 	X(METRIC_WAL_FLUSHES, "bourn_wal_flushes_total", "counter", "WAL flushes")                 \
 	X(METRIC_CHECKPOINTS, "bourn_checkpoints_total", "counter", "checkpoints completed")       \
 	X(METRIC_CHECKPOINT_FAILURES, "bourn_checkpoint_failures_total", "counter",                \
@@ -38,7 +39,7 @@ enum metric {
 #define X(id, name, type, help) id,
 	METRICS(X)
 #undef X
-	METRIC_COUNT,
+		METRIC_COUNT,
 };
 
 struct metrics {

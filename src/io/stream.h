@@ -32,7 +32,7 @@ struct stream_events {
 /* Take over a connected socket (closed on failure too). Non-blocking, TCP_NODELAY, CLOEXEC set.
  * Returns NULL with a fault when it cannot be watched. */
 struct stream *stream_open(struct loop *l, int fd, const struct stream_events *events, void *owner,
-			   struct fault *f);
+                           struct fault *f);
 
 /* Which readiness to be told of from now on: STREAM_* or'ed; 0 is none. */
 void stream_want(struct stream *s, unsigned ready);
@@ -57,7 +57,7 @@ struct stream_scratch {
 };
 struct stream_scratch stream_scratch(struct loop *l);
 
-/* --- listening --------------------------------------------------------------------------------- */
+/* --- listening ----------------------------------------------------------------------- */
 
 struct listener;
 
@@ -69,7 +69,7 @@ typedef void listener_accept_cb(void *arg, int fd, const struct sockaddr_storage
  * waiting connection is accepted on a spare one and closed, so accept never spins; told in one
  * rate-limited log line. */
 struct listener *listener_open(struct loop *l, const char *host, uint16_t port,
-			       listener_accept_cb *accept, void *arg, struct fault *f);
+                               listener_accept_cb *accept, void *arg, struct fault *f);
 uint16_t listener_port(const struct listener *ln);
 /* Stop accepting; the memory goes when the loop has closed its handles. */
 void listener_close(struct listener *ln);

@@ -1,0 +1,177 @@
+#include "io/disk.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef ssize_t pwritev_op(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at);
+
+/* `got` is what an op returned: a negative errno. */
+static enum err disk_fault(struct fault *f, int64_t got, const char *what, const char *path)
+{
+	int os_errno = (int)-got;
+	bool full = os_errno == ENOSPC || os_errno == EDQUOT;
+
+	return fault_set(f, full ? ERR_DISK_FULL : ERR_IO, os_errno, "%s %s", what, path);
+}
+
+enum err disk_open(struct disk *d, const char *path, int flags, int *fd, struct fault *f)
+{
+	int got = d->ops->open(d, path, flags);
+
+	if (got < 0)
+		return disk_fault(f, got, flags & O_CREAT ? "create" : "open", path);
+	*fd = got;
+	return OK;
+}
+
+/* After a short count the rest of that one vector is written alone, so `iov` need not be copied. */
+static enum err write_all(struct disk *d, pwritev_op *op, int fd, const struct iovec *iov,
+                          int count, int64_t at, const char *path, struct fault *f)
+{
+	size_t skip = 0; /* bytes of iov[0] that are written */
+
+	while (count > 0) {
+		struct iovec rest = {(char *)iov->iov_base + skip, iov->iov_len - skip};
+		ssize_t got = skip == 0 ? op(d, fd, iov, count < IOV_MAX ? count : IOV_MAX, at)
+		                        : op(d, fd, &rest, 1, at);
+
+		if (got < 0)
+			return disk_fault(f, got, "write", path);
+		at += got;
+		skip += (size_t)got;
+		while (count > 0 && skip >= iov->iov_len) {
+			skip -= iov->iov_len;
+			iov++;
+			count--;
+		}
+		if (got == 0 && count > 0)
+			return disk_fault(f, -EIO, "write", path);
+	}
+	return OK;
+}
+
+enum err disk_write_all(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at,
+                        const char *path, struct fault *f)
+{
+	return write_all(d, d->ops->pwritev, fd, iov, count, at, path, f);
+}
+
+enum err disk_write_all_sync(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at,
+                             const char *path, struct fault *f)
+{
+	return write_all(d, d->ops->pwritev_sync, fd, iov, count, at, path, f);
+}
+
+enum err disk_read_all(struct disk *d, int fd, void *into, size_t len, int64_t at, const char *path,
+                       struct fault *f)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t got =
+			d->ops->pread(d, fd, (char *)into + done, len - done, at + (int64_t)done);
+
+		if (got < 0)
+			return disk_fault(f, got, "read", path);
+		if (got == 0)
+			return fault_set(f, ERR_CORRUPT, 0, "%s ends at %lld, %zu bytes early",
+			                 path, (long long)at + (long long)done, len - done);
+		done += (size_t)got;
+	}
+	return OK;
+}
+
+enum err disk_sync(struct disk *d, int fd, const char *path, struct fault *f)
+{
+	int got = d->ops->sync(d, fd);
+
+	return got < 0 ? disk_fault(f, got, "sync", path) : OK;
+}
+
+enum err disk_sync_dir(struct disk *d, const char *path, struct fault *f)
+{
+	int got = d->ops->sync_dir(d, path);
+
+	return got < 0 ? disk_fault(f, got, "sync directory", path) : OK;
+}
+
+enum err disk_make_dir(struct disk *d, const char *path, struct fault *f)
+{
+	int got = d->ops->mkdir(d, path);
+
+	return got < 0 && got != -EEXIST ? disk_fault(f, got, "make directory", path) : OK;
+}
+
+static enum err write_new_file(struct disk *d, const char *path, struct slice bytes,
+                               struct fault *f)
+{
+	struct iovec iov = {(void *)(uintptr_t)bytes.ptr, bytes.len};
+	int fd = d->ops->open(d, path, O_WRONLY | O_CREAT | O_TRUNC);
+	enum err err = OK;
+	int closed;
+
+	if (fd < 0)
+		return disk_fault(f, fd, "create", path);
+	if (bytes.len > 0)
+		err = disk_write_all(d, fd, &iov, 1, 0, path, f);
+	if (!err)
+		err = disk_sync(d, fd, path, f);
+	closed = d->ops->close(d, fd);
+	if (!err && closed < 0)
+		err = disk_fault(f, closed, "close", path);
+	return err;
+}
+
+enum err disk_replace_file(struct disk *d, const char *dir, const char *name, struct slice bytes,
+                           struct fault *f)
+{
+	char path[PATH_MAX], tmp[PATH_MAX];
+	enum err err;
+	int got;
+
+	if (snprintf(tmp, sizeof(tmp), "%s/%s.tmp", dir, name) >= (int)sizeof(tmp))
+		return disk_fault(f, -ENAMETOOLONG, "create", name);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	err = write_new_file(d, tmp, bytes, f);
+	if (err)
+		goto unlink_tmp;
+	got = d->ops->rename(d, tmp, path);
+	if (got < 0) {
+		err = disk_fault(f, got, "rename to", path);
+		goto unlink_tmp;
+	}
+	return disk_sync_dir(d, dir, f);
+
+unlink_tmp:
+	d->ops->unlink(d, tmp);
+	return err;
+}
+
+enum err disk_read_file(struct disk *d, const char *path, struct buf *into, struct fault *f)
+{
+	int fd = d->ops->open(d, path, O_RDONLY);
+	enum err err = OK;
+	int64_t size;
+
+	if (fd == -ENOENT)
+		return fault_set(f, ERR_NOT_FOUND, ENOENT, "open %s", path);
+	if (fd < 0)
+		return disk_fault(f, fd, "open", path);
+	size = d->ops->size(d, fd);
+	if (size < 0)
+		err = disk_fault(f, size, "measure", path);
+	else if (!buf_reserve(into, (size_t)size))
+		err = fault_set(f, ERR_TOO_LARGE, 0, "%s has %lld bytes, more than %zu", path,
+		                (long long)size, into->limit);
+	else
+		err = disk_read_all(d, fd, into->ptr + into->len, (size_t)size, 0, path, f);
+	if (!err)
+		into->len += (size_t)size;
+	d->ops->close(d, fd);
+	return err;
+}
