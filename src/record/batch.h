@@ -25,13 +25,21 @@ enum {
 	BATCH_PREFIX_BYTES = 12, /* what stands before the bytes that `length` counts */
 };
 
+enum batch_attribute {
+	BATCH_CODEC_MASK = 7,		/* 0: none; 1 gzip, 2 snappy, 3 lz4, 4 zstd */
+	BATCH_LOG_APPEND_TIME = 1 << 3, /* every record's timestamp is the batch's max timestamp */
+	BATCH_TRANSACTIONAL = 1 << 4,
+	BATCH_CONTROL = 1 << 5, /* a transaction's end: takes an offset, holds no event */
+};
+
 /* One event. All slices borrowed. */
 struct record {
-	int64_t offset;       /* out of an iterator; ignored by the builder */
-	int64_t timestamp;    /* ms since 1970 */
-	struct slice key;     /* NULL: none */
-	struct slice value;   /* NULL: a tombstone */
-	struct slice headers; /* encoded: header_count × (varint len, name, varint len or -1, value) */
+	int64_t offset;	    /* out of an iterator; ignored by the builder */
+	int64_t timestamp;  /* ms since 1970 */
+	struct slice key;   /* NULL: none */
+	struct slice value; /* NULL: a tombstone */
+	struct slice
+		headers; /* encoded: header_count × (varint len, name, varint len or -1, value) */
 	uint32_t header_count;
 };
 
@@ -40,7 +48,8 @@ struct header {
 	struct slice value; /* NULL: null */
 };
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------------------------
+ */
 
 /* The header of a batch, decoded. */
 struct batch {
@@ -68,19 +77,27 @@ enum err batch_parse(struct slice from, struct batch *out, struct fault *f) MUST
 /* The CRC over the body; true when right. */
 bool batch_crc_ok(const struct batch *b);
 
-/* All that is asked of a batch from outside: header, CRC, every record inside its bounds with
- * offset deltas 0, 1, 2, …, no control bit; codec none (others: ERR_NOT_IMPLEMENTED until built). */
+/* All that is asked of a batch from outside. Only the first batch in `from` is looked at: compare
+ * `out->bytes.len` where there may be one only.
+ *
+ * Errors: ERR_CORRUPT          bounds, magic, CRC, or an unknown codec.
+ *         ERR_BAD_RECORD       no record, a control batch, offset deltas other than 0, 1, 2, …, a
+ *                              producer id without a sequence, or records, headers, lengths that
+ *                              do not fit each other.
+ *         ERR_BAD_TIMESTAMP    the log-append-time bit, or a record later than the max timestamp.
+ *         ERR_NOT_IMPLEMENTED  compressed: not built yet. */
 enum err batch_validate(struct slice from, struct batch *out, struct fault *f) MUST_CHECK;
 
-/* Records of one batch in order. */
+/* Records of one batch in order; a control batch has none. */
 struct batch_iter {
 	struct batch batch;
 	struct slice rest;
 	uint32_t left;
 };
 void batch_iter_init(struct batch_iter *it, const struct batch *b);
-/* True with the next record (borrowed from the batch); false at the end *or* when the bytes are
- * malformed: then `*corrupt` is true. */
+/* True with the next record (borrowed from the batch); false at the end, or when the bytes are
+ * malformed or compressed: `*corrupt` says which. Headers are bounded here, but looked into only by
+ * header_next. */
 bool batch_iter_next(struct batch_iter *it, struct record *out, bool *corrupt);
 
 /* Take one header from the front of `*headers`; false when none is left (or malformed). */
@@ -88,7 +105,8 @@ bool header_next(struct slice *headers, struct header *out);
 /* The first header of that name. */
 bool record_header(const struct record *r, const char *name, struct slice *value);
 
-/* --- writing ----------------------------------------------------------------------------------- */
+/* --- writing -----------------------------------------------------------------------------------
+ */
 
 /* Append one header in encoded form. */
 void header_append(struct buf *to, struct slice name, struct slice value);
@@ -109,7 +127,8 @@ void batch_add(struct batch_builder *b, const struct record *r);
 size_t batch_builder_bytes(const struct batch_builder *b);
 /* Bytes that batch_add would append for `r`, at most (for limits, before any copy). */
 size_t record_encoded_bytes_max(const struct record *r);
-/* Fill in the header; count must be > 0. The slice is borrowed from `to`, SLICE_NONE if it failed. */
+/* Fill in the header; count must be > 0. The slice is borrowed from `to`, SLICE_NONE if it failed.
+ */
 struct slice batch_finish(struct batch_builder *b);
 
 /* Patch the two fields outside the CRC. */
