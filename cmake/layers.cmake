@@ -1,5 +1,6 @@
 # bourn_layer(NAME USES layers… LIBS libraries…): src/NAME/**.c as one static library,
-# each *_test.c beside a module as a cmocka program, each *_fuzz.c as a libFuzzer program.
+# each *_test.c beside a module as a cmocka program, each *_fuzz.c as a libFuzzer program that
+# ctest runs for BOURN_FUZZ_SECONDS.
 
 function(bourn_layer name)
   cmake_parse_arguments(LAYER "" "" "USES;LIBS" ${ARGN})
@@ -37,6 +38,8 @@ function(bourn_layer name)
       add_executable(${fuzzer} ${source})
       target_link_libraries(${fuzzer} PRIVATE bourn_${name})
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+      add_test(NAME fuzz/${fuzzer} COMMAND sh ${CMAKE_SOURCE_DIR}/tests/fuzz.sh
+        $<TARGET_FILE:${fuzzer}> ${BOURN_FUZZ_SECONDS})
     endforeach()
   endif()
 endfunction()
