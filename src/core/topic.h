@@ -12,10 +12,18 @@ enum {
 	TOPIC_COUNT_MAX = 100000,
 	EVENT_BYTES_MAX = 1 << 20,
 	BATCH_BYTES_MAX_DEFAULT = (1 << 20) + (64 << 10),
+	BATCH_BYTES_MAX_LEAST = 1 << 10, /* the range of max.message.bytes */
+	BATCH_BYTES_MAX_MOST = 16 << 20,
 };
 
-/* What an acknowledgement means; see the README's table. In order of strength. */
-enum durability { DURABILITY_NONE, DURABILITY_OS, DURABILITY_INTERVAL, DURABILITY_COMMIT };
+/* What an acknowledgement means; see the README's table. In order of strength. The numbers are on
+ * disk. */
+enum durability {
+	DURABILITY_NONE = 0,
+	DURABILITY_OS = 1,
+	DURABILITY_INTERVAL = 2,
+	DURABILITY_COMMIT = 3,
+};
 
 const char *durability_name(enum durability d); /* "none" "os" "interval" "commit" */
 bool durability_parse(struct slice name, enum durability *out);
@@ -43,23 +51,42 @@ enum err topic_name_check(struct slice name, struct fault *f) MUST_CHECK;
 struct topic_settings topic_settings_default(enum durability durability);
 
 /* Set one by its public name: `retention.bytes retention.count retention.ms max.message.bytes
- * durability`. `value` is the text of the JSON scalar without quotes. ERR_BAD_SETTING names the
- * setting, its range, and the likely name for an unknown one. */
+ * durability`. `value` is the text of the JSON scalar without quotes.
+ *
+ * Errors: ERR_BAD_SETTING      names the setting and its range, or the likely name for an unknown
+ *                              one.
+ *         ERR_NOT_IMPLEMENTED  a setting that is planned: `cleanup.policy segment.bytes
+ *                              message.timestamp.type`. */
 enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
-			   struct fault *f) MUST_CHECK;
+                           struct fault *f) MUST_CHECK;
 
 /* `"retention.bytes":-1,…,"durability":"commit"`: the inside of a JSON object. */
 void topic_settings_json(const struct topic_settings *s, struct buf *out);
 
-/* To and from the bytes that the catalog and snapshots keep: versioned, self-delimiting; decode
- * checks everything (ERR_CORRUPT). */
+/* To and from the bytes that the catalog and snapshots keep, little-endian:
+ *
+ *   off size                              off size
+ *     0  2  version = 1                    40  8  retention bytes
+ *     2  2  length after this field        48  8  retention count
+ *     4 16  uuid                           56  8  retention ms
+ *    20  8  created at, ms                 64  1  durability
+ *    28  4  partition count                65  1  length of name
+ *    32  4  max message bytes              66  1  length of engine
+ *    36  4  0                              67     name, engine
+ *
+ * No checksum: whoever stores it has one. Decode takes one from the front of `*from` and checks
+ * everything: ERR_CORRUPT, or ERR_DIR_NEWER for a later version; `*from` and `*out` are then
+ * untouched. */
 void topic_spec_encode(const struct topic_spec *t, struct buf *out);
 enum err topic_spec_decode(struct slice *from, struct topic_spec *out, struct fault *f) MUST_CHECK;
 
-/* Where a keyed record goes: murmur2(key) mod partitions, as Apache Kafka's Java client. */
+/* Where a keyed record goes: (murmur2(key) & 0x7fffffff) mod partitions, as Apache Kafka's Java
+ * client has it. partition_count > 0. */
 uint32_t partition_for_key(struct slice key, uint32_t partition_count);
 
-/* Which shard owns a partition: a hash, never stored. */
+/* Which shard owns a partition; never stored, so that any restart may use another count. The first
+ * partition's shard follows from the topic's uuid, the others go round: a topic with as many
+ * partitions as shards keeps all of them busy. */
 unsigned partition_shard(const struct uuid *topic, uint32_t partition, unsigned shard_count);
 
 #endif

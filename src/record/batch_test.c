@@ -70,7 +70,7 @@ static void seal(struct buf *batch)
 static enum err validate(struct buf *batch)
 {
 	struct batch out;
-	struct fault f = {OK};
+	struct fault f = {.code = OK};
 	enum err err = batch_validate(buf_slice(batch), &out, &f);
 
 	assert_int_equal(f.code, err);
