@@ -1,0 +1,56 @@
+#include "store/store.h"
+
+static void notify_watchers(struct task *t)
+{
+	struct store_partition *p = CONTAINER_OF(t, struct store_partition, notify);
+	struct list left;
+	struct list *node;
+
+	/* moved() may remove any watch and add new ones: so each is back in its list before it is
+	 * called, and only those that were there when the round began are. */
+	list_init(&left);
+	list_move_all(&left, &p->watchers);
+	while ((node = list_take_first(&left)) != NULL) {
+		struct store_watch *w = LIST_ENTRY(node, struct store_watch, node);
+
+		list_append(&p->watchers, node);
+		w->moved(w);
+	}
+}
+
+void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,
+			  uint32_t index, unsigned shard)
+{
+	CHECK(index < spec->partition_count);
+	*p = (struct store_partition){
+		.store = s,
+		.topic = spec->uuid,
+		.index = index,
+		.shard = shard,
+		.settings = spec->settings,
+		.notify = {.run = notify_watchers},
+	};
+	list_init(&p->watchers);
+}
+
+void store_watch_add(struct store_partition *p, struct store_watch *w)
+{
+	CHECK(w->moved != NULL);
+	list_append(&p->watchers, &w->node);
+}
+
+void store_watch_remove(struct store_watch *w)
+{
+	list_remove(&w->node);
+}
+
+void store_partition_moved(struct store_partition *p, struct loop *l)
+{
+	const struct partition_state *s = &p->state;
+
+	CHECK(s->log_start <= s->last_stable);
+	CHECK(s->last_stable <= s->high_watermark);
+	CHECK(s->high_watermark <= s->log_end);
+	if (!list_is_empty(&p->watchers))
+		loop_defer(l, LOOP_WORK, &p->notify);
+}
