@@ -5,7 +5,8 @@
  *   2. messages from other threads and due timers are delivered;
  *   3. deferred tasks run, by stage: WORK (completions, state machines) until none is left, then
  *      COMMIT (seal this turn's batches, hand the group to the store), then WORK again as long as
- *      COMMIT made some, last WRITE (one write per socket that has output).
+ *      COMMIT made some, last WRITE (one write per socket that has output). What a WRITE defers
+ *      runs in the next turn, which then does not wait for the kernel.
  * `loop_now` is read once, when step 1 begins, and stands still for the whole turn.
  *
  * Everything here is for the loop's own thread, except loop_post and loop_stop. */
@@ -35,7 +36,8 @@ struct loop_config {
 /* Returns NULL and fills `f` when the system gives no descriptors. */
 struct loop *loop_new(const struct loop_config *config, struct fault *f);
 
-/* All handles on the loop must be closed before. */
+/* All streams and listeners on the loop must be closed before (their `closed` may still come in
+ * here, as may `done` of work under way). Messages and tasks still queued are dropped. */
 void loop_free(struct loop *l);
 
 /* Runs until loop_stop, then returns. Binds the loop to the calling thread. */
@@ -78,7 +80,9 @@ struct timer {
 	void (*fire)(struct timer *t); /* stopped before; may start itself again */
 };
 
-/* (Re)start. `delay_ms` >= 0, up to 49 days. */
+#define TIMER_DELAY_MS_MAX (49LL * 24 * 3600 * 1000)
+
+/* (Re)start; O(1). 0 <= delay_ms <= TIMER_DELAY_MS_MAX. Fires on a later tick, so in a later turn. */
 void timer_start(struct loop *l, struct timer *t, int64_t delay_ms);
 void timer_stop(struct loop *l, struct timer *t);
 static inline bool timer_is_running(const struct timer *t)
@@ -108,5 +112,17 @@ struct work {
 };
 
 void loop_work(struct loop *l, struct work *w);
+
+/* --- signals ------------------------------------------------------------------------- */
+
+/* Zeroed but for `came`; must stay until loop_free has returned. */
+struct signal_watch {
+	void (*came)(struct signal_watch *w, int signum); /* on the loop's thread, in step 1 */
+	void *handle[20];                                 /* the loop's own: a uv_signal_t */
+};
+
+/* Have the process's `signum` told to `w` from now on, instead of what it does by default. */
+enum err loop_on_signal(struct loop *l, int signum, struct signal_watch *w,
+                        struct fault *f) MUST_CHECK;
 
 #endif
