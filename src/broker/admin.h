@@ -21,7 +21,7 @@ struct topic_description {
 };
 
 enum admin_kind {
-	ADMIN_TOPIC_CREATE,   /* in: name, partition_count (0: default), settings. out: topic, created */
+	ADMIN_TOPIC_CREATE, /* in: name, partition_count (0: default), settings. out: topic, created */
 	ADMIN_TOPIC_DESCRIBE, /* in: name. out: topic */
 	ADMIN_TOPIC_ALTER,    /* in: name, settings. out: topic */
 	ADMIN_TOPIC_PURGE,    /* in: name, partition (-1 all), upto (-1: everything). out: topic */
@@ -30,22 +30,28 @@ enum admin_kind {
 	ADMIN_FENCED,         /* out: fenced partitions, as topics with only those partitions */
 };
 
+struct admin_job;
+
 struct admin {
 	/* in */
 	struct broker *broker;
 	const struct caller *caller;
 	enum admin_kind kind;
-	struct slice name;               /* borrowed during the call */
+	struct slice name; /* borrowed during the call */
 	uint32_t partition_count;
-	struct topic_settings settings;  /* create: start from broker_default_settings; alter: from the
+	struct topic_settings
+		settings; /* create: start from broker_default_settings; alter: from the
 					    description */
 	int32_t partition;
 	int64_t upto;
 	void (*done)(struct admin *a);
 
 	/* out */
-	struct fault fault; /* TOPIC_UNKNOWN TOPIC_EXISTS (create: with other partitions or settings;
-			       with the same it is OK and `created` false) … */
+	struct fault
+		fault; /* TOPIC_UNKNOWN BAD_TOPIC BAD_SETTING PARTITION_UNKNOWN PARTITION_REQUIRED
+			       DENIED BUSY NO_MEMORY TOO_MANY + the store's;
+			       TOPIC_EXISTS (create: with other partitions or settings; with the
+			       same it is OK and `created` false; partition_count 0 is any) */
 	bool created;
 	struct topic_description topic;
 	struct topic_description *fenced;
@@ -53,8 +59,8 @@ struct admin {
 	int64_t snapshot_bytes;
 
 	/* the broker's own */
-	struct message message;
-	void *broker_private[8];
+	struct admin_job *job;
+	struct task failed; /* runs done when there was no memory for a job */
 };
 
 void broker_admin(struct admin *a);
@@ -65,7 +71,7 @@ struct topic_settings broker_default_settings(const struct broker *b);
 /* This shard's table, by name order from `after` (SLICE_NONE: the first): fills up to `max` specs,
  * returns how many. Synchronous; specs are borrowed until the loop's turn ends. */
 size_t broker_topics(const struct broker *b, struct slice after, size_t max,
-		     const struct topic_spec **out);
+                     const struct topic_spec **out);
 const struct topic_spec *broker_topic(const struct broker *b, struct slice name);
 size_t broker_topic_count(const struct broker *b);
 

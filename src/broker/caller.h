@@ -11,8 +11,8 @@ enum front_kind { FRONT_HTTP, FRONT_WEBSOCKET, FRONT_INTERNAL };
 struct caller {
 	struct slice principal; /* "anonymous" until there are logins */
 	enum front_kind front;
-	const char *peer;       /* "127.0.0.1:4711" */
-	uint64_t request_id;    /* of the request now being handled; unique in this process */
+	const char *peer;    /* "127.0.0.1:4711" */
+	uint64_t request_id; /* of the request now being handled; unique in this process */
 };
 
 enum operation {

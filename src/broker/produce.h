@@ -20,29 +20,45 @@ struct produce_result {
 	int64_t offset; /* of the first */
 };
 
+struct turn_batch;
+struct produce_copy;
+
+/* The broker's own: what one request has in one batch. */
+struct produce_part {
+	struct produce_part *next; /* in its batch, in the order of the calls */
+	struct produce *produce;
+	struct turn_batch *batch;
+	uint32_t delta; /* records before it in the batch */
+};
+
 struct produce {
 	/* in */
 	struct broker *broker;
 	const struct caller *caller;
-	struct slice topic;      /* borrowed during the call only */
-	int32_t partition;       /* -1: by key (murmur2), without key the one in turn (sticky per turn) */
+	struct slice topic; /* borrowed during the call only */
+	int32_t partition; /* -1: by key (murmur2), without key the one in turn (sticky per turn) */
 	int64_t expected_offset; /* -1: anywhere; else one partition only, and a batch of its own */
-	bool atomic;             /* all records to one partition (that of the first key) in one batch;
+	bool atomic; /* all records to one partition (that of the first key) in one batch;
 	                            else one atomic batch per partition */
 	void (*done)(struct produce *p);
 
 	/* out */
 	struct fault fault; /* TOPIC_UNKNOWN BAD_TOPIC PARTITION_UNKNOWN PARTITION_REQUIRED
-	                       OFFSET_MISMATCH TOO_LARGE DENIED BUSY SHUTTING_DOWN + store_append's */
+	                       OFFSET_MISMATCH TOO_LARGE DENIED BUSY NO_MEMORY SHUTTING_DOWN
+	                       NOT_IMPLEMENTED + store_append's; of several partitions, the first
+	                       one that failed: the others may have been written */
 	enum durability durability;
-	struct produce_result one;      /* when result_count is 1 */
-	struct produce_result *results; /* by partition; = &one for one; the request's until broker_produce_fini */
+	struct produce_result one; /* when result_count is 1 */
+	struct produce_result *
+		results; /* by partition; = &one for one; the request's until broker_produce_fini */
 	uint32_t result_count;
 
 	/* the broker's own */
-	struct list node;
-	struct message message;
-	void *broker_private[24];
+	struct list node;           /* waits for its topic, or for its refusal to be told */
+	struct produce_part part;   /* when one partition is written */
+	struct produce_part *parts; /* = &part for one; as many as results */
+	uint32_t parts_left;        /* under way */
+	struct produce_copy *copy;  /* owned: the records while the topic is being created */
 };
 
 /* `records` and all they point to are borrowed during the call only. count >= 1; timestamps are

@@ -36,22 +36,24 @@ struct reader_options {
 	struct slice topic;          /* borrowed during the call */
 	int32_t partition;           /* -1: all */
 	struct position position;    /* copied */
-	bool wait_for_topic;         /* an unknown topic is waited for (subscribe), else TOPIC_UNKNOWN */
-	bool follow;                 /* after catching up wait for more; false: one look is all (consume
+	bool wait_for_topic; /* an unknown topic is waited for (subscribe), else TOPIC_UNKNOWN; when
+				        it comes, END and LAST mean from its first event */
+	bool follow;         /* after catching up wait for more; false: one look is all (consume
 				        without wait) */
 };
 
 enum reader_take {
-	READER_WAIT,      /* first answers are still under way: wake follows */
+	READER_WAIT,      /* answers are still under way: wake follows */
 	READER_EVENT,     /* one event in `out` */
 	READER_CAUGHT_UP, /* nothing more now: every partition was at its high watermark when last
-			     asked; wake follows when there is more (if `follow`) */
+			     asked; wake follows when there is more (if `follow`). Also while an
+			     unknown topic is waited for: then there are no bounds yet */
 	READER_FAILED,    /* for good: see reader_fault */
 };
 
 struct delivery {
 	uint32_t partition;
-	struct record record;  /* borrowed until the next call on this reader */
+	struct record record; /* borrowed until the next call on this reader */
 };
 
 /* One partition as last heard of. */
@@ -64,19 +66,24 @@ struct reader_bounds {
 
 struct reader;
 
-/* The handle is owned by the caller until reader_close. `wake(owner)` runs on the caller's loop, at
- * most once a turn, never from inside a call. Errors (also of the options) come by READER_FAILED:
- * TOPIC_UNKNOWN PARTITION_UNKNOWN PARTITION_REQUIRED BAD_CURSOR DENIED BUSY; TRIMMED (`earliest` in
- * the bounds), TRUNCATED, OUT_OF_RANGE, CORRUPT (after everything before the damage was taken),
- * TOPIC_GONE. */
+/* The handle is owned by the caller until reader_close; NULL when memory ends. `wake(owner)` runs on
+ * the caller's loop, never from inside a call, once after the open and once after each take that
+ * answered WAIT or CAUGHT_UP, however much came meanwhile. The events that are at hand are taken
+ * before a failure is told. Errors (also of the options) come by READER_FAILED: BAD_TOPIC
+ * TOPIC_UNKNOWN PARTITION_UNKNOWN PARTITION_REQUIRED BAD_CURSOR DENIED NO_MEMORY; TRIMMED
+ * (`earliest` in the bounds), TRUNCATED, OUT_OF_RANGE, CORRUPT, TOPIC_GONE, IO.
+ *
+ * A cursor reads the partitions that it names (with `partition`, that one only); one that names
+ * other topics only is taken for one of a deleted topic of this name: TOPIC_GONE. */
 struct reader *reader_open(struct broker *b, const struct reader_options *options,
-			   void (*wake)(void *owner), void *owner);
+                           void (*wake)(void *owner), void *owner);
 
 enum reader_take reader_take(struct reader *r, struct delivery *out);
 
 const struct fault *reader_fault(const struct reader *r);
 
-/* Known once the first take was not READER_WAIT; one row a partition read. `rows` is the reader's. */
+/* Known once the first take was not READER_WAIT; one row a partition read, in rising order. The rows
+ * are the reader's. */
 const struct reader_bounds *reader_bounds(const struct reader *r, uint32_t *count);
 
 /* Partitions of the topic in all (not only those read); 0: not known yet. */
