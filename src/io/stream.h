@@ -34,19 +34,21 @@ struct stream_events {
 struct stream *stream_open(struct loop *l, int fd, const struct stream_events *events, void *owner,
                            struct fault *f);
 
-/* Which readiness to be told of from now on: STREAM_* or'ed; 0 is none. */
+/* Which readiness to be told of from now on: STREAM_* or'ed; 0 is none. Costs nothing until the loop
+ * polls, and little then: the kernel is told only of what is new, and of what came unwanted. */
 void stream_want(struct stream *s, unsigned ready);
 
 /* Asynchronous: no `ready` after this, `closed` once, later. */
 void stream_close(struct stream *s);
 
+/* As in stream_ops; what they move is counted in the loop's metrics. */
 ssize_t stream_read(struct stream *s, void *into, size_t cap);
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count);
 void stream_finish(struct stream *s);
 
 struct loop *stream_loop(const struct stream *s);
 
-/* "127.0.0.1:4711" or "[::1]:4711"; valid as long as the stream. */
+/* "127.0.0.1:4711", "[::1]:4711" or "unix"; valid as long as the stream. */
 const char *stream_peer(const struct stream *s);
 bool stream_peer_is_loopback(const struct stream *s);
 
@@ -67,7 +69,8 @@ typedef void listener_accept_cb(void *arg, int fd, const struct sockaddr_storage
 /* Bind every address of `host` ("localhost": 127.0.0.1 and, where there is IPv6, ::1) on `port`
  * (0: one free port for all of them) and accept until closed. Descriptors used up (EMFILE): the
  * waiting connection is accepted on a spare one and closed, so accept never spins; told in one
- * rate-limited log line. */
+ * rate-limited log line. Accepted and refused are counted in the loop's metrics.
+ * NULL and ERR_LISTEN, with a remedy, when an address cannot be had. Resolving a name may block. */
 struct listener *listener_open(struct loop *l, const char *host, uint16_t port,
                                listener_accept_cb *accept, void *arg, struct fault *f);
 uint16_t listener_port(const struct listener *ln);

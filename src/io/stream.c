@@ -1,0 +1,205 @@
+#include "io/stream.h"
+
+#include "base/check.h"
+#include "io/address.h"
+#include "io/loop_internal.h"
+#include "io/metrics.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SCRATCH_BYTES = 256 << 10 };
+
+static_assert((int)STREAM_READABLE == (int)UV_READABLE, "readiness is passed on as it comes");
+static_assert((int)STREAM_WRITABLE == (int)UV_WRITABLE, "readiness is passed on as it comes");
+
+struct stream {
+	const struct stream_ops *ops;
+	struct loop *loop;
+	const struct stream_events *events; /* borrowed */
+	void *owner;                        /* borrowed */
+	uv_poll_t poll;
+	struct task arm; /* tells the kernel `want` right before poll */
+	int fd;          /* owned; -1: closed */
+	uint8_t want;    /* STREAM_*: what the owner asked for last */
+	uint8_t watched; /* STREAM_*: what the kernel reports */
+	bool peer_is_loopback;
+	char peer[ADDRESS_TEXT_MAX];
+};
+
+static ssize_t plain_read(struct stream *s, void *into, size_t cap)
+{
+	ssize_t got;
+
+	do {
+		got = recv(s->fd, into, cap, 0);
+	} while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+static ssize_t plain_writev(struct stream *s, const struct iovec *iov, int count)
+{
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = (size_t)(count < IOV_MAX ? count : IOV_MAX),
+	};
+	ssize_t got;
+
+	do {
+		got = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+	} while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+static void plain_finish(struct stream *s)
+{
+	shutdown(s->fd, SHUT_WR); /* a broken connection is found by the next read */
+}
+
+static const struct stream_ops plain_ops = {
+	.read = plain_read,
+	.writev = plain_writev,
+	.finish = plain_finish,
+};
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct stream *s = poll->data;
+	unsigned ready = (unsigned)events;
+
+	loop_turn_begin(s->loop);
+	if (status < 0) {
+		/* libuv has stopped watching; the owner finds what is wrong by doing what it wants. */
+		s->watched = 0;
+		ready = s->want;
+		loop_before_poll(s->loop, &s->arm);
+	}
+	if (ready & ~(unsigned)s->want)
+		loop_before_poll(s->loop, &s->arm);
+	ready &= s->want;
+	if (ready)
+		s->events->ready(s, s->owner, ready);
+}
+
+static void arm(struct task *t)
+{
+	struct stream *s = CONTAINER_OF(t, struct stream, arm);
+
+	if (s->want == s->watched)
+		return;
+	uv_poll_start(&s->poll, s->want, on_poll);
+	s->watched = s->want;
+}
+
+void stream_want(struct stream *s, unsigned ready)
+{
+	CHECK(s->fd >= 0);
+	CHECK((ready & ~(unsigned)(STREAM_READABLE | STREAM_WRITABLE)) == 0);
+	s->want = (uint8_t)ready;
+	/* What is no longer wanted stays watched until it comes: most often it is wanted again
+	 * before, and two system calls are saved. */
+	if (ready & ~(unsigned)s->watched)
+		loop_before_poll(s->loop, &s->arm);
+}
+
+struct stream *stream_open(struct loop *l, int fd, const struct stream_events *events, void *owner,
+                           struct fault *f)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+	struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+	socklen_t peer_len = sizeof(peer);
+	int on = 1, got;
+
+	CHECK(s);
+	got = uv_poll_init(&l->uv, &s->poll, fd); /* makes it non-blocking, too */
+	if (got < 0) {
+		close(fd);
+		free(s);
+		fault_set(f, ERR_INTERNAL, -got, "watch a connection");
+		return NULL;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not on a Unix socket */
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	getpeername(fd, (struct sockaddr *)&peer, &peer_len); /* fails when it has gone again */
+	address_format(&peer, s->peer);
+	s->peer_is_loopback = address_is_loopback(&peer);
+	s->ops = &plain_ops;
+	s->loop = l;
+	s->events = events;
+	s->owner = owner;
+	s->poll.data = s;
+	s->arm.run = arm;
+	s->fd = fd;
+	return s;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct stream *s = handle->data;
+
+	s->events->closed(s, s->owner);
+	free(s);
+}
+
+void stream_close(struct stream *s)
+{
+	CHECK(s->fd >= 0);
+	task_cancel(&s->arm);
+	uv_close((uv_handle_t *)&s->poll, on_closed);
+	close(s->fd);
+	s->fd = -1;
+}
+
+ssize_t stream_read(struct stream *s, void *into, size_t cap)
+{
+	ssize_t got = s->ops->read(s, into, cap);
+
+	if (got > 0)
+		metric_add(s->loop->config.metrics, METRIC_BYTES_IN, got);
+	return got;
+}
+
+ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count)
+{
+	ssize_t got = s->ops->writev(s, iov, count);
+
+	if (got > 0)
+		metric_add(s->loop->config.metrics, METRIC_BYTES_OUT, got);
+	return got;
+}
+
+void stream_finish(struct stream *s)
+{
+	s->ops->finish(s);
+}
+
+struct loop *stream_loop(const struct stream *s)
+{
+	return s->loop;
+}
+
+const char *stream_peer(const struct stream *s)
+{
+	return s->peer;
+}
+
+bool stream_peer_is_loopback(const struct stream *s)
+{
+	return s->peer_is_loopback;
+}
+
+struct stream_scratch stream_scratch(struct loop *l)
+{
+	if (!l->scratch.ptr) {
+		l->scratch.ptr = malloc(SCRATCH_BYTES);
+		CHECK(l->scratch.ptr);
+		l->scratch.cap = SCRATCH_BYTES;
+	}
+	return l->scratch;
+}
