@@ -81,7 +81,6 @@ struct http_parser {
 
 	/* Ours. */
 	enum { HTTP_IN_HEAD, HTTP_IN_BODY, HTTP_IN_CHUNKS, HTTP_DONE } state;
-	bool head_reported;
 	uint32_t head_bytes;
 	struct http_span host;
 	struct http_span path;

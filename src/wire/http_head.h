@@ -27,7 +27,8 @@ enum {
 	HTTP_HEAD_BYTES_MAX = HTTP_LINE_BYTES_MAX + HTTP_FIELDS_BYTES_MAX,
 };
 
-/* Fields that are looked up by number, at no cost: name here, name on the wire in lower case. */
+/* Fields that are looked up by number, at no cost: name here, name on the wire in lower case, in
+ * order of its length. */
 #define HTTP_FIELDS(X)                                                                             \
 	X(HOST, "host")                                                                            \
 	X(ACCEPT, "accept")                                                                        \
@@ -71,6 +72,7 @@ struct http_fields {
 		*base; /* borrowed: the message's first byte, as of the last call that parsed */
 	uint16_t count;
 	uint8_t first[HTTP_FIELD_COUNT]; /* 1 + index of the first field of that name; 0: none */
+	uint32_t repeated;		 /* bit per well-known name: several fields bear it */
 	struct http_span names[HTTP_FIELDS_MAX];
 	struct http_span values[HTTP_FIELDS_MAX]; /* without blanks at either end */
 };
@@ -85,23 +87,22 @@ struct slice http_fields_get(const struct http_fields *fields, enum http_field f
 /* The same for any name, given in lower case; looks at each field. */
 struct slice http_fields_find(const struct http_fields *fields, const char *lower_name);
 
-/* How many fields bear that well-known name. */
-size_t http_fields_repeats(const struct http_fields *fields, enum http_field field);
+/* True when several fields bear that well-known name. */
+bool http_fields_repeated(const struct http_fields *fields, enum http_field field);
 
 /* True when `list`, a comma-separated field value, has the element `token` (any case). */
 bool http_list_has(struct slice list, struct slice token);
 
 struct http_head {
 	llhttp_t llhttp;
-	struct http_fields fields;
 	struct http_span target; /* a request's target as sent; of a response its reason phrase */
-	uint16_t version_end;	 /* offset after the version; 0: not there yet */
+	uint16_t version_end;	 /* place after the version; 0: not there yet */
 	uint32_t fed;		 /* bytes given to llhttp so far */
-	uint32_t line_end; /* raw end of what was last found: a value, a name, the start line */
-	bool in_value;	   /* the last span belongs to a value */
+	bool in_name;		 /* the last span belongs to a field's name */
 	bool complete;
-	enum err err;	    /* why the head is refused */
-	const char *detail; /* one line for a person; static text, NULL when err is OK */
+	enum err err;		   /* why the head is refused */
+	const char *detail;	   /* more about it for a person; static text, or NULL */
+	struct http_fields fields; /* last: its arrays need not be zeroed */
 };
 
 /* `type`: HTTP_REQUEST or HTTP_RESPONSE of llhttp. */
