@@ -1,0 +1,76 @@
+"""Fixtures of all suites: brokers that are stopped, and looked over, when the test ends."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from harness.broker import BIN, Broker  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shards", default="1,2", help="shard counts to run each suite with")
+
+
+def pytest_sessionstart(session):
+    if not BIN.exists():
+        pytest.exit(f"there is no {BIN}: ./dev build", 2)
+
+
+def pytest_generate_tests(metafunc):
+    if "shards" in metafunc.fixturenames:
+        counts = [int(n) for n in metafunc.config.getoption("--shards").split(",")]
+        metafunc.parametrize("shards", counts, ids=lambda n: f"{n}sh", scope="session")
+
+
+def pytest_report_header(config):
+    return f"broker: {BIN}, seed: {seed_of_run()}"
+
+
+def seed_of_run():
+    """BOURN_SEED, or one drawn for this run; printed, so that a run can be repeated."""
+    if "BOURN_SEED" not in os.environ:
+        os.environ["BOURN_SEED"] = str(int.from_bytes(os.urandom(4), "big"))
+    return int(os.environ["BOURN_SEED"])
+
+
+@pytest.fixture(scope="session")
+def seed():
+    return seed_of_run()
+
+
+def _finish(brokers):
+    for broker in brokers:
+        if broker.running:
+            broker.stop()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(**Broker's arguments): a running broker on its own (or the given) data directory."""
+    brokers = []
+
+    def start_one(data=None, running=True, **arguments):
+        broker = Broker(data or tmp_path / f"data{len(brokers)}", **arguments)
+        brokers.append(broker)
+        return broker.start() if running else broker
+
+    yield start_one
+    _finish(brokers)
+
+
+@pytest.fixture
+def broker(start, shards):
+    """A new, empty broker; stopped by SIGTERM at the end, which must go well."""
+    return start(shards=shards)
+
+
+@pytest.fixture(scope="module")
+def shared_broker(tmp_path_factory, shards):
+    """One for a whole module: for tests that only add topics of their own."""
+    broker = Broker(tmp_path_factory.mktemp("shared") / "data", shards=shards).start()
+    yield broker
+    _finish([broker])

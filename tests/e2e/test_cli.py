@@ -1,0 +1,307 @@
+"""The command: what it prints where, and how it ends."""
+
+import json
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from harness.broker import BIN
+
+OK, FAILED, USAGE, UNREACHABLE, REFUSED, NOT_FOUND = range(6)
+VERBS = ["serve", "produce", "consume", "subscribe", "topic", "demo", "config", "version"]
+
+
+def bourn(*words, stdin=b"", **kwargs):
+    return subprocess.run([str(BIN), *words], input=stdin, capture_output=True, timeout=30, **kwargs)
+
+
+# --- help and usage -----------------------------------------------------------------
+
+
+def test_help_lists_every_verb():
+    done = bourn("--help")
+    assert done.returncode == OK
+    for verb in VERBS:
+        assert verb.encode() in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb):
+    done = bourn(verb, "--help")
+    assert done.returncode == OK, done
+    assert f"bourn {verb}".encode() in done.stdout
+    assert b"xample" in done.stdout
+    assert all(len(line) <= 100 for line in done.stdout.decode().splitlines())
+
+
+def test_version():
+    done = bourn("version")
+    assert done.returncode == OK
+    assert done.stdout.startswith(b"bourn ")
+
+
+@pytest.mark.parametrize("words", [
+    [], ["prodcue", "t", "x"], ["produce"], ["consume"], ["produce", "t", "x", "--no-such-flag"],
+    ["consume", "t", "--count", "x"], ["consume", "t", "-o", "xml"], ["topic", "frobnicate"],
+    ["consume", "t", "--from", "banana"], ["serve", "--port", "x"], ["serve", "--port", "70000"]])
+def test_wrong_usage(words):
+    done = bourn(*words)
+    assert done.returncode == USAGE, done
+    assert done.stdout == b""
+    assert done.stderr
+
+
+def test_a_mistyped_verb_is_guessed():
+    assert b"produce" in bourn("prodcue", "t", "x").stderr
+
+
+@pytest.mark.parametrize("verb", [["group"], ["bench"], ["verify"], ["dump"], ["load"], ["hook"]])
+def test_verbs_to_come_say_so(verb):
+    done = bourn(*verb)
+    assert done.returncode in (FAILED, USAGE) and done.stderr
+
+
+def test_unreachable(tmp_path):
+    for words in (["produce", "t", "x"], ["consume", "t"], ["topic", "list"]):
+        done = bourn(*words, "--server", "http://127.0.0.1:1")
+        assert done.returncode == UNREACHABLE, done
+        assert b"127.0.0.1:1" in done.stderr
+        assert done.stdout == b""
+
+
+# --- produce and consume ---------------------------------------------------------------
+
+
+def test_produce_then_consume(broker):
+    assert broker.cli("produce", "t", "hello").returncode == OK
+    done = broker.cli("consume", "t")
+    assert done.returncode == OK
+    assert done.stdout == b"hello\n"
+
+
+def test_produce_from_stdin_and_file(broker, tmp_path):
+    assert broker.cli("produce", "t", "-", stdin=b"from\nstdin").returncode == OK
+    file = tmp_path / "event.bin"
+    file.write_bytes(b"\x00\xff\n")
+    assert broker.cli("produce", "t", "--file", file).returncode == OK
+    assert broker.client.get("/v1/topics/t/events/0").body == b"from\nstdin"
+    assert broker.client.get("/v1/topics/t/events/1").body == b"\x00\xff\n"
+
+
+def test_produce_lines(broker):
+    done = broker.cli("produce", "t", "--lines", stdin="".join(f"line {i}\n" for i in range(1000)))
+    assert done.returncode == OK, done
+    assert broker.values("t") == [f"line {i}" for i in range(1000)]
+
+
+def test_produce_count(broker):
+    assert broker.cli("produce", "t", "x", "--count", "5").returncode == OK
+    assert len(broker.values("t")) == 5
+
+
+def test_produce_key_and_headers(broker):
+    assert broker.cli("produce", "t", "v", "--key", "k", "-H", "a:b", "-H", "c: d").returncode == OK
+    event = broker.consume("t")["events"][0]
+    assert event["key"] == "k"
+    assert [["a", "b"], ["c", "d"]] == [h for h in event["headers"] if h[0] in "ac"]
+
+
+def test_json_is_recognised(broker):
+    assert broker.cli("produce", "t", '{"a":1}').returncode == OK
+    assert broker.consume("t")["events"][0]["value"] == {"a": 1}
+
+
+@pytest.mark.parametrize("start_at,expected", [
+    ("earliest", ["0", "1", "2", "3", "4"]), ("last", ["4"]), ("3", ["3", "4"]), ("-10m", list("01234")),
+    ("2001-01-01T00:00:00Z", list("01234"))])
+def test_consume_from(broker, start_at, expected):
+    for i in range(5):
+        broker.produce("t", f"{i}")
+    done = broker.cli("consume", "t", "--from", start_at, "--until-end")
+    assert done.returncode == OK, done
+    assert done.stdout.decode().splitlines() == expected
+
+
+def test_consume_count(broker):
+    for i in range(5):
+        broker.produce("t", f"{i}")
+    assert broker.cli("consume", "t", "--count", "2").stdout == b"0\n1\n"
+
+
+def test_consume_goes_on_over_many_answers(broker):
+    lines = "".join(f"{i}\n" for i in range(5000))
+    assert broker.client.post("/produce/t", lines, "application/x-ndjson").status == 201
+    done = broker.cli("consume", "t", "--until-end")
+    assert done.stdout.decode() == lines
+
+
+def test_output_forms(broker):
+    broker.produce("t", b"\x00\x01", "application/octet-stream", Event_Key="k")
+    raw = broker.cli("consume", "t", "-o", "raw", "--until-end")
+    assert raw.stdout == b"\x00\x01"
+    ndjson = broker.cli("consume", "t", "-o", "ndjson", "--until-end")
+    line = json.loads(ndjson.stdout.splitlines()[0])
+    assert (line["offset"], line["key"], line["encoding"]) == (0, "k", "base64")
+    whole = broker.cli("consume", "t", "-o", "json", "--until-end")
+    assert whole.returncode == OK and json.loads(whole.stdout)
+    ack = broker.cli("produce", "t", "x", "-o", "json")
+    assert json.loads(ack.stdout)["offset"] == 1
+
+
+def test_refused_and_not_found(broker):
+    assert broker.cli("consume", "nope").returncode == NOT_FOUND
+    assert broker.cli("topic", "describe", "nope").returncode == NOT_FOUND
+    assert broker.cli("produce", "b d", "x").returncode in (REFUSED, USAGE)
+    broker.create("t", partitions=2)
+    done = broker.cli("topic", "create", "t", "--partitions", "3")
+    assert done.returncode == REFUSED, done
+    assert b"exists" in done.stderr and done.stdout == b""
+    broker.produce("one", "x")
+    assert broker.cli("consume", "one", "--from", "9").returncode == REFUSED
+
+
+def test_server_flag_beats_the_environment(broker):
+    done = broker.cli("produce", "t", "x", "--server", broker.url,
+                      env={"BOURN_URL": "http://127.0.0.1:1"})
+    assert done.returncode == OK
+
+
+def test_closed_pipe_is_not_a_crash(broker):
+    lines = "".join(f"{i}\n" for i in range(5000))
+    broker.client.post("/produce/t", lines, "application/x-ndjson")
+    done = subprocess.run(f"{BIN} consume t --until-end --server {broker.url} | head -n 1",
+                          shell=True, capture_output=True, timeout=30)
+    assert done.stdout == b"0\n"
+
+
+# --- subscribe ---------------------------------------------------------------------------
+
+
+class Subscriber:
+    def __init__(self, broker, *words):
+        self.process = subprocess.Popen(
+            [BIN, "subscribe", "--server", broker.url, *words],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def lines(self, count):
+        lines = []
+
+        def read():
+            for _ in range(count):
+                lines.append(self.process.stdout.readline().decode().rstrip("\n"))
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive(), lines
+        return lines
+
+
+def test_subscribe_prints_each_event_at_once(broker):
+    for i in range(3):
+        broker.produce("t", f"{i}")
+    with Subscriber(broker, "t", "--from", "earliest") as subscriber:
+        assert subscriber.lines(3) == ["Received: 0", "Received: 1", "Received: 2"]
+        broker.produce("t", "3")
+        assert subscriber.lines(1) == ["Received: 3"]
+        subscriber.process.send_signal(signal.SIGINT)
+        assert subscriber.process.wait(10) == OK
+
+
+def test_subscribe_resumes_where_it_was(broker):
+    broker.produce("t", "1")
+    with Subscriber(broker, "t", "--from", "earliest") as subscriber:
+        assert subscriber.lines(1) == ["Received: 1"]
+        port = broker.port
+        broker.kill()
+        broker.args = ["--port", str(port)]  # the same address, as after any restart
+        broker.start()
+        broker.produce("t", "2")
+        assert subscriber.lines(1) == ["Received: 2"]
+
+
+def test_subscribe_count(broker):
+    for i in range(3):
+        broker.produce("t", f"{i}")
+    done = broker.cli("subscribe", "t", "--from", "earliest", "--count", "2")
+    assert done.returncode == OK
+    assert done.stdout == b"Received: 0\nReceived: 1\n"
+
+
+# --- topic ----------------------------------------------------------------------------------
+
+
+def test_topic_verbs(broker):
+    assert broker.cli("topic", "create", "t", "--partitions", "2").returncode == OK
+    assert b"t" in broker.cli("topic", "list").stdout
+    listed = json.loads(broker.cli("topic", "list", "-o", "json").stdout)
+    assert "t" in json.dumps(listed)
+    described = broker.cli("topic", "describe", "t", "-o", "json")
+    assert len(json.loads(described.stdout)["partitions"]) == 2
+    broker.produce("t", "x")
+    assert broker.cli("topic", "purge", "t").returncode == OK
+    assert broker.cli("topic", "delete", "t").returncode == OK
+    assert broker.cli("topic", "describe", "t").returncode == NOT_FOUND
+
+
+# --- config ------------------------------------------------------------------------------------
+
+
+def check(tmp_path, text):
+    file = tmp_path / "bourn.yaml"
+    file.write_text(text)
+    return bourn("config", "check", str(file))
+
+
+def test_config_defaults_are_a_valid_config(tmp_path):
+    shown = bourn("config", "show", "--defaults")
+    assert shown.returncode == OK
+    done = check(tmp_path, shown.stdout.decode())
+    assert done.returncode == OK, done
+
+
+def test_the_example_of_the_documentation(tmp_path):
+    done = check(tmp_path, """
+server:  {host: localhost, port: 3030, shards: auto, allowed_hosts: [], allowed_origins: []}
+log:     {level: info}
+broker:  {default_topic_partitions: 1, auto_create_topics: true}
+storage: {type: memory, path: ./data, durability: commit}
+hooks:   []
+""")
+    assert done.returncode == OK, done
+
+
+def test_aliases(tmp_path):
+    done = check(tmp_path, "storage: {storage_type: in_memory}\nbroker: {replication_factor: 3}\n")
+    assert done.returncode == OK, done
+    assert b"replication_factor" in done.stderr
+
+
+@pytest.mark.parametrize("text,place,hint", [
+    ("server:\n  prot: 3030\n", ":2:3", "port"),
+    ("servre: {port: 1}\n", ":1:1", "server"),
+    ("server:\n  port: many\n", ":2:9", "number"),
+    ("server:\n  port: 70000\n", ":2:9", "65535"),
+    ("broker:\n  auto_create_topics: yess\n", ":2:23", "true"),
+    ("storage:\n  durability: comit\n", ":2:15", "commit"),
+    ("storage:\n  flush: 5parsecs\n", ":2:10", "ms"),
+    ("server: {port: 1\n", ":", ""),
+    ("server: 3\n", ":1:9", ""),
+    ("- a\n", ":1:1", ""),
+])
+def test_config_errors_name_the_place_and_the_likely_right_thing(tmp_path, text, place, hint):
+    done = check(tmp_path, text)
+    assert done.returncode not in (OK, USAGE) or done.returncode == USAGE, done
+    assert done.returncode != OK
+    said = done.stderr.decode()
+    assert "bourn.yaml" + place in said, said
+    assert hint in said, said

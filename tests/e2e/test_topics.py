@@ -1,0 +1,177 @@
+"""Topics: made, listed, described, changed, emptied, deleted."""
+
+import json
+
+import pytest
+
+from harness.http import is_problem
+
+
+def describe(broker, topic="t"):
+    reply = broker.client.get(f"/v1/topics/{topic}")
+    assert reply.status == 200, reply
+    return reply.json()
+
+
+def names(broker):
+    return [topic["name"] for topic in broker.client.get("/v1/topics").json()["topics"]]
+
+
+def test_create_and_describe(broker):
+    reply = broker.client.put_json("/v1/topics/t", {
+        "partitions": 3, "settings": {"retention.bytes": 1 << 20, "durability": "os"}})
+    assert reply.status == 201, reply
+    topic = describe(broker)
+    assert topic["name"] == "t"
+    assert len(topic["partitions"]) == 3
+    assert topic["partitions"][0]["earliest"] == topic["partitions"][0]["high_watermark"] == 0
+    assert topic["settings"]["retention.bytes"] == 1 << 20
+    assert topic["settings"]["durability"] == "os"
+
+
+def test_create_without_a_body(broker):
+    assert broker.client.request("PUT", "/v1/topics/t").status == 201
+    assert len(describe(broker)["partitions"]) == 1
+
+
+def test_create_again(broker):
+    assert broker.client.put_json("/v1/topics/t", {"partitions": 2}).status == 201
+    assert broker.client.put_json("/v1/topics/t", {"partitions": 2}).status == 200
+    is_problem(broker.client.put_json("/v1/topics/t", {"partitions": 3}), 409, "topic_exists")
+    assert len(describe(broker)["partitions"]) == 2
+
+
+@pytest.mark.parametrize("body", [
+    {"partitions": 0}, {"partitions": -1}, {"partitions": 1025}, {"partitions": "2"},
+    {"partitions": 1.5}, {"partition": 2}, [], "x",
+    {"settings": {"retention.byte": 1}}, {"settings": {"retention.bytes": "much"}},
+    {"settings": {"durability": "forever"}}, {"settings": {"max.message.bytes": 0}},
+    {"settings": {"retention.ms": -2}}, {"settings": []},
+])
+def test_bad_descriptions(shared_broker, body):
+    reply = shared_broker.client.put_json("/v1/topics/bad", body)
+    assert reply.status == 400, reply
+    assert "bad" not in names(shared_broker)
+
+
+def test_unknown_setting_is_named_with_the_likely_one(shared_broker):
+    reply = shared_broker.client.put_json("/v1/topics/bad", {"settings": {"retention.byte": 1}})
+    assert "retention.bytes" in is_problem(reply, 400, "bad_setting")["detail"]
+
+
+def test_bad_json_body(shared_broker):
+    reply = shared_broker.client.request("PUT", "/v1/topics/bad", "{", {"Content-Type": "application/json"})
+    is_problem(reply, 400, "bad_json")
+
+
+def test_list(broker):
+    assert names(broker) == []
+    for name in ("b", "a", "c"):
+        broker.create(name)
+    assert names(broker) == ["a", "b", "c"]
+
+
+def test_many_topics_are_all_listed(broker):
+    for i in range(300):
+        broker.create(f"t{i:03}")
+    assert names(broker) == [f"t{i:03}" for i in range(300)]
+
+
+def test_change_settings(broker):
+    broker.create("t")
+    reply = broker.client.patch_json("/v1/topics/t", {"settings": {"retention.bytes": 4096}})
+    assert reply.status == 200, reply
+    assert describe(broker)["settings"]["retention.bytes"] == 4096
+    broker.restart()
+    assert describe(broker)["settings"]["retention.bytes"] == 4096
+    reply = broker.client.patch_json("/v1/topics/t", {"settings": {"x": 1}})
+    is_problem(reply, 400, "bad_setting")
+    is_problem(broker.client.patch_json("/v1/topics/no", {"settings": {}}), 404, "topic_unknown")
+
+
+def test_max_message_bytes(broker):
+    broker.create("t", max_message_bytes=1000)
+    is_problem(broker.client.post("/produce/t", "x" * 1000, "text/plain"), 413, "too_large")
+    broker.produce("t", "x" * 800)
+
+
+def test_delete(broker):
+    broker.produce("t", "x")
+    assert broker.client.delete("/v1/topics/t").status == 204
+    assert names(broker) == []
+    is_problem(broker.client.get("/consume/t"), 404, "topic_unknown")
+    is_problem(broker.client.delete("/v1/topics/t"), 404, "topic_unknown")
+    broker.restart()
+    assert names(broker) == []
+
+
+def test_a_new_topic_of_an_old_name_is_empty(broker):
+    broker.produce("t", "old")
+    broker.client.delete("/v1/topics/t")
+    assert broker.produce("t", "new")["offset"] == 0
+    broker.kill()
+    broker.start()
+    assert broker.values("t") == ["new"]
+
+
+def test_purge_empties_and_offsets_go_on(broker):
+    for i in range(3):
+        broker.produce("t", f"{i}")
+    assert broker.client.post("/v1/topics/t/purge").status in (200, 204)
+    assert broker.values("t") == []
+    assert broker.produce("t", "3")["offset"] == 3
+    broker.kill()
+    broker.start()
+    assert broker.values("t") == ["3"]
+    assert broker.produce("t", "4")["offset"] == 4
+
+
+def test_purge_up_to_an_offset(broker):
+    broker.create("t", partitions=2)
+    for i in range(10):
+        broker.produce("t", f"{i}", query=f"?partition={i % 2}")
+    reply = broker.client.request("POST", "/v1/topics/t/purge", json.dumps({"partition": 1, "upto": 3}),
+                                  {"Content-Type": "application/json"})
+    assert reply.status in (200, 204), reply
+    partitions = describe(broker)["partitions"]
+    assert [partition["earliest"] for partition in partitions] == [0, 3]
+
+
+def test_purge_beyond_the_end(broker):
+    broker.produce("t", "x")
+    reply = broker.client.request("POST", "/v1/topics/t/purge", json.dumps({"upto": 5}),
+                                  {"Content-Type": "application/json"})
+    is_problem(reply, 416, "offset_out_of_range")
+    is_problem(broker.client.post("/v1/topics/nope/purge"), 404, "topic_unknown")
+
+
+def test_retention_by_count(broker):
+    broker.create("t", retention_count=100)
+    for _ in range(30):
+        lines = "1\n" * 50
+        assert broker.client.post("/produce/t", lines, "application/x-ndjson").status == 201
+    answer = broker.consume("t", "?limit=10000")
+    bounds = answer["partitions"][0]
+    assert bounds["high_watermark"] == 1500
+    assert 100 <= len(answer["events"]) < 1500
+    assert answer["events"][0]["offset"] == bounds["earliest"]
+
+
+def test_retention_by_bytes(broker):
+    broker.create("t", retention_bytes=2 << 20)
+    for _ in range(60):
+        broker.produce("t", "x" * 100_000)
+    partition = describe(broker)["partitions"][0]
+    assert partition["high_watermark"] == 60
+    assert 15 <= 60 - partition["earliest"] <= 45
+
+
+def test_topics_survive_kill_9(broker):
+    broker.create("a", partitions=5, durability="os")
+    broker.produce("b", "auto")
+    before = [describe(broker, name)["settings"] for name in names(broker)]
+    broker.kill()
+    broker.start()
+    assert names(broker) == ["a", "b"]
+    assert [describe(broker, name)["settings"] for name in names(broker)] == before
+    assert len(describe(broker, "a")["partitions"]) == 5

@@ -1,0 +1,1 @@
+"""What every suite stands on: a broker process, and clients for it."""
