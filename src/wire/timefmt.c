@@ -63,8 +63,8 @@ const char *time_format(int64_t ms, char text[TIME_TEXT_LEN + 1])
 
 	/* The remainders tell the compiler what civil_from_ms promises: nothing is cut off. */
 	snprintf(text, TIME_TEXT_LEN + 1, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-		 (unsigned)c.year % 10000, c.month % 100u, c.day % 100u, c.hour % 100u,
-		 c.minute % 100u, c.second % 100u, c.ms % 1000u);
+	         (unsigned)c.year % 10000, c.month % 100u, c.day % 100u, c.hour % 100u,
+	         c.minute % 100u, c.second % 100u, c.ms % 1000u);
 	return text;
 }
 
@@ -201,7 +201,7 @@ struct unit {
 
 /* The number times the unit that is the rest of `text`; `units` ends with a NULL name. */
 static bool scale(const struct unit *units, struct slice text, int64_t whole, unsigned thousandths,
-		  int64_t *out)
+                  int64_t *out)
 {
 	int64_t value;
 
@@ -221,7 +221,7 @@ static bool scale(const struct unit *units, struct slice text, int64_t whole, un
 bool duration_parse(struct slice text, int64_t *ms)
 {
 	static const struct unit units[] = {
-		{"", 1000},	{"ms", 1},	 {"s", 1000}, {"m", 60000},
+		{"", 1000},     {"ms", 1},       {"s", 1000}, {"m", 60000},
 		{"h", 3600000}, {"d", 86400000}, {NULL, 0},
 	};
 	unsigned thousandths;
