@@ -80,18 +80,18 @@ struct wal_frame {
 };
 
 struct wal_config {
-	const char *dir;           /* exists, or is made */
-	char kind[5];              /* "data" or "ctlg" */
-	struct uuid store_id;      /* a file with another one is not ours: ERR_DIR_FOREIGN */
-	uint64_t checkpointed;     /* frames up to this sequence are not needed any more */
-	struct disk *disk;         /* borrowed until close, as are the next three */
+	const char *dir;       /* exists, or is made */
+	char kind[5];          /* "data" or "ctlg" */
+	struct uuid store_id;  /* a file with another one is not ours: ERR_DIR_FOREIGN */
+	uint64_t checkpointed; /* frames up to this sequence are not needed any more */
+	struct disk *disk;     /* borrowed until close, as are the next three */
 	struct clock *clock;
 	struct entropy *entropy;
 	struct log *log;
-	int64_t file_bytes;        /* a new file is begun when one holds this much; 64 MiB */
-	int64_t reserve_bytes;     /* pre-written space that only `reserved` frames may use; 1 MiB */
-	int64_t flush_ms;          /* for class `interval` */
-	bool mark_before_ack;      /* flush a mark after each flushed group, before completing it */
+	int64_t file_bytes;    /* a new file is begun when one holds this much; 64 MiB */
+	int64_t reserve_bytes; /* pre-written space that only `reserved` frames may use; 1 MiB */
+	int64_t flush_ms;      /* for class `interval` */
+	bool mark_before_ack;  /* flush a mark after each flushed group, before completing it */
 };
 
 /* What recovery found. */
@@ -103,8 +103,8 @@ struct wal_damage {
 	uint32_t partition;
 	int64_t base_offset;
 	int64_t log_end;
-	uint64_t file;        /* number */
-	int64_t at;           /* byte in it */
+	uint64_t file; /* number */
+	int64_t at;    /* byte in it */
 };
 struct wal_recovery {
 	uint64_t last_sequence;
@@ -121,25 +121,30 @@ typedef enum err wal_replay_cb(void *arg, const struct wal_frame *frame, struct 
  * ERR_DIR_FOREIGN, ERR_DIR_NEWER: nothing was modified. Nothing is modified either before replay
  * has ended well. */
 enum err wal_open(const struct wal_config *config, wal_replay_cb *replay, void *arg,
-		  struct wal_recovery *report, struct wal **out, struct fault *f) MUST_CHECK;
+                  struct wal_recovery *report, struct wal **out, struct fault *f) MUST_CHECK;
 
 /* Blocks; flushes what is written, stops the thread. All writes must be done. */
 void wal_close(struct wal *w);
 
 /* One frame to be written. */
 struct wal_write {
-	struct wal_frame frame; /* in: all but sequence and durable_through; payload borrowed until done.
+	struct wal_frame
+		frame;     /* in: all but sequence and durable_through; payload borrowed until done.
 				   durability: none and os: done after the write; interval: the same, and
 				   a flush follows; commit: done after the flush. out: sequence */
-	bool reserved;          /* in: may use the reserve (trims, catalog) */
-	struct loop *loop;      /* in: where done runs */
+	bool reserved;     /* in: may use the reserve (trims, catalog) */
+	struct loop *loop; /* in: where done runs */
 	void (*done)(struct wal_write *ww);
 	struct fault fault;     /* out: DISK_FULL, or IO for good */
-	struct message message; /* the WAL's own, as is the next */
+	struct message message; /* the WAL's own, as are the next */
 	struct wal_write *next;
+	struct wal *wal;
+	uint32_t refusal;
 };
 
-/* Any loop's thread. Frames of one thread keep their order. */
+/* The thread of `ww->loop`. Frames of one loop keep their order, also when there is no space: one
+ * that was refused for DISK_FULL takes with it every later one that its loop had submitted before
+ * it was told (apart for normal and reserved frames). So what is written has no hole. */
 void wal_write(struct wal *w, struct wal_write *ww);
 
 /* Begin a new file. `last_sequence` is of the last frame before it; every write up to it has been
@@ -160,8 +165,8 @@ void wal_free_through(struct wal *w, uint64_t sequence);
 
 /* Any thread; for metrics and the checkpoint trigger. */
 struct wal_stats {
-	int64_t bytes;         /* in frames not yet freed */
-	int64_t oldest_ms;     /* wall clock of the oldest such frame; 0: none */
+	int64_t bytes;     /* in frames not yet freed */
+	int64_t oldest_ms; /* wall clock of the oldest such frame; 0: none */
 	uint64_t group_count;
 	uint64_t written_bytes;
 	uint64_t flush_count;

@@ -1,0 +1,222 @@
+#include "store/wal_cursor.h"
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "io/disk.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WINDOW_BYTES = 1 << 20 };
+
+void wal_cursor_init(struct wal_cursor *c, const struct wal_config *config,
+                     struct wal_found_file *files, size_t file_count, size_t file)
+{
+	*c = (struct wal_cursor){
+		.config = config,
+		.files = files,
+		.file_count = file_count,
+		.file = file,
+		.fd = -1,
+	};
+}
+
+static void cursor_path(const struct wal_cursor *c, char path[PATH_MAX])
+{
+	char name[WAL_NAME_BYTES_MAX];
+
+	snprintf(path, PATH_MAX, "%s/%s", c->config->dir, wal_name(c->files[c->file].number, name));
+}
+
+static enum err cursor_open(struct wal_cursor *c, struct fault *f)
+{
+	char path[PATH_MAX];
+
+	CHECK(c->fd < 0);
+	cursor_path(c, path);
+	c->window_len = 0;
+	return disk_open(c->config->disk, path, O_RDONLY, &c->fd, f);
+}
+
+static void cursor_close(struct wal_cursor *c)
+{
+	if (c->fd >= 0)
+		c->config->disk->ops->close(c->config->disk, c->fd);
+	c->fd = -1;
+}
+
+enum err wal_cursor_fork(struct wal_cursor *c, const struct wal_cursor *from, struct fault *f)
+{
+	*c = *from;
+	c->fd = -1;
+	c->window = NULL;
+	c->window_cap = 0;
+	c->window_len = 0;
+	if (from->fd < 0)
+		return OK;
+	return cursor_open(c, f);
+}
+
+void wal_cursor_fini(struct wal_cursor *c)
+{
+	cursor_close(c);
+	free(c->window);
+	c->window = NULL;
+}
+
+static enum err window_reserve(struct wal_cursor *c, size_t len, struct fault *f)
+{
+	uint8_t *window;
+
+	if (len <= c->window_cap)
+		return OK;
+	window = realloc(c->window, len);
+	if (!window)
+		return fault_set(f, ERR_NO_MEMORY, 0, "wal recover: a frame of %zu bytes", len);
+	c->window = window;
+	c->window_cap = len;
+	return OK;
+}
+
+/* Borrow `len` bytes at `at`, which the file has. */
+static enum err cursor_view(struct wal_cursor *c, int64_t at, size_t len, const uint8_t **out,
+                            struct fault *f)
+{
+	int64_t left = c->files[c->file].size - at;
+	size_t want = len > WINDOW_BYTES ? len : WINDOW_BYTES;
+	char path[PATH_MAX];
+	enum err err;
+
+	CHECK((int64_t)len <= left);
+	if (at >= c->window_at && at - c->window_at + (int64_t)len <= (int64_t)c->window_len) {
+		*out = c->window + (at - c->window_at);
+		return OK;
+	}
+	if ((int64_t)want > left)
+		want = (size_t)left;
+	err = window_reserve(c, want, f);
+	if (err)
+		return err;
+	cursor_path(c, path);
+	c->window_len = 0;
+	err = disk_read_all(c->config->disk, c->fd, c->window, want, at, path, f);
+	if (err)
+		return err;
+	c->window_at = at;
+	c->window_len = want;
+	*out = c->window;
+	return OK;
+}
+
+static void note_trace(struct wal_cursor *c, int64_t end)
+{
+	struct wal_found_file *file = &c->files[c->file];
+
+	if (end > file->size)
+		end = file->size;
+	if (end > file->trace_end)
+		file->trace_end = end;
+}
+
+/* A frame seems to begin at c->at. `item` stays END when it does not. */
+static enum err cursor_try(struct wal_cursor *c, const uint8_t *bytes, uint64_t unseen,
+                           struct wal_item *item, struct fault *f)
+{
+	int64_t size = c->files[c->file].size;
+	struct wal_frame_header header;
+	size_t payload_len;
+	enum err err;
+
+	if (!wal_frame_header_decode(bytes, &header)) {
+		if (c->generation_known)
+			note_trace(c, c->at + WAL_FRAME_HEADER_BYTES);
+		return OK;
+	}
+	if (!c->generation_known && header.frame.sequence < unseen)
+		return OK;
+	c->generation_known = true;
+	c->generation = header.generation;
+	payload_len = header.frame.payload.len;
+	item->kind = WAL_ITEM_DAMAGED;
+	item->file = c->file;
+	item->at = c->at;
+	item->end = c->at + wal_frame_bytes(payload_len);
+	item->frame = header.frame;
+	note_trace(c, item->end);
+	if (c->at + WAL_FRAME_HEADER_BYTES + (int64_t)payload_len > size)
+		return OK;
+	err = cursor_view(c, c->at, WAL_FRAME_HEADER_BYTES + payload_len, &bytes, f);
+	if (err)
+		return err;
+	item->frame.payload = slice_of(bytes + WAL_FRAME_HEADER_BYTES, payload_len);
+	if (crc32c(0, item->frame.payload.ptr, payload_len) == header.payload_crc)
+		item->kind = WAL_ITEM_FRAME;
+	return OK;
+}
+
+/* The next item in the open file; END when there is none. */
+static enum err cursor_search(struct wal_cursor *c, uint64_t unseen, struct wal_item *item,
+                              struct fault *f)
+{
+	int64_t size = c->files[c->file].size;
+	const uint8_t *bytes;
+	enum err err;
+
+	for (; c->at + WAL_FRAME_HEADER_BYTES <= size; c->at += 8) {
+		err = cursor_view(c, c->at, WAL_FRAME_HEADER_BYTES, &bytes, f);
+		if (err)
+			return err;
+		if (!wal_frame_begins(bytes, c->generation_known ? &c->generation : NULL))
+			continue;
+		err = cursor_try(c, bytes, unseen, item, f);
+		if (err)
+			return err;
+		if (item->kind != WAL_ITEM_END) {
+			c->at = item->end;
+			return OK;
+		}
+	}
+	return OK;
+}
+
+static enum err cursor_begin_file(struct wal_cursor *c, struct wal_item *item, struct fault *f)
+{
+	const struct wal_found_file *file = &c->files[c->file];
+	enum err err;
+
+	err = cursor_open(c, f);
+	if (err)
+		return err;
+	c->at = WAL_BLOCK_BYTES;
+	c->generation_known = file->header_good;
+	c->generation = file->generation;
+	if (file->header_good) {
+		item->kind = WAL_ITEM_FILE;
+		item->file = c->file;
+		item->end = WAL_BLOCK_BYTES;
+	}
+	return OK;
+}
+
+enum err wal_cursor_next(struct wal_cursor *c, uint64_t unseen, struct wal_item *item,
+                         struct fault *f)
+{
+	enum err err;
+
+	*item = (struct wal_item){.kind = WAL_ITEM_END, .file = c->file_count};
+	while (c->file < c->file_count) {
+		if (c->fd < 0)
+			err = cursor_begin_file(c, item, f);
+		else
+			err = cursor_search(c, unseen, item, f);
+		if (err || item->kind != WAL_ITEM_END)
+			return err;
+		if (c->at + WAL_FRAME_HEADER_BYTES > c->files[c->file].size) {
+			cursor_close(c);
+			c->file++;
+		}
+	}
+	return OK;
+}

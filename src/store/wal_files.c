@@ -1,0 +1,365 @@
+#include "store/wal_files.h"
+
+#include "base/check.h"
+#include "io/disk.h"
+#include "io/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	SPARES_MAX = 2,
+	ZEROS_BYTES = 64 << 10,
+	ZEROS_AT_ONCE = 16,
+};
+
+void wal_files_init(struct wal_files *fs, const struct wal_config *config)
+{
+	*fs = (struct wal_files){.config = config, .next_number = 1, .fd = -1};
+	list_init(&fs->sealed);
+	list_init(&fs->spares);
+	fs->zeros = calloc(1, ZEROS_BYTES);
+	CHECK(fs->zeros);
+}
+
+static void free_all(struct list *files)
+{
+	struct list *node;
+
+	while ((node = list_take_first(files)))
+		free(LIST_ENTRY(node, struct wal_file, node));
+}
+
+static void close_active(struct wal_files *fs)
+{
+	if (fs->fd >= 0)
+		fs->config->disk->ops->close(fs->config->disk, fs->fd);
+	fs->fd = -1;
+}
+
+void wal_files_fini(struct wal_files *fs)
+{
+	close_active(fs);
+	free(fs->active);
+	free_all(&fs->sealed);
+	free_all(&fs->spares);
+	free(fs->zeros);
+}
+
+const char *wal_files_path(const struct wal_files *fs, uint64_t number, char *path, size_t cap)
+{
+	char name[WAL_NAME_BYTES_MAX];
+
+	snprintf(path, cap, "%s/%s", fs->config->dir, wal_name(number, name));
+	return path;
+}
+
+static enum err sync_dir(struct wal_files *fs, struct fault *f)
+{
+	int rc = fs->config->disk->ops->sync_dir(fs->config->disk, fs->config->dir);
+
+	if (rc == -ENOSPC || rc == -EDQUOT)
+		return fault_set(f, ERR_DISK_FULL, -rc, "wal sync %s", fs->config->dir);
+	if (rc < 0)
+		return fault_set(f, ERR_IO, -rc, "wal sync %s", fs->config->dir);
+	return OK;
+}
+
+/* A file that stays is read over by the next recovery: only worth a word. */
+static void remove_file(struct wal_files *fs, uint64_t number)
+{
+	char path[PATH_MAX];
+	int rc;
+
+	wal_files_path(fs, number, path, sizeof(path));
+	rc = fs->config->disk->ops->unlink(fs->config->disk, path);
+	if (rc < 0)
+		log_line(fs->config->log, LOG_WARN, "wal", "cannot remove %s: %s", path,
+		         strerror(-rc));
+}
+
+static void spare_or_remove(struct wal_files *fs, struct wal_file *file)
+{
+	if (fs->spare_count < SPARES_MAX && file->size > WAL_BLOCK_BYTES) {
+		list_append(&fs->spares, &file->node);
+		fs->spare_count++;
+		return;
+	}
+	remove_file(fs, file->number);
+	free(file);
+}
+
+void wal_files_free_through(struct wal_files *fs, uint64_t sequence)
+{
+	LIST_EACH_SAFE (node, after, &fs->sealed) {
+		struct wal_file *file = LIST_ENTRY(node, struct wal_file, node);
+
+		if (file->last_sequence > sequence)
+			return;
+		list_remove(node);
+		spare_or_remove(fs, file);
+	}
+}
+
+/* --- after recovery ------------------------------------------------------------------------------- */
+
+/* The end of the log is synced even when nothing is cut: what a killed process wrote may be in the
+ * page cache only, and all that comes after will rely on it. */
+static enum err cut_end(struct wal_files *fs, const struct wal_found *found, struct fault *f)
+{
+	const struct wal_found_file *file = &found->files[found->end_file];
+	struct disk *disk = fs->config->disk;
+	char path[PATH_MAX];
+	enum err err;
+	int fd;
+	int rc;
+
+	wal_files_path(fs, file->number, path, sizeof(path));
+	err = disk_open(disk, path, O_RDWR, &fd, f);
+	if (err)
+		return err;
+	rc = found->end_at < file->size ? disk->ops->truncate(disk, fd, found->end_at) : 0;
+	if (rc < 0)
+		err = fault_set(f, ERR_IO, -rc, "wal cut %s", path);
+	else
+		err = disk_sync(disk, fd, path, f);
+	disk->ops->close(disk, fd);
+	return err;
+}
+
+static enum err adopt_file(struct wal_files *fs, const struct wal_found_file *found, int64_t size,
+                           struct fault *f)
+{
+	struct wal_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return fault_set(f, ERR_NO_MEMORY, 0, "wal open %s", fs->config->dir);
+	file->number = found->number;
+	file->last_sequence = found->last_sequence;
+	file->bytes = found->frame_bytes;
+	file->size = size;
+	if (file->last_sequence == 0) {
+		spare_or_remove(fs, file);
+		return OK;
+	}
+	file->since_ms = fs->config->clock->now(fs->config->clock).wall_ms;
+	list_append(&fs->sealed, &file->node);
+	return OK;
+}
+
+enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found, struct fault *f)
+{
+	enum err err;
+
+	if (found->file_count == 0)
+		return OK;
+	fs->next_number = found->files[found->file_count - 1].number + 1;
+	if (found->end_file < found->file_count) {
+		err = cut_end(fs, found, f);
+		if (err)
+			return err;
+	}
+	for (size_t i = 0; i < found->file_count; i++) {
+		const struct wal_found_file *file = &found->files[i];
+		int64_t size = file->size;
+
+		if (i == found->end_file && found->end_at < size)
+			size = found->end_at;
+		if (i > found->end_file) {
+			remove_file(fs, file->number);
+			continue;
+		}
+		err = adopt_file(fs, file, size, f);
+		if (err)
+			return err;
+	}
+	return sync_dir(fs, f);
+}
+
+/* --- the active file -------------------------------------------------------------------------------- */
+
+static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, const char *path,
+                            struct fault *f)
+{
+	struct iovec iov[ZEROS_AT_ONCE];
+	enum err err = OK;
+
+	while (from < to && !err) {
+		int64_t at = from;
+		int count = 0;
+
+		for (; count < ZEROS_AT_ONCE && from < to; count++) {
+			int64_t len = to - from < ZEROS_BYTES ? to - from : ZEROS_BYTES;
+
+			iov[count] = (struct iovec){fs->zeros, (size_t)len};
+			from += len;
+		}
+		err = disk_write_all(fs->config->disk, fs->fd, iov, count, at, path, f);
+	}
+	return err;
+}
+
+enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f)
+{
+	struct disk *disk = fs->config->disk;
+	int64_t space = disk->ops->space(disk, fs->config->dir);
+	char path[PATH_MAX];
+	enum err err;
+
+	CHECK(fs->active);
+	CHECK(to > fs->grown);
+	wal_files_path(fs, fs->active->number, path, sizeof(path));
+	if (space >= 0 && to - fs->grown > space)
+		return fault_set(f, ERR_DISK_FULL, ENOSPC, "wal grow %s", path);
+	err = write_zeros(fs, fs->grown, to, path, f);
+	if (!err)
+		err = disk_sync(disk, fs->fd, path, f);
+	if (err == ERR_DISK_FULL)
+		disk->ops->truncate(disk, fs->fd, fs->grown);
+	if (err)
+		return err;
+	fs->grown = to;
+	fs->active->size = to;
+	return OK;
+}
+
+enum err wal_files_trim(struct wal_files *fs, struct fault *f)
+{
+	struct disk *disk = fs->config->disk;
+	char path[PATH_MAX];
+	int rc;
+
+	wal_files_path(fs, fs->active->number, path, sizeof(path));
+	rc = disk->ops->truncate(disk, fs->fd, fs->at);
+	if (rc < 0)
+		return fault_set(f, ERR_IO, -rc, "wal trim %s", path);
+	fs->grown = fs->at;
+	fs->active->size = fs->at;
+	return disk_sync(disk, fs->fd, path, f);
+}
+
+/* A spare file under the new name, else a new one. `size` is what it has already. */
+static enum err open_next(struct wal_files *fs, const char *path, int *fd, int64_t *size,
+                          struct fault *f)
+{
+	struct disk *disk = fs->config->disk;
+	struct wal_file *spare;
+	char from[PATH_MAX];
+	int rc;
+
+	*size = 0;
+	if (list_is_empty(&fs->spares))
+		return disk_open(disk, path, O_RDWR | O_CREAT | O_EXCL, fd, f);
+	spare = LIST_ENTRY(fs->spares.next, struct wal_file, node);
+	wal_files_path(fs, spare->number, from, sizeof(from));
+	rc = disk->ops->rename(disk, from, path);
+	if (rc < 0)
+		return fault_set(f, rc == -ENOSPC || rc == -EDQUOT ? ERR_DISK_FULL : ERR_IO, -rc,
+		                 "wal recycle %s as %s", from, path);
+	*size = spare->size;
+	list_remove(&spare->node);
+	fs->spare_count--;
+	free(spare);
+	return disk_open(disk, path, O_RDWR, fd, f);
+}
+
+static enum err write_header(struct wal_files *fs, const struct wal_file_header *h, int fd,
+                             const char *path, struct fault *f)
+{
+	uint8_t block[WAL_BLOCK_BYTES] = {0};
+	struct iovec iov = {block, sizeof(block)};
+
+	wal_file_header_encode(h, block);
+	return disk_write_all(fs->config->disk, fd, &iov, 1, 0, path, f);
+}
+
+static enum err make_lasting(struct wal_files *fs, int fd, const char *path, struct fault *f)
+{
+	enum err err = disk_sync(fs->config->disk, fd, path, f);
+
+	return err ? err : sync_dir(fs, f);
+}
+
+static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t first_sequence,
+                           struct fault *f)
+{
+	const struct wal_config *config = fs->config;
+	struct wal_file_header h = {
+		.version = WAL_VERSION,
+		.number = fs->next_number,
+		.first_sequence = first_sequence,
+		.store_id = config->store_id,
+	};
+	char path[PATH_MAX];
+	int64_t size;
+	enum err err;
+	int fd;
+
+	memcpy(h.kind, config->kind, sizeof(h.kind));
+	config->entropy->fill(config->entropy, &h.generation, sizeof(h.generation));
+	wal_files_path(fs, h.number, path, sizeof(path));
+	fs->next_number++;
+	err = open_next(fs, path, &fd, &size, f);
+	if (err)
+		return err;
+	err = write_header(fs, &h, fd, path, f);
+	if (!err)
+		err = make_lasting(fs, fd, path, f);
+	if (err) {
+		config->disk->ops->close(config->disk, fd);
+		remove_file(fs, h.number);
+		return err;
+	}
+	close_active(fs);
+	fs->fd = fd;
+	fs->generation = h.generation;
+	fs->at = WAL_BLOCK_BYTES;
+	fs->grown =
+		size > WAL_BLOCK_BYTES ? size & ~(int64_t)(WAL_BLOCK_BYTES - 1) : WAL_BLOCK_BYTES;
+	*file = (struct wal_file){.number = h.number, .size = fs->grown};
+	return OK;
+}
+
+/* As much of the reserve as there is space for: whoever needs more asks for it again. */
+static enum err grow_reserve(struct wal_files *fs, struct fault *f)
+{
+	struct disk *disk = fs->config->disk;
+	int64_t space = disk->ops->space(disk, fs->config->dir) & ~(int64_t)(WAL_BLOCK_BYTES - 1);
+	int64_t want = fs->at + fs->config->reserve_bytes - fs->grown;
+	enum err err;
+
+	if (space >= 0 && want > space)
+		want = space;
+	if (want <= 0)
+		return OK;
+	err = wal_files_grow(fs, fs->grown + want, f);
+	return err == ERR_DISK_FULL ? OK : err;
+}
+
+enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct fault *f)
+{
+	struct wal_file *file = calloc(1, sizeof(*file));
+	enum err err;
+
+	if (!file)
+		return fault_set(f, ERR_NO_MEMORY, 0, "wal begin a file in %s", fs->config->dir);
+	err = begin_file(fs, file, first_sequence, f);
+	if (err == ERR_DISK_FULL && fs->active && fs->grown > fs->at) {
+		/* The old file's reserve is what the new one lives on. */
+		err = wal_files_trim(fs, f);
+		if (!err)
+			err = begin_file(fs, file, first_sequence, f);
+	}
+	if (err) {
+		free(file);
+		return err;
+	}
+	if (fs->active)
+		list_append(&fs->sealed, &fs->active->node);
+	fs->active = file;
+	return grow_reserve(fs, f);
+}

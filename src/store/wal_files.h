@@ -1,0 +1,62 @@
+/* wal_files: the files that the WAL's writer works with: one that is written, older ones that are
+ * still needed, a few spare ones to recycle; the WAL's own. For the writer thread alone.
+ *
+ * The order on disk, so that a power cut at any point is one that recovery understands: a file is
+ * created or renamed, its header written, the file synced, the directory synced; only then come
+ * frames. A spare one that was renamed and still bears its old header is told by the number in it. */
+#ifndef BOURN_STORE_WAL_FILES_H
+#define BOURN_STORE_WAL_FILES_H
+
+#include "base/list.h"
+#include "store/wal_recover.h"
+
+struct wal_file {
+	struct list node;
+	uint64_t number;
+	uint64_t last_sequence; /* 0: no frame that is needed */
+	int64_t size;
+	int64_t bytes;    /* in frames, with padding */
+	int64_t since_ms; /* wall clock: first frame; 0: none */
+};
+
+struct wal_files {
+	const struct wal_config *config; /* borrowed */
+	uint64_t next_number;
+	struct list sealed; /* of wal_file, oldest first */
+	struct list spares;
+	unsigned spare_count;
+	struct wal_file *active; /* owned; NULL: there was no space to begin one */
+	int fd;
+	uint64_t generation;
+	int64_t at;     /* where the next group begins: a block */
+	int64_t grown;  /* pre-written and synced up to here */
+	uint8_t *zeros; /* owned: what files grow by */
+};
+
+void wal_files_init(struct wal_files *fs, const struct wal_config *config);
+
+/* Closes, forgets; leaves everything on disk as it is. */
+void wal_files_fini(struct wal_files *fs);
+
+/* Take over what recovery found: cut the torn tail, remove what holds nothing, keep spares. */
+enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found,
+                         struct fault *f) MUST_CHECK;
+
+/* Seal the active file, whose frames are all flushed, and begin the next. ERR_DISK_FULL: nothing
+ * changed, the active file goes on. Any other error is final. */
+enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct fault *f) MUST_CHECK;
+
+/* Pre-write the active file up to `to`, and sync it. Nothing in it may be unflushed: a sync that
+ * fails for want of space is then known to have hit zeros only. Errors as wal_files_begin. */
+enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f) MUST_CHECK;
+
+/* Sealed files without a frame beyond `sequence` become spares, or go. */
+void wal_files_free_through(struct wal_files *fs, uint64_t sequence);
+
+/* Give the unused end of the active file back; its frames are all flushed. */
+enum err wal_files_trim(struct wal_files *fs, struct fault *f) MUST_CHECK;
+
+/* "dir/number.wal"; returns `path`. */
+const char *wal_files_path(const struct wal_files *fs, uint64_t number, char *path, size_t cap);
+
+#endif

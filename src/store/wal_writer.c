@@ -1,0 +1,621 @@
+#include "store/wal_writer.h"
+
+#include "base/check.h"
+#include "io/disk.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+
+enum {
+	MARK_DELAY_US = 50000,
+	GROW_BYTES_MIN = 1 << 20,
+	GROW_BYTES_MAX = 8 << 20,
+	GROW_SHARE = 20, /* growing ahead takes at most one part in so many of the free space */
+};
+
+static int64_t mono_us(const struct wal *w)
+{
+	return w->config.clock->now(w->config.clock).mono_us;
+}
+
+/* --- completion ------------------------------------------------------------------------------------- */
+
+static void deliver_write(struct message *m)
+{
+	struct wal_write *ww = CONTAINER_OF(m, struct wal_write, message);
+
+	if (ww->fault.code == ERR_DISK_FULL)
+		ww->wal->lanes[loop_index(ww->loop)].heard[ww->reserved] = ww->refusal;
+	ww->done(ww);
+}
+
+static void deliver_roll(struct message *m)
+{
+	struct wal_roll *r = CONTAINER_OF(m, struct wal_roll, message);
+
+	r->done(r);
+}
+
+static void complete(struct wal_write *ww, const struct fault *fault)
+{
+	ww->fault = *fault;
+	ww->message.deliver = deliver_write;
+	loop_post(ww->loop, &ww->message);
+}
+
+static void complete_ok(struct wal_write *ww)
+{
+	static const struct fault none;
+
+	complete(ww, &none);
+}
+
+static bool is_refused(const struct wal *w, const struct wal_write *ww)
+{
+	return ww->refusal != w->lanes[loop_index(ww->loop)].refused[ww->reserved];
+}
+
+/* Completed by complete_refused, after those that came before it. */
+static void refuse(struct wal *w, struct wal_write *ww, const struct fault *full)
+{
+	uint32_t *refused = &w->lanes[loop_index(ww->loop)].refused[ww->reserved];
+
+	if (ww->refusal == *refused)
+		++*refused;
+	ww->refusal = *refused;
+	ww->fault = *full;
+	ww->next = NULL;
+	*w->refused_end = ww;
+	w->refused_end = &ww->next;
+}
+
+static void complete_refused(struct wal *w)
+{
+	struct wal_write *ww = w->refused;
+
+	w->refused = NULL;
+	w->refused_end = &w->refused;
+	while (ww) {
+		struct wal_write *after = ww->next;
+		struct fault full = ww->fault;
+
+		complete(ww, &full);
+		ww = after;
+	}
+}
+
+/* For good: what waits and all that comes is answered with it. */
+static enum err fail(struct wal *w, struct fault *f)
+{
+	char text[320];
+
+	if (w->failure.code)
+		return ERR_IO;
+	f->code = ERR_IO;
+	w->failure = *f;
+	w->flush_due_mono = 0;
+	w->mark_due_mono = 0;
+	atomic_store(&w->stat_failed, true);
+	log_line(w->config.log, LOG_ERROR, "wal", "failed; nothing is written until a restart: %s",
+	         fault_text(f, text, sizeof(text)));
+	return ERR_IO;
+}
+
+/* --- what comes ------------------------------------------------------------------------------------- */
+
+static void take_rolls(struct wal *w)
+{
+	struct wal_roll *r = atomic_exchange(&w->rolls_inbox, NULL);
+
+	while (r) {
+		struct wal_roll *older = r->next;
+
+		r->next = w->rolls;
+		w->rolls = r;
+		r = older;
+	}
+}
+
+static void take_writes(struct wal *w)
+{
+	struct wal_write *newest = atomic_exchange(&w->inbox, NULL);
+	struct wal_write *ww = newest;
+	struct wal_write *first = NULL;
+
+	if (!newest)
+		return;
+	while (ww) {
+		struct wal_write *older = ww->next;
+
+		ww->next = first;
+		first = ww;
+		ww = older;
+	}
+	*w->pending_end = first;
+	w->pending_end = &newest->next;
+}
+
+/* What comes after a roll waits for it. The rolls first: what was written before them is then in
+ * the other inbox already. */
+static void gather(struct wal *w)
+{
+	if (w->rolls)
+		return;
+	take_rolls(w);
+	take_writes(w);
+}
+
+static struct wal_write *take_pending(struct wal *w)
+{
+	struct wal_write *ww = w->pending;
+
+	w->pending = ww->next;
+	if (!w->pending)
+		w->pending_end = &w->pending;
+	return ww;
+}
+
+/* Refuse those at the front that their loop submitted before it heard of a refusal. */
+static void refuse_unheard(struct wal *w)
+{
+	static const struct fault full = {
+		.code = ERR_DISK_FULL,
+		.where = "wal: a write before this one was refused",
+	};
+
+	while (w->pending && is_refused(w, w->pending))
+		refuse(w, take_pending(w), &full);
+	complete_refused(w);
+}
+
+/* Move the next group out of what is pending: bounded, in order, one frame at least if there is
+ * one. Returns its bytes. */
+static int64_t take_group(struct wal *w)
+{
+	int64_t bytes = 0;
+
+	w->group_count = 0;
+	refuse_unheard(w);
+	while (w->pending && w->group_count < WAL_GROUP_FRAMES_MAX && !is_refused(w, w->pending)) {
+		int64_t more = wal_frame_bytes(w->pending->frame.payload.len);
+
+		if (w->group_count && bytes + more > WAL_GROUP_BYTES_MAX)
+			break;
+		w->group[w->group_count++] = take_pending(w);
+		bytes += more;
+	}
+	return bytes;
+}
+
+/* --- space ------------------------------------------------------------------------------------------ */
+
+static int64_t left_in_file(const struct wal *w, bool reserved)
+{
+	const struct wal_files *fs = &w->files;
+
+	if (!fs->active)
+		return 0;
+	return fs->grown - fs->at - (reserved ? 0 : w->config.reserve_bytes);
+}
+
+static enum err begin_file(struct wal *w, struct fault *f)
+{
+	enum err err = wal_writer_flush(w, f);
+
+	if (!err)
+		err = wal_files_begin(&w->files, w->last_sequence + 1, f);
+	if (err)
+		return err;
+	w->marked_through = w->last_sequence; /* the new header says so */
+	w->mark_due_mono = 0;
+	return OK;
+}
+
+/* How far to grow so that there are `bytes` and the reserve, and some more if space is plenty. As
+ * much again as is used: a busy file grows in few steps, an idle one stays small. */
+static int64_t growth_target(const struct wal *w, int64_t bytes, bool reserved)
+{
+	const struct wal_files *fs = &w->files;
+	struct disk *disk = w->config.disk;
+	int64_t reserve = w->config.reserve_bytes;
+	int64_t need = fs->at + bytes + (reserved ? 0 : reserve);
+	int64_t most = wal_block_round(w->config.file_bytes + reserve);
+	int64_t ahead = fs->at < GROW_BYTES_MIN ? GROW_BYTES_MIN : wal_block_round(fs->at);
+	int64_t space = disk->ops->space(disk, w->config.dir);
+
+	if (ahead > GROW_BYTES_MAX)
+		ahead = GROW_BYTES_MAX;
+	if (reserved || ahead > space / GROW_SHARE || need >= most)
+		return need;
+	return need + ahead < most ? need + ahead : most;
+}
+
+static enum err grow_for(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
+{
+	enum err err = wal_writer_flush(w, f);
+
+	return err ? err : wal_files_grow(&w->files, growth_target(w, bytes, reserved), f);
+}
+
+/* Room for a group of `bytes`, a multiple of a block. */
+static enum err make_room(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
+{
+	struct wal_files *fs = &w->files;
+	bool is_full =
+		!fs->active || (fs->at > WAL_BLOCK_BYTES && fs->at + bytes > w->config.file_bytes);
+	enum err err;
+
+	if (is_full) {
+		err = begin_file(w, f);
+		if (err)
+			return err;
+	}
+	if (left_in_file(w, reserved) >= bytes)
+		return OK;
+	err = grow_for(w, bytes, reserved, f);
+	if (err != ERR_DISK_FULL || list_is_empty(&fs->spares))
+		return err;
+	err = begin_file(w, f);
+	if (!err && left_in_file(w, reserved) < bytes)
+		err = grow_for(w, bytes, reserved, f);
+	return err;
+}
+
+/* Keep what fits into the space there is, refuse the rest. Returns the bytes that are left. */
+static int64_t shrink_group(struct wal *w, const struct fault *full)
+{
+	size_t kept = 0;
+	int64_t bytes = 0;
+	char text[320];
+
+	log_limited(w->config.log, &w->full_limiter, LOG_WARN, "wal", "%s",
+	            fault_text(full, text, sizeof(text)));
+	for (size_t i = 0; i < w->group_count; i++) {
+		struct wal_write *ww = w->group[i];
+		int64_t more = wal_frame_bytes(ww->frame.payload.len);
+
+		if (is_refused(w, ww) || bytes + more > left_in_file(w, ww->reserved)) {
+			refuse(w, ww, full);
+			continue;
+		}
+		w->group[kept++] = ww;
+		bytes += more;
+	}
+	w->group_count = kept;
+	return bytes;
+}
+
+static bool group_is_reserved(const struct wal *w)
+{
+	for (size_t i = 0; i < w->group_count; i++)
+		if (!w->group[i]->reserved)
+			return false;
+	return true;
+}
+
+/* --- writing ---------------------------------------------------------------------------------------- */
+
+static size_t put_frame(struct wal *w, struct wal_frame *frame, uint8_t *at)
+{
+	size_t end = WAL_FRAME_HEADER_BYTES + frame->payload.len;
+	size_t len = (size_t)wal_frame_bytes(frame->payload.len);
+
+	frame->sequence = ++w->last_sequence;
+	frame->durable_through = w->durable_through;
+	wal_frame_encode(frame, w->files.generation, at);
+	if (frame->payload.len)
+		memcpy(at + WAL_FRAME_HEADER_BYTES, frame->payload.ptr, frame->payload.len);
+	memset(at + end, 0, len - end);
+	return len;
+}
+
+/* The iov is whole blocks; `bytes` of it are frames. */
+static enum err write_blocks(struct wal *w, const struct iovec *iov, int count, int64_t bytes,
+                             struct fault *f)
+{
+	struct wal_files *fs = &w->files;
+	struct wal_file *file = fs->active;
+	char path[PATH_MAX];
+	enum err err;
+
+	CHECK(fs->at + wal_block_round(bytes) <= fs->grown);
+	wal_files_path(fs, file->number, path, sizeof(path));
+	err = disk_write_all(w->config.disk, fs->fd, iov, count, fs->at, path, f);
+	if (err)
+		return fail(w, f);
+	fs->at += wal_block_round(bytes);
+	file->last_sequence = w->last_sequence;
+	file->bytes += bytes;
+	if (!file->since_ms)
+		file->since_ms = w->config.clock->now(w->config.clock).wall_ms;
+	w->marked_through = w->durable_through;
+	w->mark_due_mono = 0;
+	atomic_fetch_add(&w->stat_written_bytes, (uint64_t)wal_block_round(bytes));
+	atomic_fetch_add(&w->stat_group_count, 1);
+	return OK;
+}
+
+/* A frame larger than the buffer goes alone, from where its payload lies. */
+static enum err write_large(struct wal *w, struct wal_frame *frame, int64_t bytes, struct fault *f)
+{
+	uint8_t *padding = w->buffer + WAL_BLOCK_BYTES;
+	size_t used = WAL_FRAME_HEADER_BYTES + frame->payload.len;
+	struct iovec iov[] = {
+		{w->buffer, WAL_FRAME_HEADER_BYTES},
+		{(void *)(uintptr_t)frame->payload.ptr, frame->payload.len},
+		{padding, (size_t)wal_block_round(bytes) - used},
+	};
+
+	frame->sequence = ++w->last_sequence;
+	frame->durable_through = w->durable_through;
+	wal_frame_encode(frame, w->files.generation, w->buffer);
+	memset(padding, 0, WAL_BLOCK_BYTES);
+	return write_blocks(w, iov, iov[2].iov_len ? 3 : 2, bytes, f);
+}
+
+static enum err write_group(struct wal *w, int64_t bytes, struct fault *f)
+{
+	struct iovec iov = {w->buffer, (size_t)wal_block_round(bytes)};
+	size_t at = 0;
+
+	if (bytes > WAL_GROUP_BYTES_MAX)
+		return write_large(w, &w->group[0]->frame, bytes, f);
+	for (size_t i = 0; i < w->group_count; i++)
+		at += put_frame(w, &w->group[i]->frame, w->buffer + at);
+	CHECK((int64_t)at == bytes);
+	memset(w->buffer + at, 0, iov.iov_len - at);
+	return write_blocks(w, &iov, 1, bytes, f);
+}
+
+enum err wal_writer_flush(struct wal *w, struct fault *f)
+{
+	struct wal_files *fs = &w->files;
+	char path[PATH_MAX];
+	enum err err;
+
+	if (w->durable_through == w->last_sequence)
+		return OK;
+	wal_files_path(fs, fs->active->number, path, sizeof(path));
+	err = disk_sync(w->config.disk, fs->fd, path, f);
+	if (err)
+		return fail(w, f);
+	w->durable_through = w->last_sequence;
+	w->flush_due_mono = 0;
+	if (w->last_content > w->marked_through)
+		w->mark_due_mono = mono_us(w) + MARK_DELAY_US;
+	atomic_fetch_add(&w->stat_flush_count, 1);
+	return OK;
+}
+
+enum err wal_writer_mark(struct wal *w, struct fault *f)
+{
+	struct wal_frame mark = {.type = WAL_MARK};
+	struct iovec iov = {w->buffer, WAL_BLOCK_BYTES};
+	enum err err;
+	size_t len;
+
+	w->mark_due_mono = 0;
+	err = make_room(w, WAL_BLOCK_BYTES, true, f);
+	if (err == ERR_DISK_FULL)
+		return err;
+	if (err)
+		return fail(w, f);
+	len = put_frame(w, &mark, w->buffer);
+	memset(w->buffer + len, 0, iov.iov_len - len);
+	return write_blocks(w, &iov, 1, (int64_t)len, f);
+}
+
+/* --- one group --------------------------------------------------------------------------------------- */
+
+/* Complete those that need no flush; the others stay in the group. */
+static void complete_written(struct wal *w)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < w->group_count; i++) {
+		struct wal_write *ww = w->group[i];
+
+		if (ww->frame.durability == DURABILITY_INTERVAL && !w->flush_due_mono)
+			w->flush_due_mono = mono_us(w) + w->config.flush_ms * 1000;
+		if (ww->frame.durability == DURABILITY_COMMIT)
+			w->group[kept++] = ww;
+		else
+			complete_ok(ww);
+	}
+	w->group_count = kept;
+}
+
+/* A mark that must stand on disk before the answer: without space for it, what it would protect is
+ * as safe as without a mark, so the answer goes out. */
+static enum err flush_group(struct wal *w, struct fault *f)
+{
+	enum err err = wal_writer_flush(w, f);
+
+	if (err || !w->config.mark_before_ack)
+		return err;
+	err = wal_writer_mark(w, f);
+	if (err == ERR_DISK_FULL)
+		return OK;
+	return err ? err : wal_writer_flush(w, f);
+}
+
+static enum err commit(struct wal *w, int64_t bytes, struct fault *f)
+{
+	enum err err = write_group(w, bytes, f);
+
+	if (err)
+		return err;
+	w->last_content = w->last_sequence;
+	complete_written(w);
+	if (w->group_count == 0)
+		return OK;
+	err = flush_group(w, f);
+	if (err)
+		return err;
+	for (size_t i = 0; i < w->group_count; i++)
+		complete_ok(w->group[i]);
+	w->group_count = 0;
+	return OK;
+}
+
+static void commit_next(struct wal *w)
+{
+	struct fault f = {0};
+	int64_t bytes = take_group(w);
+	enum err err;
+
+	if (w->group_count == 0)
+		return;
+	err = make_room(w, wal_block_round(bytes), group_is_reserved(w), &f);
+	if (err == ERR_DISK_FULL) {
+		bytes = shrink_group(w, &f);
+		err = OK;
+	} else if (err) {
+		err = fail(w, &f);
+	}
+	if (!err && w->group_count)
+		err = commit(w, bytes, &f);
+	if (err)
+		for (size_t i = 0; i < w->group_count; i++)
+			complete(w->group[i], &w->failure);
+	complete_refused(w);
+}
+
+/* --- the thread --------------------------------------------------------------------------------------- */
+
+static enum err roll_file(struct wal *w, struct fault *f)
+{
+	enum err err;
+
+	if (w->failure.code) {
+		*f = w->failure;
+		return f->code;
+	}
+	if (w->files.active && w->files.at == WAL_BLOCK_BYTES)
+		return OK;
+	err = begin_file(w, f);
+	if (err && err != ERR_DISK_FULL)
+		err = fail(w, f);
+	return err;
+}
+
+static void roll_next(struct wal *w)
+{
+	struct wal_roll *r = w->rolls;
+
+	w->rolls = r->next;
+	r->fault = (struct fault){0};
+	r->last_sequence = w->last_sequence;
+	if (roll_file(w, &r->fault) == OK)
+		r->fault = (struct fault){0};
+	r->message.deliver = deliver_roll;
+	loop_post(r->loop, &r->message);
+}
+
+static void fail_pending(struct wal *w)
+{
+	while (w->pending) {
+		struct wal_write *ww = w->pending;
+
+		w->pending = ww->next;
+		complete(ww, &w->failure);
+	}
+	w->pending_end = &w->pending;
+}
+
+static void do_what_is_due(struct wal *w)
+{
+	struct fault f;
+	int64_t now;
+
+	if (!w->flush_due_mono && !w->mark_due_mono)
+		return;
+	now = mono_us(w);
+	if (w->flush_due_mono && w->flush_due_mono <= now && wal_writer_flush(w, &f))
+		return;
+	if (w->mark_due_mono && w->mark_due_mono <= now && wal_writer_mark(w, &f))
+		return; /* without space the next group, or close, says it */
+}
+
+/* Until something is due, or signalled. */
+static void sleep_until_due(struct wal *w)
+{
+	int64_t due = w->flush_due_mono;
+	int64_t left;
+
+	if (w->mark_due_mono && (!due || w->mark_due_mono < due))
+		due = w->mark_due_mono;
+	left = due ? due - mono_us(w) : -1;
+	if (!due || left > 0)
+		wakeup_wait(&w->wakeup, left);
+}
+
+/* Off the hot path: nobody waits. Space that there is not, is asked for again when it is needed. */
+static void grow_ahead(struct wal *w)
+{
+	struct wal_files *fs = &w->files;
+	struct fault f;
+	int64_t to;
+
+	if (w->failure.code || !fs->active || left_in_file(w, false) >= GROW_BYTES_MIN ||
+	    fs->at >= w->config.file_bytes)
+		return;
+	to = growth_target(w, 0, false);
+	if (to <= fs->grown || wal_writer_flush(w, &f))
+		return;
+	if (wal_files_grow(fs, to, &f) == ERR_IO)
+		fail(w, &f);
+}
+
+static void update_stats(struct wal *w)
+{
+	const struct wal_files *fs = &w->files;
+	int64_t oldest = fs->active ? fs->active->since_ms : 0;
+	int64_t bytes = fs->active ? fs->active->bytes : 0;
+
+	LIST_EACH (node, &fs->sealed)
+		bytes += LIST_ENTRY(node, struct wal_file, node)->bytes;
+	if (!list_is_empty(&fs->sealed))
+		oldest = LIST_ENTRY(fs->sealed.next, struct wal_file, node)->since_ms;
+	atomic_store(&w->stat_bytes, bytes);
+	atomic_store(&w->stat_oldest_ms, oldest);
+}
+
+static void free_files(struct wal *w)
+{
+	uint64_t through = atomic_load(&w->free_through);
+
+	if (w->failure.code || through == w->freed_through)
+		return;
+	w->freed_through = through;
+	wal_files_free_through(&w->files, through);
+}
+
+void *wal_writer_run(void *arg)
+{
+	struct wal *w = arg;
+
+	for (;;) {
+		bool stopping = atomic_load(&w->stopping);
+
+		gather(w);
+		if (w->failure.code)
+			fail_pending(w);
+		else
+			do_what_is_due(w);
+		free_files(w);
+		if (w->pending) {
+			commit_next(w);
+		} else if (w->rolls) {
+			roll_next(w);
+		} else if (stopping) {
+			return NULL;
+		} else {
+			grow_ahead(w);
+			update_stats(w);
+			sleep_until_due(w);
+		}
+		update_stats(w);
+	}
+}
