@@ -93,30 +93,38 @@ enum err disk_read_file(struct disk *d, const char *path, struct buf *into,
 
 /* --- for tests ----------------------------------------------------------------------- */
 
-/* Fails chosen calls of another disk. Thread safe: the counter is atomic. */
+/* Fails chosen calls of another disk. Any thread. */
 struct disk_fault;
 struct disk_fault *disk_fault_new(struct disk *inner); /* inner borrowed until free */
 void disk_fault_free(struct disk_fault *df);
 struct disk *disk_fault_disk(struct disk_fault *df);
-/* The n-th call (from 1) of `call` from now on fails with `os_errno`; for PWRITEV, the first
- * `partial_bytes` are written before it fails. `sticky`: all later ones of that kind fail too. */
+/* The n-th call (from 1) of `call` from now on fails with `os_errno`; for PWRITEV and PWRITEV_SYNC,
+ * the first `partial_bytes` are written before it fails. `sticky`: all later ones of that kind fail
+ * too. One such wish a kind: a later one replaces it. */
 void disk_fault_arm(struct disk_fault *df, enum disk_call call, unsigned n, int os_errno,
                     size_t partial_bytes, bool sticky);
-/* Each PREAD/PWRITEV is cut short with probability `percent`, under `seed` (F7). */
+/* Each PREAD, PWRITEV and PWRITEV_SYNC is cut short with probability `percent`, under `seed` (F7). */
 void disk_fault_shorten(struct disk_fault *df, unsigned percent, uint64_t seed);
-/* Each SYNC takes this long longer (F16). */
+/* Each SYNC and PWRITEV_SYNC takes this long longer (F16). */
 void disk_fault_slow_sync(struct disk_fault *df, unsigned ms);
+/* Nothing fails, is short or slow any more. */
 void disk_fault_disarm(struct disk_fault *df);
 unsigned disk_fault_calls(struct disk_fault *df, enum disk_call call); /* so far */
 
+/* A disk in memory. Any thread. Every path starts at its one empty root; ".." is not understood, a
+ * rename stays within its directory (-EXDEV), O_DIRECT is ignored, descriptors are never reused. */
 struct disk_sim;
 struct disk_sim *disk_sim_new(uint64_t seed, int64_t capacity_bytes);
 void disk_sim_free(struct disk_sim *ds);
 struct disk *disk_sim_disk(struct disk_sim *ds);
 /* kill -9: every descriptor and lock is gone, every write stays. */
 void disk_sim_kill(struct disk_sim *ds);
-/* Power cut: as kill, and of what was not synced each 4 KiB block, length and name is kept or lost
- * by the seed (a lost block is its last synced content or zeros). */
+/* Power cut: as kill, and by the seed of what was not synced
+ * - a file's length is the old, the new or one between by whole blocks; each 4 KiB block is the new
+ *   one, the last synced one, torn between the two at a sector, or zeros;
+ * - of a directory's changes (create, rename, unlink …) some first part has happened, in order;
+ *   syncing a file does not make its name last.
+ * What is found afterwards counts as synced. */
 void disk_sim_crash(struct disk_sim *ds);
 void disk_sim_set_capacity(struct disk_sim *ds, int64_t capacity_bytes);
 

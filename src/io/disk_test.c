@@ -12,6 +12,8 @@
 
 struct fixture {
 	struct disk *d;
+	struct disk_sim *sim;     /* NULL: the system's disk is below */
+	struct disk_fault *fault; /* NULL: nothing is in between */
 	char dir[64];
 	char paths[2][96];
 };
@@ -323,11 +325,49 @@ static int set_up_real(void **state)
 	return mkdtemp(fx->dir) ? 0 : -1;
 }
 
-static int tear_down_real(void **state)
+static int set_up_sim(void **state)
+{
+	struct fixture *fx = calloc(1, sizeof(*fx));
+
+	fx->sim = disk_sim_new(1, 1 << 24);
+	fx->d = disk_sim_disk(fx->sim);
+	strcpy(fx->dir, "dir");
+	*state = fx;
+	return fx->d->ops->mkdir(fx->d, fx->dir);
+}
+
+static void put_fault_between(struct fixture *fx)
+{
+	fx->fault = disk_fault_new(fx->d);
+	fx->d = disk_fault_disk(fx->fault);
+	disk_fault_shorten(fx->fault, 30, 5);
+}
+
+static int set_up_short_real(void **state)
+{
+	int got = set_up_real(state);
+
+	put_fault_between(*state);
+	return got;
+}
+
+static int set_up_short_sim(void **state)
+{
+	int got = set_up_sim(state);
+
+	put_fault_between(*state);
+	return got;
+}
+
+static int tear_down(void **state)
 {
 	struct fixture *fx = *state;
 	int got = fx->d->ops->rmdir(fx->d, fx->dir); /* fails when a test left a file */
 
+	if (fx->fault)
+		disk_fault_free(fx->fault);
+	if (fx->sim)
+		disk_sim_free(fx->sim);
 	free(fx);
 	return got;
 }
@@ -351,6 +391,11 @@ int main(void)
 	};
 	int failed = 0;
 
-	failed += cmocka_run_group_tests_name("disk_real", contract, set_up_real, tear_down_real);
+	failed += cmocka_run_group_tests_name("real", contract, set_up_real, tear_down);
+	failed += cmocka_run_group_tests_name("sim", contract, set_up_sim, tear_down);
+	failed += cmocka_run_group_tests_name("short on real", contract, set_up_short_real,
+	                                      tear_down);
+	failed +=
+		cmocka_run_group_tests_name("short on sim", contract, set_up_short_sim, tear_down);
 	return failed;
 }
