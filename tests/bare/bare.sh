@@ -48,7 +48,7 @@ done
 inside() {
 	env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
 		http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
-		chroot "$root" /bin/sh -c "cd /root/bourn && $1" </dev/null
+		chroot "$root" /bin/sh -c "cd /root/bourn; $1" </dev/null
 }
 
 if [ "$what" = test ]; then
