@@ -88,6 +88,33 @@ TEST(loop_defer__stages_run_in_order_and_before_the_loop_blocks)
 	loop_free(l);
 }
 
+TEST(loop_defer__a_write_cannot_hold_the_turn)
+{
+	struct loop *l = new_loop(clock_system());
+	char text[16] = "";
+	bool done = false;
+	struct scribe work = {.task.run = scribe_run, .letter = 'w', .text = text};
+	struct scribe late = {.task.run = scribe_run, .letter = 'l', .text = text, .done = &done};
+	struct scribe a = {.task.run = scribe_run,
+	                   .l = l,
+	                   .letter = 'a',
+	                   .text = text,
+	                   .next = &late,
+	                   .next_stage = LOOP_WRITE};
+	struct scribe b = {.task.run = scribe_run,
+	                   .l = l,
+	                   .letter = 'b',
+	                   .text = text,
+	                   .next = &work,
+	                   .next_stage = LOOP_WORK};
+
+	loop_defer(l, LOOP_WRITE, &a.task);
+	loop_defer(l, LOOP_WRITE, &b.task);
+	assert_true(loop_run_until(l, &done, PATIENCE_MS));
+	assert_string_equal(text, "abwl");
+	loop_free(l);
+}
+
 /* --- timers -------------------------------------------------------------------------- */
 
 struct alarm {
@@ -421,6 +448,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loop_defer__stages_run_in_order_and_before_the_loop_blocks),
+		cmocka_unit_test(loop_defer__a_write_cannot_hold_the_turn),
 		cmocka_unit_test(timer__many_are_never_early_and_all_come),
 		cmocka_unit_test(timer__a_stopped_one_stays_silent_and_a_restarted_one_waits_anew),
 		cmocka_unit_test(timer__the_loops_own_clock_decides),

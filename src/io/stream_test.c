@@ -16,7 +16,20 @@
 
 enum { PATIENCE_MS = 20000 };
 
+/* The system's clock; a loop asks it once a turn, and once more before it waits for a timer. */
+struct counting_clock {
+	struct clock base;
+	unsigned asked;
+};
+
+static struct now counting_now(struct clock *c)
+{
+	CONTAINER_OF(c, struct counting_clock, base)->asked++;
+	return clock_system()->now(clock_system());
+}
+
 struct fixture {
+	struct counting_clock clock;
 	struct metrics metrics;
 	struct log *log;
 	struct loop *l;
@@ -26,8 +39,11 @@ static void set_up(struct fixture *fx)
 {
 	struct loop_config config;
 
-	*fx = (struct fixture){.log = log_new(STDERR_FILENO, LOG_OFF, false, clock_system())};
-	config = (struct loop_config){.clock = clock_system(),
+	*fx = (struct fixture){
+		.clock.base.now = counting_now,
+		.log = log_new(STDERR_FILENO, LOG_OFF, false, clock_system()),
+	};
+	config = (struct loop_config){.clock = &fx->clock.base,
 	                              .entropy = entropy_system(),
 	                              .log = fx->log,
 	                              .metrics = &fx->metrics};
@@ -208,8 +224,10 @@ TEST(stream_want__only_what_is_wanted_is_told)
 	assert_false(loop_run_until(fx.l, &never, 5));
 	assert_int_equal(write(fds[1], "x", 1), 1);
 	stream_want(s, 0);
-	assert_false(loop_run_until(fx.l, &never, 5));
+	fx.clock.asked = 0;
+	assert_false(loop_run_until(fx.l, &never, 20));
 	assert_false(c.told);
+	assert_true(fx.clock.asked < 10); /* it slept, though there is something to read */
 	stream_want(s, STREAM_WRITABLE);
 	assert_true(loop_run_until(fx.l, &c.told, PATIENCE_MS));
 	assert_true(c.ready[STREAM_WRITABLE] > 0);
@@ -239,6 +257,93 @@ TEST(stream_close__nothing_is_told_after_it_but_closed)
 	assert_true(loop_run_until(fx.l, &c.closed, PATIENCE_MS));
 	assert_false(c.told);
 	close(fds[1]);
+	tear_down(&fx);
+}
+
+/* Two ends of a TCP connection on loopback. */
+static void tcp_pair(int fds[2])
+{
+	struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in4);
+	int listening = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(listening, (struct sockaddr *)&in4, sizeof(in4)), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	getsockname(listening, (struct sockaddr *)&in4, &len);
+	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fds[0], (struct sockaddr *)&in4, sizeof(in4)), 0);
+	fds[1] = accept(listening, NULL, NULL);
+	close(listening);
+}
+
+TEST(stream__a_reset_is_found_by_whoever_wants_to_read)
+{
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	struct fixture fx;
+	struct counter c = {0};
+	struct stream *s;
+	bool never = false;
+	char byte;
+	int fds[2];
+
+	set_up(&fx);
+	tcp_pair(fds);
+	s = stream_open(fx.l, fds[0], &counter_events, &c, NULL);
+	stream_want(s, STREAM_READABLE);
+	assert_false(loop_run_until(fx.l, &never, 5));
+	stream_want(s, 0);
+	setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(fds[1]);
+	fx.clock.asked = 0;
+	assert_false(loop_run_until(fx.l, &never, 20));
+	assert_false(c.told);
+	assert_true(fx.clock.asked < 10);
+	stream_want(s, STREAM_READABLE);
+	assert_true(loop_run_until(fx.l, &c.told, PATIENCE_MS));
+	assert_int_equal(stream_read(s, &byte, 1), -ECONNRESET);
+	stream_close(s);
+	assert_true(loop_run_until(fx.l, &c.closed, PATIENCE_MS));
+	tear_down(&fx);
+}
+
+/* Notes the turn's moment, and lets time pass. */
+struct watcher {
+	int64_t now_us;
+	bool told;
+};
+
+static void watcher_ready(struct stream *s, void *owner, unsigned ready __attribute__((unused)))
+{
+	struct clock *clock = clock_system();
+	struct watcher *w = owner;
+
+	w->now_us = loop_now(stream_loop(s)).mono_us;
+	w->told = true;
+	while (clock->now(clock).mono_us < w->now_us + 2000)
+		;
+	stream_close(s);
+}
+
+static void watcher_closed(struct stream *s __attribute__((unused)),
+                           void *owner __attribute__((unused)))
+{
+}
+
+TEST(stream__all_that_is_ready_at_once_sees_one_moment)
+{
+	static const struct stream_events events = {watcher_ready, watcher_closed};
+	struct watcher watchers[2] = {0};
+	struct fixture fx;
+	int fds[2];
+
+	set_up(&fx);
+	socket_pair(fds, 0);
+	for (unsigned i = 0; i < 2; i++)
+		stream_want(stream_open(fx.l, fds[i], &events, &watchers[i], NULL),
+		            STREAM_WRITABLE);
+	assert_true(loop_run_until(fx.l, &watchers[0].told, PATIENCE_MS));
+	assert_true(watchers[1].told);
+	assert_int_equal(watchers[0].now_us, watchers[1].now_us);
 	tear_down(&fx);
 }
 
@@ -440,6 +545,8 @@ int main(void)
 		cmocka_unit_test(stream__echoes_a_megabyte_through_a_small_socket),
 		cmocka_unit_test(stream_want__only_what_is_wanted_is_told),
 		cmocka_unit_test(stream_close__nothing_is_told_after_it_but_closed),
+		cmocka_unit_test(stream__a_reset_is_found_by_whoever_wants_to_read),
+		cmocka_unit_test(stream__all_that_is_ready_at_once_sees_one_moment),
 		cmocka_unit_test(stream_open__a_descriptor_that_cannot_be_watched_is_a_fault),
 		cmocka_unit_test(listener__localhost_is_both_families_on_one_free_port),
 		cmocka_unit_test(listener__a_used_port_is_named_with_a_remedy),

@@ -155,6 +155,21 @@ TEST(wheel__one_that_starts_itself_fires_once_a_tick)
 	assert_int_equal(p.fired, 10);
 }
 
+TEST(wheel__what_is_overdue_at_its_start_fires_on_the_next_tick)
+{
+	static struct wheel w;
+	unsigned fired = 0;
+	struct probe p = probe_of(&w, &fired);
+
+	wheel_init(&w, 0);
+	wheel_advance(&w, 100);
+	wheel_start(&w, &p.timer, 50);
+	wheel_advance(&w, 100);
+	assert_int_equal(p.fired, 0);
+	wheel_advance(&w, 101);
+	assert_int_equal(p.fired, 1);
+}
+
 TEST(wheel__one_may_stop_another_that_is_due_too)
 {
 	static struct wheel w;
@@ -198,6 +213,7 @@ int main(void)
 		cmocka_unit_test(wheel__within_a_tick_the_first_started_fires_first),
 		cmocka_unit_test(wheel__a_restart_moves_it),
 		cmocka_unit_test(wheel__one_that_starts_itself_fires_once_a_tick),
+		cmocka_unit_test(wheel__what_is_overdue_at_its_start_fires_on_the_next_tick),
 		cmocka_unit_test(wheel__one_may_stop_another_that_is_due_too),
 		cmocka_unit_test(wheel_next__is_never_late_and_ends_with_the_last_timer),
 	};
