@@ -72,7 +72,7 @@ static enum err read_size(struct chunked *c, struct slice line, uint64_t bytes_m
 	if (digits == 0)
 		return refuse(c, ERR_BAD_REQUEST, "a chunk size is not a hexadecimal number");
 	extension = slice_trim(slice_of(line.ptr + digits, line.len - digits));
-	if (extension.len && extension.ptr[0] != ';')
+	if (digits < line.len && !slice_starts_with(extension, SLICE_LIT(";")))
 		return refuse(c, ERR_BAD_REQUEST, "a chunk size is followed by something else");
 	if (size > bytes_max || c->decoded_bytes > bytes_max - size)
 		return refuse(c, ERR_TOO_LARGE, "the chunks of the body are beyond the limit");
@@ -117,7 +117,7 @@ static size_t take_body(struct chunked *c, struct slice *rest, uint8_t *to)
 }
 
 enum err chunked_decode(struct chunked *c, uint8_t *in, size_t *len, uint64_t bytes_max,
-			size_t *decoded)
+                        size_t *decoded)
 {
 	struct slice rest = slice_of(in, *len);
 	struct slice line;

@@ -4,7 +4,9 @@
  *
  * Stricter than the RFC asks: lines end in CRLF only, sizes have at most 16 hex digits, a size line
  * is at most CHUNKED_LINE_BYTES_MAX with its extensions, all trailers together at most
- * CHUNKED_TRAILER_BYTES_MAX. Extensions and trailers are dropped. */
+ * CHUNKED_TRAILER_BYTES_MAX. Extensions and trailers are dropped.
+ * llhttp 8 is not used for this: it takes folded trailers, bare LFs and endless leading zeros, and
+ * refuses a second extension. */
 #ifndef BOURN_WIRE_CHUNKED_H
 #define BOURN_WIRE_CHUNKED_H
 
@@ -35,6 +37,6 @@ void chunked_init(struct chunked *c);
  * body, counted over all calls. Errors:  ERR_TOO_LARGE: beyond bytes_max, as soon as a chunk
  * announces it; ERR_BAD_REQUEST: detail. */
 enum err chunked_decode(struct chunked *c, uint8_t *in, size_t *len, uint64_t bytes_max,
-			size_t *decoded) MUST_CHECK;
+                        size_t *decoded) MUST_CHECK;
 
 #endif

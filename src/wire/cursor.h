@@ -38,6 +38,6 @@ enum err cursor_decode(struct slice text, struct cursor *out) MUST_CHECK;
 
 /* The entry for (topic, partition); NULL when the cursor has none. */
 const struct cursor_entry *cursor_find(const struct cursor *c, const uint8_t topic[8],
-				       uint32_t partition);
+                                       uint32_t partition);
 
 #endif

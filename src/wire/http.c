@@ -58,8 +58,8 @@ static enum err cut_authority(struct http_parser *p, struct slice *target)
 {
 	struct http_head *h = &p->head;
 	struct slice scheme = slice_starts_with(*target, SLICE_LIT("https://"))
-				      ? SLICE_LIT("https://")
-				      : SLICE_LIT("http://");
+	                              ? SLICE_LIT("https://")
+	                              : SLICE_LIT("http://");
 	size_t len = 0;
 
 	if (target->len < scheme.len || !slice_eq_nocase(slice_of(target->ptr, scheme.len), scheme))
@@ -130,7 +130,7 @@ static enum err check_framing(struct http_parser *p)
 	if (length.ptr) {
 		if (http_fields_repeated(&h->fields, HTTP_FIELD_CONTENT_LENGTH) || coding.ptr)
 			return http_head_refuse(h, ERR_BAD_REQUEST,
-						"the body's length is stated twice");
+			                        "the body's length is stated twice");
 		if (!slice_to_int64(length, &p->request.content_length) ||
 		    p->request.content_length < 0)
 			return http_head_refuse(h, ERR_BAD_REQUEST, "Content-Length is malformed");

@@ -59,11 +59,11 @@ struct http_request {
 	enum http_method method;
 	uint8_t version_minor; /* 0 or 1 */
 	bool chunked;
-	bool keep_alive;	/* the connection may carry another request */
-	bool expect_continue;	/* the client waits for "100 Continue" before it sends the body */
+	bool keep_alive;        /* the connection may carry another request */
+	bool expect_continue;   /* the client waits for "100 Continue" before it sends the body */
 	bool upgrade_websocket; /* a GET in 1.1 with Connection: upgrade and Upgrade: websocket */
 	int64_t content_length; /* -1: none stated */
-	struct slice target;	/* as sent, for logs */
+	struct slice target;    /* as sent, for logs */
 	struct slice host;  /* Host, or the authority of an absolute target; NONE in 1.0 without */
 	struct slice path;  /* not decoded; "/…", or "*", or what CONNECT names */
 	struct slice query; /* not decoded, without "?"; NONE: no "?" */
@@ -76,7 +76,7 @@ struct http_parser {
 	size_t body_bytes_max; /* set by http_parser_init, may be changed up to the call after HEAD
 				*/
 	size_t consumed;       /* at MESSAGE: bytes of this request, from its first */
-	enum err err;	       /* at REFUSED */
+	enum err err;          /* at REFUSED */
 	const char *detail;    /* at REFUSED: one line for a person, static text */
 
 	/* Ours. */

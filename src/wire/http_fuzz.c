@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 /* The requests of `input`, `step` bytes at a time, written down in `log`. The original bytes of
  * each go to `check` when not NULL. */
 static void run(struct slice input, size_t step, struct buf *log,
-		void (*check)(struct slice original, struct slice body))
+                void (*check)(struct slice original, struct slice body))
 {
 	struct http_parser p;
 	uint8_t *in = NULL;
@@ -33,12 +33,12 @@ static void run(struct slice input, size_t step, struct buf *log,
 			size_t end = arrived - (len - p.consumed);
 
 			buf_printf(log, "%s %.*s %.*s %.*s %zu %d ", http_method_name(r->method),
-				   SLICE_FMT(r->path), SLICE_FMT(r->query), SLICE_FMT(r->host),
-				   r->body.len, r->keep_alive);
+			           SLICE_FMT(r->path), SLICE_FMT(r->query), SLICE_FMT(r->host),
+			           r->body.len, r->keep_alive);
 			for (size_t i = 0; i < r->fields->count; i++)
 				buf_printf(log, "%.*s=%.*s,",
-					   SLICE_FMT(http_fields_name(r->fields, i)),
-					   SLICE_FMT(http_fields_value(r->fields, i)));
+				           SLICE_FMT(http_fields_name(r->fields, i)),
+				           SLICE_FMT(http_fields_value(r->fields, i)));
 			buf_append_slice(log, r->body);
 			if (check && r->method != HTTP_METHOD_OTHER)
 				check(slice_of(input.ptr + start, end - start), r->body);
@@ -104,7 +104,8 @@ static void agree(struct slice original, struct slice body)
 
 	llhttp_init(&o.llhttp, HTTP_REQUEST, &settings);
 	error = llhttp_execute(&o.llhttp, (const char *)original.ptr, original.len);
-	if (error != HPE_STRICT) { /* the grammar of chunk extensions, which we drop unread */
+	/* It does not take all that may stand behind a chunk's size, which we drop unread. */
+	if (error != HPE_STRICT && error != HPE_INVALID_CHUNK_SIZE) {
 		CHECK(error == HPE_OK);
 		CHECK(o.messages == 1);
 		CHECK(slice_eq(buf_slice(&o.body), body));

@@ -221,7 +221,7 @@ static int on_field_name(llhttp_t *llhttp, const char *at, size_t len)
 	if (!h->in_name) {
 		if (!finish_line(h, place_of(h, at)))
 			return stop(h, ERR_BAD_REQUEST,
-				    "a line of the head is malformed or folded");
+			            "a line of the head is malformed or folded");
 		if (fields->count == HTTP_FIELDS_MAX)
 			return stop(h, ERR_HEADERS_LARGE, NULL);
 		fields->names[fields->count] = (struct http_span){0};
@@ -286,7 +286,7 @@ static enum err finish(struct http_head *h)
 		return http_head_refuse(h, ERR_HTTP_VERSION, NULL);
 	if (h->fed < 4 || memcmp(in + h->fed - 2, "\r\n", 2) != 0 || !finish_line(h, h->fed - 2))
 		return http_head_refuse(h, ERR_BAD_REQUEST,
-					"a line of the head is malformed or folded");
+		                        "a line of the head is malformed or folded");
 	h->complete = true;
 	return check_size(h);
 }

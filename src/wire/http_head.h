@@ -72,7 +72,7 @@ struct http_fields {
 		*base; /* borrowed: the message's first byte, as of the last call that parsed */
 	uint16_t count;
 	uint8_t first[HTTP_FIELD_COUNT]; /* 1 + index of the first field of that name; 0: none */
-	uint32_t repeated;		 /* bit per well-known name: several fields bear it */
+	uint32_t repeated;               /* bit per well-known name: several fields bear it */
 	struct http_span names[HTTP_FIELDS_MAX];
 	struct http_span values[HTTP_FIELDS_MAX]; /* without blanks at either end */
 };
@@ -96,12 +96,12 @@ bool http_list_has(struct slice list, struct slice token);
 struct http_head {
 	llhttp_t llhttp;
 	struct http_span target; /* a request's target as sent; of a response its reason phrase */
-	uint16_t version_end;	 /* place after the version; 0: not there yet */
-	uint32_t fed;		 /* bytes given to llhttp so far */
-	bool in_name;		 /* the last span belongs to a field's name */
+	uint16_t version_end;    /* place after the version; 0: not there yet */
+	uint32_t fed;            /* bytes given to llhttp so far */
+	bool in_name;            /* the last span belongs to a field's name */
 	bool complete;
-	enum err err;		   /* why the head is refused */
-	const char *detail;	   /* more about it for a person; static text, or NULL */
+	enum err err;              /* why the head is refused */
+	const char *detail;        /* more about it for a person; static text, or NULL */
 	struct http_fields fields; /* last: its arrays need not be zeroed */
 };
 

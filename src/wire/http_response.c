@@ -33,7 +33,7 @@ static enum err read_framing(struct http_response_parser *p)
 
 	r->content_length = -1;
 	if (length.ptr && (!slice_to_int64(length, &r->content_length) || r->content_length < 0 ||
-			   http_fields_repeated(&h->fields, HTTP_FIELD_CONTENT_LENGTH)))
+	                   http_fields_repeated(&h->fields, HTTP_FIELD_CONTENT_LENGTH)))
 		return http_head_refuse(h, ERR_BAD_REQUEST, "Content-Length is malformed");
 	if (coding.ptr) {
 		if (length.ptr || !slice_eq_nocase(coding, SLICE_LIT("chunked")) ||
@@ -70,8 +70,8 @@ static enum err read_head(struct http_response_parser *p)
 	if (err)
 		return err;
 	r->keep_alive = p->state != HTTP_RESPONSE_UNTIL_EOF && r->status != 101 &&
-			(h->llhttp.http_minor ? !(h->llhttp.flags & F_CONNECTION_CLOSE)
-					      : (h->llhttp.flags & F_CONNECTION_KEEP_ALIVE) != 0);
+	                (h->llhttp.http_minor ? !(h->llhttp.flags & F_CONNECTION_CLOSE)
+	                                      : (h->llhttp.flags & F_CONNECTION_KEEP_ALIVE) != 0);
 	return OK;
 }
 

@@ -29,10 +29,10 @@ struct http_response {
 
 struct http_response_parser {
 	struct http_response response; /* at HEAD */
-	struct slice body;	       /* at BODY: not empty */
-	size_t consumed;	       /* bytes to drop from the front before the next call */
-	enum err err;		       /* at REFUSED */
-	const char *detail;	       /* at REFUSED; static text */
+	struct slice body;             /* at BODY: not empty */
+	size_t consumed;               /* bytes to drop from the front before the next call */
+	enum err err;                  /* at REFUSED */
+	const char *detail;            /* at REFUSED; static text */
 
 	/* Ours. */
 	enum {

@@ -5,7 +5,7 @@
 
 /* All of `text`, `step` bytes at a time: the body in `body`, the last event returned. */
 static enum http_event run(const char *text, size_t step, struct http_response_parser *p,
-			   struct buf *body)
+                           struct buf *body)
 {
 	struct buf in = BUF_INIT(1 << 20);
 	struct slice rest = slice_str(text);
@@ -46,10 +46,10 @@ static void assert_body(const char *text, enum http_event last, int status, cons
 TEST(http_response__bodies_by_length_chunks_and_end_of_stream)
 {
 	assert_body("HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello", HTTP_EVENT_MESSAGE,
-		    201, "hello");
+	            201, "hello");
 	assert_body("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n"
-		    "0\r\n\r\n",
-		    HTTP_EVENT_MESSAGE, 200, "hello");
+	            "0\r\n\r\n",
+	            HTTP_EVENT_MESSAGE, 200, "hello");
 	assert_body("HTTP/1.1 200 \r\n\r\nhello", HTTP_EVENT_MORE, 200, "hello");
 	assert_body("HTTP/1.1 204 No Content\r\n\r\n", HTTP_EVENT_MESSAGE, 204, "");
 }
@@ -57,8 +57,8 @@ TEST(http_response__bodies_by_length_chunks_and_end_of_stream)
 TEST(http_response__interim_answers_are_skipped)
 {
 	assert_body("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: b\r\n\r\n"
-		    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-		    HTTP_EVENT_MESSAGE, 200, "ok");
+	            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	            HTTP_EVENT_MESSAGE, 200, "ok");
 	assert_body("HTTP/1.1 101 Switching Protocols\r\n\r\n\x81", HTTP_EVENT_MESSAGE, 101, "");
 }
 
@@ -66,9 +66,9 @@ TEST(http_response__what_is_malformed_is_refused)
 {
 	assert_body("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", HTTP_EVENT_REFUSED, 0, "");
 	assert_body("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HTTP_EVENT_REFUSED, 0,
-		    "");
+	            "");
 	assert_body("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
-		    HTTP_EVENT_REFUSED, 0, "");
+	            HTTP_EVENT_REFUSED, 0, "");
 	assert_body("SSH-2.0-OpenSSH\r\n", HTTP_EVENT_REFUSED, 0, "");
 }
 
@@ -79,7 +79,7 @@ TEST(http_response__an_answer_to_head_has_no_body)
 
 	http_response_init(&p, true);
 	assert_int_equal(run("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 9, &p, &body),
-			 HTTP_EVENT_MESSAGE);
+	                 HTTP_EVENT_MESSAGE);
 	assert_int_equal(p.response.content_length, 5);
 	assert_true(p.response.keep_alive);
 	assert_int_equal(body.len, 0);

@@ -95,8 +95,8 @@ TEST(http__a_post_in_pieces_of_any_size)
 {
 	struct slice text =
 		SLICE_LIT("POST /produce/t?ack=none HTTP/1.1\r\nHost: localhost:3030\r\n"
-			  "Empty:\r\nContent-Type:  text/plain \t\r\n"
-			  "Content-Length: 5\r\n\r\nhello");
+	                  "Empty:\r\nContent-Type:  text/plain \t\r\n"
+	                  "Content-Length: 5\r\n\r\nhello");
 
 	for (size_t step = 1; step <= text.len; step++) {
 		struct wire w;
@@ -125,8 +125,8 @@ TEST(http__chunks_become_one_slice_and_what_follows_stays)
 {
 	struct slice text =
 		SLICE_LIT("POST /t HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n"
-			  "5;a=\"b\"\r\nhello\r\n00006\r\n world\r\n0\r\nTrailer: 1\r\n\r\n"
-			  "GET /next HTTP/1.1\r\nHost: y\r\n\r\n");
+	                  "5 ;a=\"b\";c\r\nhello\r\n00006\r\n world\r\n0\r\nTrailer: 1\r\n\r\n"
+	                  "GET /next HTTP/1.1\r\nHost: y\r\n\r\n");
 
 	for (size_t step = 1; step <= text.len; step++) {
 		struct wire w;
@@ -147,7 +147,7 @@ TEST(http__chunks_become_one_slice_and_what_follows_stays)
 TEST(http__the_head_is_reported_before_the_body_is_there)
 {
 	struct slice text = SLICE_LIT("PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n"
-				      "Content-Length: 10\r\n\r\n");
+	                              "Content-Length: 10\r\n\r\n");
 	struct wire w;
 
 	wire_init(&w, text, SIZE_MAX);
@@ -185,9 +185,9 @@ TEST(http__a_body_of_exactly_the_limit_passes)
 	struct wire w;
 
 	wire_init(&w,
-		  SLICE_LIT("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-			    "4\r\nabcd\r\n4\r\nefgh\r\n0\r\n\r\n"),
-		  SIZE_MAX);
+	          SLICE_LIT("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                    "4\r\nabcd\r\n4\r\nefgh\r\n0\r\n\r\n"),
+	          SIZE_MAX);
 	w.parser.body_bytes_max = 8;
 	assert_int_equal(next(&w), HTTP_EVENT_MESSAGE);
 	assert_slice(w.parser.request.body, "abcdefgh");
@@ -197,25 +197,25 @@ TEST(http__a_body_of_exactly_the_limit_passes)
 TEST(http__whoever_reads_the_framing_in_two_ways_is_refused)
 {
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
-		ERR_BAD_REQUEST);
+	        ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-		ERR_BAD_REQUEST);
+	        ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
-		ERR_BAD_REQUEST);
+	        ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\na", ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1,1\r\n\r\na", ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775808\r\n\r\n",
-		ERR_BAD_REQUEST);
+	        ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		ERR_BAD_REQUEST);
+	        ERR_BAD_REQUEST);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
-		ERR_TRANSFER_ENCODING);
+	        ERR_TRANSFER_ENCODING);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-		ERR_TRANSFER_ENCODING);
+	        ERR_TRANSFER_ENCODING);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-		ERR_TRANSFER_ENCODING);
+	        ERR_TRANSFER_ENCODING);
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
-		ERR_TRANSFER_ENCODING);
+	        ERR_TRANSFER_ENCODING);
 }
 
 TEST(http__lines_that_are_not_lines_are_refused)
@@ -242,12 +242,13 @@ TEST(http__chunk_framing_that_is_not_strict_is_refused)
 {
 #define CHUNKS(rest)                                                                               \
 	REFUSED("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" rest,           \
-		ERR_BAD_REQUEST)
+	        ERR_BAD_REQUEST)
 	CHUNKS("1\na\r\n0\r\n\r\n");
 	CHUNKS("1;x\ny\r\na\r\n0\r\n\r\n");
 	CHUNKS("1;x\ry\r\na\r\n0\r\n\r\n");
 	CHUNKS("1\r\nab\r\n0\r\n\r\n");
 	CHUNKS("1 1\r\na\r\n0\r\n\r\n");
+	CHUNKS("1 \r\na\r\n0\r\n\r\n");
 	CHUNKS("\r\n");
 	CHUNKS("0x1\r\na\r\n0\r\n\r\n");
 	CHUNKS("-1\r\na\r\n0\r\n\r\n");
@@ -261,7 +262,7 @@ TEST(http__chunk_framing_that_is_not_strict_is_refused)
 
 /* A request whose parts are repeated to reach sizes. */
 static void assert_sized(const char *before, char fill, size_t count, const char *after,
-			 enum err err)
+                         enum err err)
 {
 	struct buf b = BUF_INIT(1 << 20);
 	struct wire w;
@@ -287,9 +288,9 @@ TEST(http__sizes_at_and_beyond_their_limits)
 	assert_sized("GET / HTTP/1.1\r\nHost: x\r\nA: ", 'a', 100000, "", ERR_HEADERS_LARGE);
 	assert_sized("", '\n', 100000, "", ERR_URI_LONG);
 	assert_sized("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", 'a',
-		     1000, "\r\na\r\n0\r\n\r\n", OK);
+	             1000, "\r\na\r\n0\r\n\r\n", OK);
 	assert_sized("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", 'a',
-		     1100, "\r\na\r\n0\r\n\r\n", ERR_BAD_REQUEST);
+	             1100, "\r\na\r\n0\r\n\r\n", ERR_BAD_REQUEST);
 }
 
 TEST(http__more_than_a_hundred_fields_are_refused)
@@ -304,7 +305,7 @@ TEST(http__more_than_a_hundred_fields_are_refused)
 		buf_append_lit(&b, "\r\n");
 		wire_init(&w, buf_slice(&b), SIZE_MAX);
 		assert_int_equal(next(&w),
-				 count < HTTP_FIELDS_MAX ? HTTP_EVENT_MESSAGE : HTTP_EVENT_REFUSED);
+		                 count < HTTP_FIELDS_MAX ? HTTP_EVENT_MESSAGE : HTTP_EVENT_REFUSED);
 		assert_int_equal(w.parser.err, count < HTTP_FIELDS_MAX ? OK : ERR_HEADERS_LARGE);
 		wire_fini(&w);
 		buf_fini(&b);
@@ -412,16 +413,16 @@ TEST(http__upgrade_means_websocket_or_nothing)
 		bool wanted;
 	} rows[] = {
 		{"GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\n"
-		 "Upgrade: WebSocket\r\n\r\nrest",
-		 true},
+	         "Upgrade: WebSocket\r\n\r\nrest",
+	         true},
 		{"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nrest",
-		 false},
+	         false},
 		{"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\nrest", false},
 		{"POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-		 "Content-Length: 0\r\n\r\nrest",
-		 false},
+	         "Content-Length: 0\r\n\r\nrest",
+	         false},
 		{"GET / HTTP/1.0\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nrest",
-		 false},
+	         false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -460,7 +461,7 @@ TEST(http__empty_lines_before_a_request_are_skipped)
 	struct wire w;
 
 	wire_init(&w, SLICE_LIT("\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
-		  1);
+	          1);
 	assert_int_equal(next(&w), HTTP_EVENT_MESSAGE);
 	assert_slice(w.parser.request.path, "/a");
 	assert_false(w.parser.request.keep_alive);

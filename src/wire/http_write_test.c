@@ -14,10 +14,10 @@ TEST(http_write__a_whole_answer)
 	http_head_field_int(&out, "Event-Offset", -7);
 	http_head_end_length(&out, 2);
 	assert_true(slice_eq(buf_slice(&out), SLICE_LIT("HTTP/1.1 201 Created\r\n"
-							"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-							"Content-Type: text/plain\r\n"
-							"Event-Offset: -7\r\n"
-							"Content-Length: 2\r\n\r\n")));
+	                                                "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+	                                                "Content-Type: text/plain\r\n"
+	                                                "Event-Offset: -7\r\n"
+	                                                "Content-Length: 2\r\n\r\n")));
 	buf_fini(&out);
 }
 
@@ -32,8 +32,8 @@ TEST(http_write__chunks_and_their_end)
 	http_chunk_append(&out, slice_of(bytes, 1));
 	http_chunk_end(&out);
 	assert_true(slice_eq(buf_slice(&out),
-			     SLICE_LIT("Transfer-Encoding: chunked\r\n\r\n"
-				       "1a\r\nabcdefghijklmnopqrstuvwxyz\r\n1\r\na\r\n0\r\n\r\n")));
+	                     SLICE_LIT("Transfer-Encoding: chunked\r\n\r\n"
+	                               "1a\r\nabcdefghijklmnopqrstuvwxyz\r\n1\r\na\r\n0\r\n\r\n")));
 	buf_fini(&out);
 }
 

@@ -16,9 +16,9 @@ struct problem_member {
 };
 
 struct problem {
-	enum err code;			      /* gives title, status and code */
-	struct slice detail;		      /* what was wrong here; empty or NONE: left out */
-	struct slice request_id;	      /* empty or NONE: left out */
+	enum err code;                        /* gives title, status and code */
+	struct slice detail;                  /* what was wrong here; empty or NONE: left out */
+	struct slice request_id;              /* empty or NONE: left out */
 	const struct problem_member *members; /* borrowed during the call */
 	size_t member_count;
 };

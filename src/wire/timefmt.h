@@ -26,13 +26,13 @@ bool bytes_parse(struct slice text, int64_t *bytes);
 /* A civil date and time in UTC. */
 struct civil {
 	int32_t year;
-	uint8_t month;	 /* 1 to 12 */
-	uint8_t day;	 /* 1 to 31 */
-	uint8_t hour;	 /* 0 to 23 */
-	uint8_t minute;	 /* 0 to 59 */
-	uint8_t second;	 /* 0 to 59 */
+	uint8_t month;   /* 1 to 12 */
+	uint8_t day;     /* 1 to 31 */
+	uint8_t hour;    /* 0 to 23 */
+	uint8_t minute;  /* 0 to 59 */
+	uint8_t second;  /* 0 to 59 */
 	uint8_t weekday; /* 0: Sunday */
-	uint16_t ms;	 /* 0 to 999 */
+	uint16_t ms;     /* 0 to 999 */
 };
 
 /* `ms` since 1970, clamped to years 0 to 9999, as a date of the proleptic Gregorian calendar. */

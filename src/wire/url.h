@@ -31,7 +31,7 @@ struct url_query {
 	size_t count;
 	struct url_param
 		params[URL_PARAMS_MAX]; /* in order; borrowed from the query or `decoded` */
-	struct buf decoded;		/* owned; only used when something was escaped */
+	struct buf decoded;             /* owned; only used when something was escaped */
 };
 
 /* Split and decode "a=b&c". Empty parts ("a&&b") are skipped.

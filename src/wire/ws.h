@@ -31,11 +31,11 @@ enum {
 };
 
 enum ws_event {
-	WS_EVENT_MORE,	  /* nothing whole is there */
+	WS_EVENT_MORE,    /* nothing whole is there */
 	WS_EVENT_MESSAGE, /* payload: a whole message; `text` says of which type */
-	WS_EVENT_PING,	  /* payload: to be sent back in a pong */
-	WS_EVENT_PONG,	  /* payload */
-	WS_EVENT_CLOSE,	 /* close_code (WS_CLOSE_NONE without one), payload: the reason. The last */
+	WS_EVENT_PING,    /* payload: to be sent back in a pong */
+	WS_EVENT_PONG,    /* payload */
+	WS_EVENT_CLOSE,  /* close_code (WS_CLOSE_NONE without one), payload: the reason. The last */
 	WS_EVENT_FAILED, /* the peer broke the rules: close with close_code, detail says why. The
 			    last */
 };
@@ -71,17 +71,17 @@ enum ws_role { WS_SERVER, WS_CLIENT };
 
 struct ws_parser {
 	size_t message_bytes_max; /* set by ws_parser_init, may be changed */
-	struct slice payload;	  /* borrowed from the buffer until the next call or change of it */
-	bool text;		  /* at MESSAGE: text (valid UTF-8), else binary */
-	uint16_t close_code;	  /* at CLOSE and FAILED */
-	const char *detail;	  /* at FAILED: static text */
-	size_t consumed;	  /* bytes to drop from the front before the next call */
+	struct slice payload;     /* borrowed from the buffer until the next call or change of it */
+	bool text;                /* at MESSAGE: text (valid UTF-8), else binary */
+	uint16_t close_code;      /* at CLOSE and FAILED */
+	const char *detail;       /* at FAILED: static text */
+	size_t consumed;          /* bytes to drop from the front before the next call */
 
 	/* Ours. */
 	enum ws_role role;
-	bool in_message;	/* the first fragment came, the last did not */
-	size_t held;		/* bytes of its fragments, at the front of the buffer */
-	size_t at;		/* where the next frame begins; ≥ held */
+	bool in_message;        /* the first fragment came, the last did not */
+	size_t held;            /* bytes of its fragments, at the front of the buffer */
+	size_t at;              /* where the next frame begins; ≥ held */
 	struct utf8_state utf8; /* of the text so far */
 };
 
@@ -97,11 +97,11 @@ void ws_mask(uint8_t *bytes, size_t len, const uint8_t key[4], size_t at);
 /* Write a frame's header for `payload_bytes`; returns its size. `mask`: 4 bytes when a client sends
  * (then ws_mask the payload), NULL when a server does. */
 size_t ws_header_write(uint8_t to[WS_HEADER_BYTES_MAX], enum ws_opcode opcode, bool fin,
-		       size_t payload_bytes, const uint8_t *mask);
+                       size_t payload_bytes, const uint8_t *mask);
 
 /* Append a whole, unfragmented frame; the payload is masked in the copy when `mask` is not NULL. */
 void ws_append_frame(struct buf *out, enum ws_opcode opcode, struct slice payload,
-		     const uint8_t *mask);
+                     const uint8_t *mask);
 
 /* Append a close frame. The reason is cut at 123 bytes, at a character's boundary. WS_CLOSE_NONE
  * sends an empty payload. */
