@@ -60,7 +60,7 @@ struct admin {
 
 	/* the broker's own */
 	struct admin_job *job;
-	struct task failed; /* runs done when there was no memory for a job */
+	struct task refused; /* runs done when no job was begun */
 };
 
 void broker_admin(struct admin *a);

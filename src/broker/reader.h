@@ -56,7 +56,7 @@ struct delivery {
 	struct record record; /* borrowed until the next call on this reader */
 };
 
-/* One partition as last heard of. */
+/* One partition as last heard of; -1: never heard of it. */
 struct reader_bounds {
 	uint32_t partition;
 	int64_t earliest;

@@ -1,0 +1,163 @@
+#include "broker/admin_job.h"
+
+#include <stdlib.h>
+
+static void describe_partition(struct partition_description *to, const struct store_partition *p)
+{
+	*to = (struct partition_description){
+		.partition = p->index,
+		.earliest = p->state.log_start,
+		.high_watermark = p->state.high_watermark,
+		.bytes = p->state.bytes,
+		.leader_epoch = p->state.leader_epoch,
+		.shard = p->shard,
+		.fenced = p->state.fenced,
+	};
+}
+
+/* Every shard fills in the partitions that it owns. */
+static void describe_here(struct admin_job *j)
+{
+	const struct topic_facts *facts = j->facts;
+	struct topic_description *d = &j->admin->topic;
+	uint32_t count = facts->spec.partition_count;
+
+	if (!d->partitions) {
+		d->spec = facts->spec;
+		d->partitions = calloc(count, sizeof(*d->partitions));
+	}
+	if (!d->partitions) {
+		fault_set(&j->admin->fault, ERR_NO_MEMORY, 0, "description");
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const struct store_partition *p = facts->stored->partitions[i];
+
+		if (p->shard == j->at->index)
+			describe_partition(&d->partitions[i], p);
+	}
+}
+
+static void trimmed(struct store_trim *t)
+{
+	struct admin_job *j = CONTAINER_OF(t, struct admin_job, trim);
+
+	if (t->fault.code != OK && j->admin->fault.code == OK)
+		j->admin->fault = t->fault;
+	admin_step(j); /* to the next partition */
+}
+
+/* False: one trim is under way. */
+static bool trim_here(struct admin_job *j)
+{
+	const struct store_topic *stored = j->facts->stored;
+	const struct admin *a = j->admin;
+
+	while (j->partition < stored->spec.partition_count) {
+		struct store_partition *p = stored->partitions[j->partition];
+		bool asked = a->partition < 0 || (uint32_t)a->partition == j->partition;
+
+		j->partition++;
+		if (!asked || p->shard != j->at->index)
+			continue;
+		j->trim = (struct store_trim){.partition = p, .upto = a->upto, .done = trimmed};
+		j->at->ops->trim(&j->trim);
+		return false;
+	}
+	j->partition = 0;
+	return true;
+}
+
+/* False: something of this shard is still under way to the topic; `task` comes when nothing is. */
+static bool unpublish_here(struct admin_job *j)
+{
+	if (!j->leaving) {
+		j->leaving = topics_find(&j->at->topics, admin_job_name(j));
+		CHECK(j->leaving);
+		shard_unpublish(j->at, j->leaving, &j->task);
+		return false;
+	}
+	topic_free(j->leaving);
+	j->leaving = NULL;
+	return true;
+}
+
+static void replace_here(struct admin_job *j)
+{
+	struct topic *t = topics_find(&j->at->topics, admin_job_name(j));
+
+	CHECK(t);
+	topics_replace(&j->at->topics, t, j->facts);
+}
+
+static void add_fenced(struct admin *a, const struct topic_spec *spec,
+                       const struct store_partition *p)
+{
+	struct topic_description *d = NULL;
+	struct partition_description *partitions;
+	struct topic_description *topics;
+
+	for (size_t i = 0; i < a->fenced_count && !d; i++) {
+		if (uuid_eq(&a->fenced[i].spec.uuid, &spec->uuid))
+			d = &a->fenced[i];
+	}
+	if (!d) {
+		topics = realloc(a->fenced, (a->fenced_count + 1) * sizeof(*topics));
+		if (!topics)
+			goto no_memory;
+		a->fenced = topics;
+		d = &a->fenced[a->fenced_count];
+		*d = (struct topic_description){.spec = *spec};
+		d->spec.partition_count = 0;
+		a->fenced_count++;
+	}
+	partitions = realloc(d->partitions, (d->spec.partition_count + 1) * sizeof(*partitions));
+	if (!partitions)
+		goto no_memory;
+	d->partitions = partitions;
+	describe_partition(&partitions[d->spec.partition_count], p);
+	d->spec.partition_count++;
+	return;
+
+no_memory:
+	fault_set(&a->fault, ERR_NO_MEMORY, 0, "list of fenced partitions");
+}
+
+static void list_fenced_here(struct admin_job *j)
+{
+	const struct topics *ts = &j->at->topics;
+
+	for (size_t i = 0; i < ts->count; i++) {
+		const struct topic_facts *facts = ts->sorted[i]->facts;
+
+		for (uint32_t k = 0; k < facts->spec.partition_count; k++) {
+			const struct store_partition *p = facts->stored->partitions[k];
+
+			if (p->shard == j->at->index && p->state.fenced.code != OK)
+				add_fenced(j->admin, &facts->spec, p);
+		}
+	}
+}
+
+bool admin_visit(struct admin_job *j)
+{
+	switch (j->visit) {
+	case VISIT_LOOK: describe_here(j); return true;
+	case VISIT_PUBLISH:
+		shard_publish(j->at, j->facts);
+		describe_here(j);
+		return true;
+	case VISIT_REPLACE:
+		replace_here(j);
+		describe_here(j);
+		return true;
+	case VISIT_TRIM:
+		if (!trim_here(j))
+			return false;
+		describe_here(j);
+		return true;
+	case VISIT_UNPUBLISH: return unpublish_here(j);
+	case VISIT_FENCED: list_fenced_here(j); return true;
+	}
+	UNREACHABLE();
+}

@@ -1,0 +1,462 @@
+#include "broker/reader.h"
+
+#include "base/test.h"
+#include "broker/testing/broker_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct fixture f;
+static struct listener l; /* both are large */
+static struct listener_notes notes;
+
+static void start(struct fixture_options options)
+{
+	fixture_start(&f, &options);
+}
+
+static void produce_to(const char *topic, uint32_t partition, const char *value)
+{
+	struct produced p;
+
+	produced_init(&p, &f, 0, topic, value);
+	p.produce.partition = (int32_t)partition;
+	produced_start(&p);
+	assert_int_equal(produced_wait(&p), OK);
+}
+
+static void produce_letters(const char *letters)
+{
+	for (; *letters; letters++) {
+		char value[] = {*letters, '\0'};
+
+		produce_one(&f, 0, "t", value);
+	}
+}
+
+/* What a look from `position` gives. */
+static const char *look(enum position_kind kind, int64_t value)
+{
+	listener_init(&l, &f, 0, "t");
+	l.options.follow = false;
+	l.options.position = (struct position){.kind = kind, .value = value};
+	listener_open(&l);
+	listener_await_caught_up(&l, &notes);
+	listener_close(&l);
+	return notes.text;
+}
+
+static enum err look_fails(enum position_kind kind, int64_t value)
+{
+	listener_init(&l, &f, 0, "t");
+	l.options.follow = false;
+	l.options.position = (struct position){.kind = kind, .value = value};
+	listener_open(&l);
+	listener_await_failed(&l, &notes);
+	listener_close(&l);
+	return notes.failed;
+}
+
+TEST(reader__positions)
+{
+	start((struct fixture_options){0});
+	produce_letters("abc");
+	assert_string_equal(look(POSITION_EARLIEST, 0), "0@0=a 0@1=b 0@2=c ");
+	assert_string_equal(look(POSITION_LAST, 0), "0@2=c ");
+	assert_string_equal(look(POSITION_END, 0), "");
+	assert_string_equal(look(POSITION_OFFSET, 1), "0@1=b 0@2=c ");
+	assert_string_equal(look(POSITION_OFFSET, 3), "");
+	assert_string_equal(look(POSITION_TIME, 1000), "0@0=a 0@1=b 0@2=c ");
+	assert_string_equal(look(POSITION_TIME, 9999), "");
+	assert_int_equal(look_fails(POSITION_OFFSET, 4), ERR_OUT_OF_RANGE);
+	assert_int_equal(notes.bounds[0].high_watermark, 3);
+	fixture_stop(&f);
+}
+
+TEST(reader__last_of_an_empty_topic_is_its_end)
+{
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 1);
+	assert_string_equal(look(POSITION_LAST, 0), "");
+	assert_int_equal(notes.bounds[0].next_offset, 0);
+	fixture_stop(&f);
+}
+
+TEST(reader__bounds_and_cursor_say_where_it_stands)
+{
+	start((struct fixture_options){0});
+	produce_letters("abc");
+	look(POSITION_OFFSET, 1);
+	assert_int_equal(notes.bounds_count, 1);
+	assert_int_equal(notes.bounds[0].earliest, 0);
+	assert_int_equal(notes.bounds[0].high_watermark, 3);
+	assert_int_equal(notes.bounds[0].next_offset, 3);
+	assert_string_equal(notes.cursor, "3");
+	assert_int_equal(fixture_metric(&f, METRIC_EVENTS_OUT), 2);
+	assert_int_equal(fixture_metric(&f, METRIC_SUBSCRIBERS), 0);
+	fixture_stop(&f);
+}
+
+static void set_gap(struct broker *b, void *arg)
+{
+	(void)b;
+	plain_store_knobs(f.store, 0)->gap = *(int64_t *)arg;
+}
+
+static void set_gap_before(struct broker *b, void *arg)
+{
+	(void)b;
+	plain_store_knobs(f.store, 0)->gap_before = *(int64_t *)arg;
+}
+
+TEST(reader__gaps_are_legal)
+{
+	int64_t gap = 1000;
+	int64_t before = 5;
+
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 1);
+	fixture_on(&f, 0, set_gap_before, &before);
+	produce_letters("a");
+	fixture_on(&f, 0, set_gap, &gap);
+	produce_letters("bc");
+	assert_string_equal(look(POSITION_EARLIEST, 0), "0@5=a 0@6=b 0@1007=c ");
+	assert_int_equal(notes.bounds[0].next_offset, 2008);
+	assert_string_equal(look(POSITION_OFFSET, 7), "0@1007=c ");
+	assert_string_equal(look(POSITION_LAST, 0), "0@1007=c ");
+	assert_string_equal(look(POSITION_OFFSET, 1500), "");
+	fixture_stop(&f);
+}
+
+TEST(reader__follows_what_comes)
+{
+	start((struct fixture_options){0});
+	produce_letters("ab");
+	listener_init(&l, &f, 0, "t");
+	l.options.position.kind = POSITION_END;
+	listener_open(&l);
+	listener_await_caught_up(&l, &notes);
+	assert_string_equal(notes.text, "");
+	assert_int_equal(fixture_metric(&f, METRIC_SUBSCRIBERS), 1);
+	produce_letters("cd");
+	listener_await_events(&l, 2, &notes);
+	assert_string_equal(notes.text, "0@2=c 0@3=d ");
+	listener_close(&l);
+	fixture_stop(&f);
+}
+
+static void count_wakes(struct broker *b, void *arg)
+{
+	(void)b;
+	*(uint32_t *)arg = l.wakes;
+}
+
+TEST(reader__is_not_woken_again_before_it_took)
+{
+	uint32_t wakes;
+
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 1);
+	listener_init(&l, &f, 0, "t");
+	listener_open(&l);
+	listener_await_caught_up(&l, &notes);
+	l.stopped = true;
+	l.wakes = 0;
+	produce_letters("abcde");
+	fixture_on(&f, 0, count_wakes, &wakes);
+	assert_int_equal(wakes, 1);
+	listener_close(&l);
+	fixture_stop(&f);
+}
+
+TEST(reader__reads_all_partitions_of_all_shards)
+{
+	enum { PARTITIONS = 8, EVENTS = 5 };
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", PARTITIONS);
+	for (unsigned shard = 0; shard < 2; shard++) {
+		int64_t sum = 0;
+
+		listener_init(&l, &f, shard, "t");
+		listener_open(&l);
+		for (uint32_t i = 0; i < EVENTS * PARTITIONS; i++)
+			produce_to("t", i % PARTITIONS, "x");
+		listener_await_events(&l, EVENTS * PARTITIONS * (shard + 1), &notes);
+		listener_await_caught_up(&l, &notes);
+		assert_int_equal(notes.bounds_count, PARTITIONS);
+		for (uint32_t i = 0; i < PARTITIONS; i++)
+			sum += notes.bounds[i].next_offset;
+		assert_int_equal(sum, EVENTS * PARTITIONS * (shard + 1));
+		listener_close(&l);
+	}
+	fixture_stop(&f);
+}
+
+TEST(reader__order_holds_within_a_foreign_partition)
+{
+	enum { EVENTS = 300 };
+	char wanted[32];
+
+	start((struct fixture_options){.shards = 3});
+	for (unsigned shard = 0; shard < 3; shard++) {
+		struct produced *ps = calloc(EVENTS, sizeof(*ps));
+		char topic[] = {'t', (char)('0' + shard), '\0'};
+		char *at;
+
+		listener_init(&l, &f, shard, topic);
+		l.options.wait_for_topic = true;
+		listener_open(&l);
+		for (int i = 0; i < EVENTS; i++) {
+			produced_init(&ps[i], &f, 0, topic, "x");
+			produced_start(&ps[i]);
+		}
+		listener_await_events(&l, EVENTS, &notes);
+		at = notes.text;
+		for (int i = 0; i < EVENTS; i++) {
+			snprintf(wanted, sizeof(wanted), "0@%d=x ", i);
+			assert_memory_equal(at, wanted, strlen(wanted));
+			at += strlen(wanted);
+			assert_int_equal(produced_wait(&ps[i]), OK);
+		}
+		listener_close(&l);
+		free(ps);
+	}
+	fixture_stop(&f);
+}
+
+static struct cursor decoded(const char *text)
+{
+	struct cursor c;
+
+	assert_int_equal(cursor_decode(slice_str(text), &c), OK);
+	return c;
+}
+
+TEST(reader__cursor_continues_in_every_partition)
+{
+	struct cursor cursor;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 3);
+	produce_to("t", 0, "a");
+	produce_to("t", 2, "b");
+	look(POSITION_EARLIEST, 0);
+	cursor = decoded(notes.cursor);
+	produce_to("t", 1, "c");
+	produce_to("t", 2, "d");
+	listener_init(&l, &f, 1, "t");
+	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = cursor};
+	listener_open(&l);
+	listener_await_events(&l, 2, &notes);
+	assert_non_null(strstr(notes.text, "1@0=c "));
+	assert_non_null(strstr(notes.text, "2@1=d "));
+	listener_close(&l);
+
+	listener_init(&l, &f, 1, "t");
+	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = cursor};
+	l.options.partition = 2;
+	l.options.follow = false;
+	listener_open(&l);
+	listener_await_caught_up(&l, &notes);
+	assert_string_equal(notes.text, "2@1=d ");
+	listener_close(&l);
+	fixture_stop(&f);
+}
+
+static enum err cursor_fails(const struct cursor *cursor)
+{
+	listener_init(&l, &f, 0, "t");
+	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = *cursor};
+	listener_open(&l);
+	listener_await_failed(&l, &notes);
+	listener_close(&l);
+	return notes.failed;
+}
+
+static void raise_epoch(struct broker *b, void *arg)
+{
+	(void)b;
+	plain_store_raise_epoch(arg, 7, 1);
+}
+
+TEST(reader__cursor_of_lost_events_or_of_another_topic_is_told_so)
+{
+	struct cursor cursor;
+
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 2);
+	produce_to("t", 0, "a");
+	produce_to("t", 0, "b");
+	look(POSITION_EARLIEST, 0);
+	cursor = decoded(notes.cursor);
+	fixture_on(&f, 0, raise_epoch, partition_of(&f, "t", 0));
+	assert_int_equal(cursor_fails(&cursor), ERR_TRUNCATED);
+	cursor.entries[0].leader_epoch = 8;
+	assert_int_equal(cursor_fails(&cursor), ERR_TRUNCATED);
+	cursor.entries[0].partition = 2;
+	assert_int_equal(cursor_fails(&cursor), ERR_BAD_CURSOR);
+	for (size_t i = 0; i < cursor.count; i++)
+		cursor.entries[i].topic[0] ^= 1;
+	assert_int_equal(cursor_fails(&cursor), ERR_TOPIC_GONE);
+	fixture_stop(&f);
+}
+
+static enum err open_fails(const char *topic, int32_t partition, enum position_kind kind)
+{
+	listener_init(&l, &f, 0, topic);
+	l.options.partition = partition;
+	l.options.position.kind = kind;
+	listener_open(&l);
+	listener_await_failed(&l, &notes);
+	listener_close(&l);
+	return notes.failed;
+}
+
+TEST(reader__bad_options_fail_later)
+{
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 2);
+	assert_int_equal(open_fails("u", -1, POSITION_EARLIEST), ERR_TOPIC_UNKNOWN);
+	assert_int_equal(open_fails("a b", -1, POSITION_EARLIEST), ERR_BAD_TOPIC);
+	assert_int_equal(open_fails("t", 2, POSITION_EARLIEST), ERR_PARTITION_UNKNOWN);
+	assert_int_equal(open_fails("t", -1, POSITION_OFFSET), ERR_PARTITION_REQUIRED);
+	fixture_stop(&f);
+}
+
+TEST(reader__waits_for_its_topic_and_misses_nothing)
+{
+	start((struct fixture_options){.shards = 2});
+	listener_init(&l, &f, 1, "t");
+	l.options.position.kind = POSITION_END;
+	l.options.wait_for_topic = true;
+	listener_open(&l);
+	fixture_on(&f, 1, count_wakes, &(uint32_t){0});
+	produce_letters("ab");
+	listener_await_events(&l, 2, &notes);
+	assert_string_equal(notes.text, "0@0=a 0@1=b ");
+	listener_close(&l);
+
+	listener_init(&l, &f, 1, "never");
+	l.options.wait_for_topic = true;
+	listener_open(&l);
+	listener_close(&l);
+	fixture_stop(&f);
+}
+
+static void purge(int64_t upto)
+{
+	struct administered a;
+
+	administered_init(&a, &f, 0, ADMIN_TOPIC_PURGE, "t");
+	a.admin.upto = upto;
+	administered_start(&a);
+	assert_int_equal(administered_wait(&a), OK);
+	broker_admin_fini(&a.admin);
+}
+
+static void take_again(struct broker *b, void *arg)
+{
+	struct delivery d;
+
+	(void)b;
+	l.stopped = *(bool *)arg;
+	while (reader_take(l.reader, &d) == READER_EVENT)
+		;
+}
+
+TEST(reader__below_the_log_start_is_trimmed)
+{
+	start((struct fixture_options){0});
+	produce_letters("abc");
+	purge(2);
+	assert_int_equal(look_fails(POSITION_OFFSET, 1), ERR_TRIMMED);
+	assert_int_equal(notes.bounds[0].earliest, 2);
+	assert_string_equal(look(POSITION_EARLIEST, 0), "0@2=c ");
+	assert_string_equal(look(POSITION_TIME, 0), "0@2=c ");
+	fixture_stop(&f);
+}
+
+/* It holds one run; what was trimmed behind that run is missed, and it is told. */
+TEST(reader__a_slow_one_that_retention_passes_is_trimmed)
+{
+	char value[200001] = "";
+
+	memset(value, 'v', sizeof(value) - 1);
+	start((struct fixture_options){.shards = 2});
+	for (int i = 0; i < 4; i++)
+		produce_one(&f, 0, "t", value);
+	for (unsigned shard = 0; shard < 2; shard++) {
+		listener_init(&l, &f, shard, "t");
+		l.stopped = true;
+		listener_open(&l);
+		fixture_on(&f, shard, take_again, &(bool){true});
+		produce_one(&f, shard, "t", value); /* a round trip: its first run is there */
+		purge(-1);
+		fixture_on(&f, shard, take_again, &(bool){false}); /* the run, and asks on */
+		produce_one(&f, shard, "t", value);
+		listener_await_failed(&l, &notes);
+		assert_int_equal(notes.failed, ERR_TRIMMED);
+		listener_close(&l);
+		for (int i = 0; i < 4; i++)
+			produce_one(&f, 0, "t", value);
+	}
+	fixture_stop(&f);
+}
+
+static void damage(struct broker *b, void *arg)
+{
+	(void)b;
+	plain_store_damage(arg);
+}
+
+TEST(reader__damage_fails_it_after_what_stands_before)
+{
+	start((struct fixture_options){0});
+	produce_letters("abc");
+	fixture_on(&f, 0, damage, partition_of(&f, "t", 0));
+	assert_int_equal(look_fails(POSITION_EARLIEST, 0), ERR_CORRUPT);
+	assert_string_equal(notes.text, "0@0=a 0@1=b ");
+	assert_non_null(strstr(notes.fault.where, "offset 2"));
+	assert_int_equal(look_fails(POSITION_LAST, 0), ERR_CORRUPT);
+	fixture_stop(&f);
+}
+
+TEST(reader__closes_at_any_time)
+{
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 8);
+	for (unsigned i = 0; i < 40; i++) {
+		listener_init(&l, &f, i % 2, "t");
+		listener_open(&l);
+		if (i % 4 < 2)
+			listener_await_caught_up(&l, &notes);
+		produce_letters("ab");
+		listener_close(&l);
+	}
+	fixture_stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reader__positions),
+		cmocka_unit_test(reader__last_of_an_empty_topic_is_its_end),
+		cmocka_unit_test(reader__bounds_and_cursor_say_where_it_stands),
+		cmocka_unit_test(reader__gaps_are_legal),
+		cmocka_unit_test(reader__follows_what_comes),
+		cmocka_unit_test(reader__is_not_woken_again_before_it_took),
+		cmocka_unit_test(reader__reads_all_partitions_of_all_shards),
+		cmocka_unit_test(reader__order_holds_within_a_foreign_partition),
+		cmocka_unit_test(reader__cursor_continues_in_every_partition),
+		cmocka_unit_test(reader__cursor_of_lost_events_or_of_another_topic_is_told_so),
+		cmocka_unit_test(reader__bad_options_fail_later),
+		cmocka_unit_test(reader__waits_for_its_topic_and_misses_nothing),
+		cmocka_unit_test(reader__below_the_log_start_is_trimmed),
+		cmocka_unit_test(reader__a_slow_one_that_retention_passes_is_trimmed),
+		cmocka_unit_test(reader__damage_fails_it_after_what_stands_before),
+		cmocka_unit_test(reader__closes_at_any_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+/* struct broker: what one shard's requests share. Private to broker/.
+ *
+ * Everything here belongs to the shard's thread. Another shard's `loop` and `index` may be read by
+ * all: they never change. */
+#ifndef BOURN_BROKER_SHARD_H
+#define BOURN_BROKER_SHARD_H
+
+#include "broker/broker.h"
+#include "broker/topics.h"
+#include "io/loop.h"
+
+struct admin_job;
+struct metrics;
+struct topic_wait;
+
+struct broker {
+	struct broker_group *group;
+	struct loop *loop;
+	struct metrics *metrics;
+	const struct store_ops *ops;
+	unsigned index;
+
+	struct topics topics;
+	struct topic_wait
+		*waits; /* uthash by name: who waits for topics that are not there (yet) */
+
+	/* produce.c, turn_batch.c */
+	struct list open;  /* struct turn_batch: this turn's, in the order they were opened */
+	struct list spare; /* struct turn_batch: kept for their buffers */
+	uint32_t spare_count;
+	uint32_t turn;        /* counts commits */
+	struct task commit;   /* LOOP_COMMIT: sends the open batches */
+	struct list finished; /* struct produce: their outcome is known, done has not run */
+	struct task finish;   /* runs it */
+	size_t copied_bytes;  /* of records that wait for their topic */
+
+	uint32_t under_way; /* produce and admin requests, closed readers not yet gone */
+	bool draining;      /* no new ones */
+	bool drain_waits;   /* the drain message is here until `under_way` is 0 */
+
+	/* admin.c, shard 0 only */
+	struct admin_job *claims; /* uthash by name: who is changing the topic now */
+
+	uint32_t credits_low; /* pairs with less than a tenth of their credits */
+	uint32_t credits[];   /* by target shard: messages that may still leave for it */
+};
+
+struct broker_group {
+	struct broker_config config;
+	struct message drain;
+	unsigned drain_at; /* the shard that the message visits */
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct broker *shards[];
+};
+
+static inline struct broker *shard_of(const struct broker *b, unsigned index)
+{
+	return b->group->shards[index];
+}
+
+/* One message may leave for `target`; false: none, refuse with ERR_BUSY. */
+bool credit_take(struct broker *b, unsigned target);
+/* It came back. */
+void credit_give(struct broker *b, unsigned target);
+
+/* Something that a drain waits for begins or ends on this shard. */
+static inline void shard_begin(struct broker *b)
+{
+	b->under_way++;
+}
+void shard_end(struct broker *b);
+
+/* A new topic: everybody on this shard who waits for its name goes on. */
+void shard_publish(struct broker *b, struct topic_facts *facts);
+
+/* Out of this shard's table: its open batches leave, its readers fail. `abandoned` is deferred once
+ * nothing of this shard is under way to the topic, the row is then the caller's to free. */
+void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned);
+
+#endif

@@ -1,0 +1,190 @@
+#include "broker/topics.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+
+static void facts_free(struct shared *s)
+{
+	free(CONTAINER_OF(s, struct topic_facts, shared));
+}
+
+struct topic_facts *topic_facts_new(const struct topic_spec *spec, const struct store_topic *stored)
+{
+	struct topic_facts *facts = malloc(sizeof(*facts));
+
+	if (!facts)
+		return NULL;
+	shared_init(&facts->shared, facts_free);
+	facts->spec = *spec;
+	facts->stored = stored;
+	return facts;
+}
+
+void topic_release(struct topic *t, struct loop *l)
+{
+	CHECK(t->uses > 0);
+	t->uses--;
+	if (t->uses == 0 && t->abandoned)
+		loop_defer(l, LOOP_WORK, t->abandoned);
+}
+
+static struct topic *topic_new(struct topic_facts *facts)
+{
+	size_t open_bytes = facts->spec.partition_count * sizeof(struct turn_batch *);
+	struct topic *t = calloc(1, sizeof(*t) + open_bytes);
+
+	if (!t)
+		return NULL;
+	shared_get(&facts->shared);
+	t->facts = facts;
+	t->name_bytes = strlen(facts->spec.name);
+	list_init(&t->readers);
+	return t;
+}
+
+void topic_free(struct topic *t)
+{
+	CHECK(t->uses == 0);
+	CHECK(list_is_empty(&t->readers));
+	shared_put(&t->facts->shared);
+	free(t);
+}
+
+static int compare_names(struct slice a, struct slice b)
+{
+	size_t both = a.len < b.len ? a.len : b.len;
+	int order = memcmp(a.ptr, b.ptr, both);
+
+	if (order)
+		return order;
+	return (a.len > b.len) - (a.len < b.len);
+}
+
+static int compare_topics(const void *a, const void *b)
+{
+	const struct topic *const *x = a;
+	const struct topic *const *y = b;
+
+	return compare_names(topic_name(*x), topic_name(*y));
+}
+
+static void hash_add(struct topics *ts, struct topic *t)
+{
+	HASH_ADD_KEYPTR(hh, ts->by_name, t->facts->spec.name, (unsigned)t->name_bytes, t);
+}
+
+static bool topics_reserve(struct topics *ts, size_t count)
+{
+	size_t cap = ts->cap ? ts->cap : 16;
+	struct topic **grown;
+
+	if (count <= ts->cap)
+		return true;
+	while (cap < count)
+		cap *= 2;
+	grown = realloc(ts->sorted, cap * sizeof(*grown));
+	if (!grown)
+		return false;
+	ts->sorted = grown;
+	ts->cap = cap;
+	return true;
+}
+
+bool topics_init(struct topics *ts, struct topic_facts *const *facts, size_t count)
+{
+	*ts = (struct topics){0};
+	if (!topics_reserve(ts, count))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct topic *t = topic_new(facts[i]);
+
+		if (!t) {
+			topics_fini(ts);
+			return false;
+		}
+		ts->sorted[ts->count++] = t;
+		hash_add(ts, t);
+	}
+	if (count > 0)
+		qsort(ts->sorted, count, sizeof(*ts->sorted), compare_topics);
+	return true;
+}
+
+void topics_fini(struct topics *ts)
+{
+	HASH_CLEAR(hh, ts->by_name);
+	for (size_t i = 0; i < ts->count; i++)
+		topic_free(ts->sorted[i]);
+	free(ts->sorted);
+	*ts = (struct topics){0};
+}
+
+struct topic *topics_find(struct topics *ts, struct slice name)
+{
+	struct topic *t = ts->last;
+
+	if (t && slice_eq(topic_name(t), name))
+		return t;
+	HASH_FIND(hh, ts->by_name, name.ptr, (unsigned)name.len, t);
+	if (t)
+		ts->last = t;
+	return t;
+}
+
+size_t topics_rank(const struct topics *ts, struct slice name)
+{
+	size_t low = 0;
+	size_t high = ts->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_names(topic_name(ts->sorted[middle]), name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct topic *topics_insert(struct topics *ts, struct topic_facts *facts)
+{
+	bool room = topics_reserve(ts, ts->count + 1);
+	struct topic *t = topic_new(facts);
+	size_t rank;
+
+	CHECK(room);
+	CHECK(t);
+	CHECK(!topics_find(ts, topic_name(t)));
+	rank = topics_rank(ts, topic_name(t));
+	memmove(ts->sorted + rank + 1, ts->sorted + rank, (ts->count - rank) * sizeof(*ts->sorted));
+	ts->sorted[rank] = t;
+	ts->count++;
+	hash_add(ts, t);
+	return t;
+}
+
+/* The hash table's key is the name inside the facts, so it changes with them. */
+void topics_replace(struct topics *ts, struct topic *t, struct topic_facts *facts)
+{
+	CHECK(uuid_eq(&t->facts->spec.uuid, &facts->spec.uuid));
+	HASH_DELETE(hh, ts->by_name, t);
+	shared_put(&t->facts->shared);
+	shared_get(&facts->shared);
+	t->facts = facts;
+	hash_add(ts, t);
+}
+
+void topics_remove(struct topics *ts, struct topic *t)
+{
+	size_t rank = topics_rank(ts, topic_name(t));
+
+	CHECK(rank < ts->count);
+	CHECK(ts->sorted[rank] == t);
+	ts->count--;
+	memmove(ts->sorted + rank, ts->sorted + rank + 1, (ts->count - rank) * sizeof(*ts->sorted));
+	HASH_DELETE(hh, ts->by_name, t);
+	if (ts->last == t)
+		ts->last = NULL;
+}
