@@ -1,0 +1,50 @@
+/* datadir: a data directory is ours, ours alone, and of a version we know; or it is refused.
+ *
+ *   bourn.dir    the marker: what this is, format version, id, which engine keeps its data here
+ *   lock         held (flock) by the process that uses it
+ *   catalog/     catalog.h
+ *   wal/         wal.h
+ *   topics/ …    the engine's own
+ *
+ * The marker is text, for whoever finds the directory:
+ *
+ *   bourn data directory; do not edit
+ *   format 1
+ *   id 4f8c2d0e-…
+ *   engine memory
+ *   crc 89abcdef            CRC-32C of all before this line */
+#ifndef BOURN_STORE_DATADIR_H
+#define BOURN_STORE_DATADIR_H
+
+#include "base/err.h"
+#include "base/uuid.h"
+
+struct disk;
+struct entropy;
+
+enum {
+	DATADIR_FORMAT = 1,
+	DATADIR_PATH_BYTES_MAX = 3072,
+	DATADIR_FILE_BYTES_MAX = DATADIR_PATH_BYTES_MAX + 256, /* for the path of any file in it */
+};
+
+struct datadir {
+	struct disk *disk; /* borrowed */
+	char *path;        /* owned */
+	struct uuid id;    /* random, made once; every file bears it */
+	int lock_fd;
+};
+
+/* Take `path` for the engine of that name; made when it is not there (its parent must be) or empty.
+ *
+ * Errors: nothing was modified. Each says the file, the reason and the remedy.
+ *         ERR_DIR_LOCKED, ERR_DIR_NEWER; ERR_DIR_FOREIGN: it holds files but no marker of ours;
+ *         ERR_CONFIG: another engine's data; ERR_CORRUPT: the marker is damaged;
+ *         ERR_IO with EROFS or EACCES: read-only; ERR_IO, ERR_DISK_FULL. */
+enum err datadir_open(const char *path, const char *engine, struct disk *disk,
+                      struct entropy *entropy, struct datadir *out, struct fault *f) MUST_CHECK;
+
+/* Gives the lock back. */
+void datadir_close(struct datadir *dir);
+
+#endif
