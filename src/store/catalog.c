@@ -1,0 +1,618 @@
+#include "store/catalog.h"
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "io/disk.h"
+#include "io/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+enum {
+	FORMAT_VERSION = 1,
+	RECORD_VERSION = 1,
+	RECORD_PREFIX_BYTES = 4,
+	RECORD_BYTES_MAX = 1024,
+	SNAPSHOT_HEADER_BYTES = 48,
+	SNAPSHOT_BYTES_MAX = 64 << 20,
+	SNAPSHOT_PATH_BYTES = 4096,
+	WAL_FILE_BYTES = 1 << 20,
+	WAL_RESERVE_BYTES = 128 << 10,
+	COMPACT_BYTES = 1 << 20, /* of WAL, before it is replaced by a snapshot */
+};
+
+static const char snapshot_magic[8] = "bournctl";
+
+/* CREATING and DELETING while that record is on its way to disk: both keep the name. */
+enum entry_state { ENTRY_CREATING, ENTRY_LIVE, ENTRY_DELETING, ENTRY_DELETED };
+
+struct entry {
+	struct topic_spec spec; /* deleted: only the UUID */
+	enum entry_state state;
+	UT_hash_handle by_uuid;
+	UT_hash_handle by_name; /* in it unless deleted */
+};
+
+struct catalog {
+	struct disk *disk;
+	struct log *log;
+	struct loop *loop;
+	struct uuid store_id;
+	char *dir;
+	struct wal *wal;
+	struct entry *by_uuid;
+	struct entry *by_name;
+	size_t deleted_count;
+	unsigned changes; /* under way */
+	bool compacting;
+	struct wal_roll roll;
+	struct work write_snapshot;
+	struct buf snapshot;
+	struct fault snapshot_fault;
+	uint64_t snapshot_sequence;
+};
+
+/* --- the table ----------------------------------------------------------------------------------- */
+
+static struct entry *find_uuid(const struct catalog *c, const struct uuid *uuid)
+{
+	struct entry *e;
+
+	HASH_FIND(by_uuid, c->by_uuid, uuid, sizeof(*uuid), e);
+	return e;
+}
+
+static struct entry *find_name(const struct catalog *c, const char *name)
+{
+	struct entry *e;
+
+	HASH_FIND(by_name, c->by_name, name, strlen(name), e);
+	return e;
+}
+
+static struct entry *entry_add(struct catalog *c, const struct topic_spec *spec,
+                               enum entry_state state)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+
+	CHECK(e);
+	e->spec = *spec;
+	e->state = state;
+	HASH_ADD(by_uuid, c->by_uuid, spec.uuid, sizeof(e->spec.uuid), e);
+	if (state == ENTRY_DELETED)
+		c->deleted_count++;
+	else
+		HASH_ADD(by_name, c->by_name, spec.name, strlen(e->spec.name), e);
+	return e;
+}
+
+static void entry_bury(struct catalog *c, struct entry *e)
+{
+	HASH_DELETE(by_name, c->by_name, e);
+	e->state = ENTRY_DELETED;
+	c->deleted_count++;
+}
+
+static void entry_remove(struct catalog *c, struct entry *e)
+{
+	if (e->state == ENTRY_DELETED)
+		c->deleted_count--;
+	else
+		HASH_DELETE(by_name, c->by_name, e);
+	HASH_DELETE(by_uuid, c->by_uuid, e);
+	free(e);
+}
+
+/* On disk as far as anybody was told. */
+static bool is_live(const struct entry *e)
+{
+	return e->state == ENTRY_LIVE || e->state == ENTRY_DELETING;
+}
+
+enum catalog_state catalog_state(const struct catalog *c, const struct uuid *topic)
+{
+	const struct entry *e = find_uuid(c, topic);
+
+	if (!e || e->state == ENTRY_CREATING)
+		return CATALOG_UNKNOWN;
+	return is_live(e) ? CATALOG_LIVE : CATALOG_DELETED;
+}
+
+void catalog_each(const struct catalog *c, enum catalog_state state, catalog_each_cb *each,
+                  void *arg)
+{
+	struct entry *e, *after;
+	enum entry_state wanted = state == CATALOG_LIVE ? ENTRY_LIVE : ENTRY_DELETED;
+
+	HASH_ITER (by_uuid, c->by_uuid, e, after)
+		if (e->state == wanted)
+			each(arg, &e->spec);
+}
+
+size_t catalog_count(const struct catalog *c, enum catalog_state state)
+{
+	size_t all = HASH_CNT(by_uuid, c->by_uuid);
+
+	return state == CATALOG_LIVE ? all - c->deleted_count : c->deleted_count;
+}
+
+void catalog_forget(struct catalog *c, const struct uuid *topic)
+{
+	struct entry *e = find_uuid(c, topic);
+
+	CHECK(e != NULL);
+	CHECK(e->state == ENTRY_DELETED);
+	entry_remove(c, e);
+}
+
+static void table_free(struct catalog *c)
+{
+	struct entry *e, *after;
+
+	HASH_CLEAR(by_name, c->by_name);
+	HASH_ITER (by_uuid, c->by_uuid, e, after) {
+		HASH_DELETE(by_uuid, c->by_uuid, e);
+		free(e);
+	}
+}
+
+/* --- the snapshot -------------------------------------------------------------------------------- */
+
+static void put_le32(struct buf *b, uint32_t value)
+{
+	uint8_t bytes[4];
+
+	store_le32(bytes, value);
+	buf_append(b, bytes, sizeof(bytes));
+}
+
+static void put_le64(struct buf *b, uint64_t value)
+{
+	uint8_t bytes[8];
+
+	store_le64(bytes, value);
+	buf_append(b, bytes, sizeof(bytes));
+}
+
+static void put_spec(void *arg, const struct topic_spec *spec)
+{
+	topic_spec_encode(spec, arg);
+}
+
+static void put_uuid(void *arg, const struct topic_spec *spec)
+{
+	buf_append(arg, spec->uuid.bytes, sizeof(spec->uuid.bytes));
+}
+
+static size_t count_live(const struct catalog *c)
+{
+	const struct entry *e, *after;
+	size_t count = 0;
+
+	HASH_ITER (by_uuid, c->by_uuid, e, after)
+		count += is_live(e);
+	return count;
+}
+
+static void snapshot_encode(const struct catalog *c, uint64_t sequence, struct buf *out)
+{
+	buf_append(out, snapshot_magic, sizeof(snapshot_magic));
+	put_le32(out, FORMAT_VERSION);
+	put_le32(out, (uint32_t)count_live(c));
+	buf_append(out, c->store_id.bytes, sizeof(c->store_id.bytes));
+	put_le64(out, sequence);
+	put_le32(out, (uint32_t)c->deleted_count);
+	put_le32(out, 0);
+	catalog_each(c, CATALOG_LIVE, put_spec, out);
+	catalog_each(c, CATALOG_DELETED, put_uuid, out);
+	put_le32(out, crc32c(0, out->ptr, out->len));
+}
+
+static bool take_uuid(struct slice *from, struct uuid *out)
+{
+	if (from->len < sizeof(out->bytes))
+		return false;
+	memcpy(out->bytes, from->ptr, sizeof(out->bytes));
+	*from = slice_of(from->ptr + sizeof(out->bytes), from->len - sizeof(out->bytes));
+	return true;
+}
+
+enum err catalog_snapshot_decode(struct slice bytes, const struct uuid *store_id,
+                                 uint64_t *sequence, catalog_topic_cb *each, void *arg,
+                                 struct fault *f)
+{
+	const uint8_t *at = bytes.ptr;
+	struct slice rest;
+	struct topic_spec spec;
+	enum err err;
+
+	if (bytes.len < SNAPSHOT_HEADER_BYTES + 4 ||
+	    memcmp(at, snapshot_magic, sizeof(snapshot_magic)) != 0)
+		return fault_set(f, ERR_CORRUPT, 0, "not a catalog snapshot");
+	if (load_le32(at + 8) > FORMAT_VERSION)
+		return fault_set(f, ERR_DIR_NEWER, 0, "format %u", load_le32(at + 8));
+	if (crc32c(0, at, bytes.len - 4) != load_le32(at + bytes.len - 4))
+		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");
+	if (memcmp(at + 16, store_id->bytes, sizeof(store_id->bytes)) != 0)
+		return fault_set(f, ERR_DIR_FOREIGN, 0, "it belongs to another data directory");
+
+	rest = slice_of(at + SNAPSHOT_HEADER_BYTES, bytes.len - SNAPSHOT_HEADER_BYTES - 4);
+	for (uint32_t i = load_le32(at + 12); i > 0; i--) {
+		err = topic_spec_decode(&rest, &spec, f);
+		if (!err)
+			err = each(arg, &spec, false, f);
+		if (err)
+			return err;
+	}
+	spec = (struct topic_spec){0};
+	for (uint32_t i = load_le32(at + 40); i > 0; i--) {
+		if (!take_uuid(&rest, &spec.uuid))
+			return fault_set(f, ERR_CORRUPT, 0, "it ends early");
+		err = each(arg, &spec, true, f);
+		if (err)
+			return err;
+	}
+	if (rest.len > 0)
+		return fault_set(f, ERR_CORRUPT, 0, "%zu bytes too many", rest.len);
+	*sequence = load_le64(at + 32);
+	return OK;
+}
+
+/* --- recovery ------------------------------------------------------------------------------------ */
+
+static enum err recover_created(struct catalog *c, const struct topic_spec *spec, struct fault *f)
+{
+	if (find_uuid(c, &spec->uuid) || find_name(c, spec->name))
+		return fault_set(f, ERR_CORRUPT, 0, "topic %s was created twice", spec->name);
+	entry_add(c, spec, ENTRY_LIVE);
+	return OK;
+}
+
+static enum err recover_topic(void *arg, const struct topic_spec *spec, bool deleted,
+                              struct fault *f)
+{
+	struct catalog *c = arg;
+
+	if (!deleted)
+		return recover_created(c, spec, f);
+	if (find_uuid(c, &spec->uuid))
+		return fault_set(f, ERR_CORRUPT, 0, "a topic is both there and deleted");
+	entry_add(c, spec, ENTRY_DELETED);
+	return OK;
+}
+
+static enum err recover_spec(struct catalog *c, enum catalog_verb verb, struct slice rest,
+                             struct fault *f)
+{
+	struct topic_spec spec;
+	struct entry *e;
+	enum err err = topic_spec_decode(&rest, &spec, f);
+
+	if (err)
+		return err;
+	if (rest.len > 0)
+		return fault_set(f, ERR_CORRUPT, 0, "%zu bytes too many", rest.len);
+	if (verb == CATALOG_CREATE)
+		return recover_created(c, &spec, f);
+	e = find_uuid(c, &spec.uuid);
+	if (!e || e->state != ENTRY_LIVE)
+		return fault_set(f, ERR_CORRUPT, 0, "a topic was changed that is not there");
+	e->spec.settings = spec.settings;
+	return OK;
+}
+
+static enum err recover_deleted(struct catalog *c, struct slice rest, struct fault *f)
+{
+	struct uuid uuid;
+	struct entry *e;
+
+	if (!take_uuid(&rest, &uuid) || rest.len > 0)
+		return fault_set(f, ERR_CORRUPT, 0, "a deletion is malformed");
+	e = find_uuid(c, &uuid);
+	if (!e || e->state != ENTRY_LIVE)
+		return fault_set(f, ERR_CORRUPT, 0, "a topic was deleted that is not there");
+	entry_bury(c, e);
+	return OK;
+}
+
+static enum err recover_record(void *arg, const struct wal_frame *frame, struct fault *f)
+{
+	struct catalog *c = arg;
+	struct slice rest = frame->payload;
+	enum catalog_verb verb;
+
+	if (frame->type != WAL_CATALOG)
+		return OK;
+	if (rest.len < RECORD_PREFIX_BYTES)
+		return fault_set(f, ERR_CORRUPT, 0, "a record is cut short");
+	if (rest.ptr[0] > RECORD_VERSION)
+		return fault_set(f, ERR_DIR_NEWER, 0, "record version %u", rest.ptr[0]);
+	verb = rest.ptr[1];
+	rest = slice_of(rest.ptr + RECORD_PREFIX_BYTES, rest.len - RECORD_PREFIX_BYTES);
+	switch (verb) {
+	case CATALOG_CREATE:
+	case CATALOG_ALTER: return recover_spec(c, verb, rest, f);
+	case CATALOG_DELETE: return recover_deleted(c, rest, f);
+	}
+	return fault_set(f, ERR_DIR_NEWER, 0, "record of unknown kind %u", (unsigned)verb);
+}
+
+/* What is wrong, where, and what to do; a refused start must say all three. */
+static enum err refuse(struct fault *f, enum err err, const char *file)
+{
+	struct fault cause = *f;
+
+	if (err != ERR_CORRUPT)
+		return fault_set(f, err, cause.os_errno, "%s: %s", file, cause.where);
+	return fault_set(f, err, 0, "%s: %s; restore catalog/ from a backup", file, cause.where);
+}
+
+static enum err read_snapshot(struct catalog *c, uint64_t *sequence, struct fault *f)
+{
+	struct buf bytes = BUF_INIT(SNAPSHOT_BYTES_MAX);
+	char path[SNAPSHOT_PATH_BYTES];
+	enum err err;
+
+	snprintf(path, sizeof(path), "%s/snapshot", c->dir);
+	err = disk_read_file(c->disk, path, &bytes, f);
+	if (err == ERR_NOT_FOUND) {
+		*sequence = 0;
+		return OK;
+	}
+	if (!err)
+		err = catalog_snapshot_decode(buf_slice(&bytes), &c->store_id, sequence,
+		                              recover_topic, c, f);
+	buf_fini(&bytes);
+	return err ? refuse(f, err, path) : OK;
+}
+
+static enum err open_wal(struct catalog *c, const struct catalog_config *config,
+                         uint64_t checkpointed, struct fault *f)
+{
+	const struct wal_config wal = {
+		.dir = c->dir,
+		.kind = "ctlg",
+		.store_id = c->store_id,
+		.checkpointed = checkpointed,
+		.disk = c->disk,
+		.clock = config->clock,
+		.entropy = config->entropy,
+		.log = c->log,
+		.file_bytes = WAL_FILE_BYTES,
+		.reserve_bytes = WAL_RESERVE_BYTES,
+		.flush_ms = 50,
+		.mark_before_ack = true,
+	};
+	struct wal_recovery report = {0};
+	enum err err = wal_open(&wal, recover_record, c, &report, &c->wal, f);
+
+	if (err)
+		return refuse(f, err, c->dir);
+	if (report.damage_count > 0) {
+		const struct wal_damage *d = &report.damages[0];
+
+		wal_close(c->wal);
+		err = fault_set(
+			f, ERR_CORRUPT, 0,
+			"%s/%llu.wal is damaged at byte %lld; restore catalog/ from a backup",
+			c->dir, (unsigned long long)d->file, (long long)d->at);
+	}
+	free(report.damages);
+	return err;
+}
+
+enum err catalog_open(const struct catalog_config *config, struct catalog **out, struct fault *f)
+{
+	struct catalog *c = calloc(1, sizeof(*c));
+	uint64_t sequence;
+	enum err err;
+
+	CHECK(c);
+	c->disk = config->disk;
+	c->log = config->log;
+	c->loop = config->loop;
+	c->store_id = config->store_id;
+	c->dir = strdup(config->dir);
+	CHECK(c->dir);
+	c->snapshot = BUF_INIT(SNAPSHOT_BYTES_MAX);
+
+	err = read_snapshot(c, &sequence, f);
+	if (!err)
+		err = open_wal(c, config, sequence, f);
+	if (err)
+		goto free_catalog;
+	*out = c;
+	return OK;
+
+free_catalog:
+	table_free(c);
+	free(c->dir);
+	free(c);
+	return err;
+}
+
+bool catalog_is_idle(const struct catalog *c)
+{
+	return c->changes == 0 && !c->compacting;
+}
+
+void catalog_close(struct catalog *c)
+{
+	CHECK(catalog_is_idle(c));
+	wal_close(c->wal);
+	table_free(c);
+	buf_fini(&c->snapshot);
+	free(c->dir);
+	free(c);
+}
+
+/* --- compaction: roll, write the snapshot on a worker, free the WAL ------------------------------- */
+
+static void snapshot_written(struct work *w)
+{
+	struct catalog *c = CONTAINER_OF(w, struct catalog, write_snapshot);
+	char text[256];
+
+	if (c->snapshot_fault.code)
+		log_line(c->log, LOG_WARN, "catalog", "snapshot not written, kept in the WAL: %s",
+		         fault_text(&c->snapshot_fault, text, sizeof(text)));
+	else
+		wal_free_through(c->wal, c->snapshot_sequence);
+	buf_fini(&c->snapshot);
+	c->snapshot = BUF_INIT(SNAPSHOT_BYTES_MAX);
+	c->compacting = false;
+}
+
+static void snapshot_write(struct work *w)
+{
+	struct catalog *c = CONTAINER_OF(w, struct catalog, write_snapshot);
+
+	if (c->snapshot.failed)
+		fault_set(&c->snapshot_fault, ERR_TOO_LARGE, 0, "more than %d bytes",
+		          SNAPSHOT_BYTES_MAX);
+	else if (!disk_replace_file(c->disk, c->dir, "snapshot", buf_slice(&c->snapshot),
+	                            &c->snapshot_fault))
+		c->snapshot_fault.code = OK;
+}
+
+/* Every change up to last_sequence was posted to this loop before, so it is in the table. */
+static void rolled(struct wal_roll *r)
+{
+	struct catalog *c = CONTAINER_OF(r, struct catalog, roll);
+
+	if (r->fault.code) {
+		c->compacting = false;
+		return;
+	}
+	c->snapshot_sequence = r->last_sequence;
+	c->snapshot_fault = (struct fault){0};
+	snapshot_encode(c, r->last_sequence, &c->snapshot);
+	c->write_snapshot.run = snapshot_write;
+	c->write_snapshot.done = snapshot_written;
+	loop_work(c->loop, &c->write_snapshot);
+}
+
+static void compact_if_grown(struct catalog *c)
+{
+	struct wal_stats stats = wal_stats(c->wal);
+
+	if (c->compacting || stats.failed || stats.bytes < COMPACT_BYTES)
+		return;
+	c->compacting = true;
+	c->roll = (struct wal_roll){.loop = c->loop, .done = rolled};
+	wal_roll(c->wal, &c->roll);
+}
+
+/* --- changes ------------------------------------------------------------------------------------- */
+
+static void change_apply(struct catalog *c, const struct catalog_change *change)
+{
+	struct entry *e = find_uuid(c, &change->spec.uuid);
+
+	CHECK(e != NULL);
+	switch (change->verb) {
+	case CATALOG_CREATE: e->state = ENTRY_LIVE; break;
+	case CATALOG_ALTER: e->spec.settings = change->spec.settings; break;
+	case CATALOG_DELETE: entry_bury(c, e); break;
+	}
+}
+
+static void change_undo(struct catalog *c, const struct catalog_change *change)
+{
+	struct entry *e = find_uuid(c, &change->spec.uuid);
+
+	if (change->verb == CATALOG_CREATE)
+		entry_remove(c, e);
+	else if (change->verb == CATALOG_DELETE)
+		e->state = ENTRY_LIVE;
+}
+
+static void change_written(struct wal_write *ww)
+{
+	struct catalog_change *change = CONTAINER_OF(ww, struct catalog_change, write);
+	struct catalog *c = change->catalog;
+
+	change->fault = ww->fault;
+	if (!change->fault.code)
+		change_apply(c, change);
+	else
+		change_undo(c, change);
+	c->changes--;
+	buf_fini(&change->record);
+	compact_if_grown(c);
+	change->done(change);
+}
+
+static void change_refused(struct task *t)
+{
+	struct catalog_change *change = CONTAINER_OF(t, struct catalog_change, refuse);
+
+	change->catalog->changes--;
+	change->done(change);
+}
+
+static enum err change_check(const struct catalog *c, struct catalog_change *change)
+{
+	const struct entry *e = find_uuid(c, &change->spec.uuid);
+	struct fault *f = &change->fault;
+
+	if (change->verb != CATALOG_CREATE) {
+		if (!e || e->state != ENTRY_LIVE)
+			return fault_set(f, ERR_TOPIC_UNKNOWN, 0, "%s", change->spec.name);
+		return OK;
+	}
+	CHECK(e == NULL);
+	if (find_name(c, change->spec.name))
+		return fault_set(f, ERR_TOPIC_EXISTS, 0, "%s", change->spec.name);
+	if (catalog_count(c, CATALOG_LIVE) >= TOPIC_COUNT_MAX)
+		return fault_set(f, ERR_TOO_MANY, 0, "%d topics", TOPIC_COUNT_MAX);
+	return OK;
+}
+
+static void record_encode(const struct catalog *c, struct catalog_change *change)
+{
+	const uint8_t prefix[RECORD_PREFIX_BYTES] = {RECORD_VERSION, (uint8_t)change->verb};
+	struct topic_spec altered;
+
+	change->record = BUF_INIT(RECORD_BYTES_MAX);
+	buf_append(&change->record, prefix, sizeof(prefix));
+	switch (change->verb) {
+	case CATALOG_CREATE: topic_spec_encode(&change->spec, &change->record); break;
+	case CATALOG_ALTER:
+		altered = find_uuid(c, &change->spec.uuid)->spec;
+		altered.settings = change->spec.settings;
+		topic_spec_encode(&altered, &change->record);
+		break;
+	case CATALOG_DELETE: put_uuid(&change->record, &change->spec); break;
+	}
+	CHECK(!change->record.failed);
+}
+
+void catalog_change(struct catalog *c, struct catalog_change *change)
+{
+	change->catalog = c;
+	change->fault = (struct fault){0};
+	change->refuse = (struct task){.run = change_refused};
+	c->changes++;
+	if (change_check(c, change)) {
+		loop_defer(c->loop, LOOP_WORK, &change->refuse);
+		return;
+	}
+	if (change->verb == CATALOG_CREATE)
+		entry_add(c, &change->spec, ENTRY_CREATING);
+	else if (change->verb == CATALOG_DELETE)
+		find_uuid(c, &change->spec.uuid)->state = ENTRY_DELETING;
+	record_encode(c, change);
+	change->write = (struct wal_write){
+		.frame = {.topic = change->spec.uuid,
+	                  .type = WAL_CATALOG,
+	                  .durability = DURABILITY_COMMIT,
+	                  .payload = buf_slice(&change->record)},
+		.reserved = true,
+		.loop = c->loop,
+		.done = change_written,
+	};
+	wal_write(c->wal, &change->write);
+}

@@ -1,0 +1,95 @@
+/* catalog: which topics there are, and which there were while files of them may still exist.
+ *
+ * It has a WAL of its own (kind "ctlg", every change flushed and marked before it is answered) and
+ * a snapshot that replaces what that WAL held when it has grown. All in memory: by UUID and by name.
+ *
+ *   catalog/snapshot                          a change, payload of one WAL frame
+ *     0  8  magic "bournctl"                    0  1  version = 1
+ *     8  4  format version                      1  1  1 created, 2 altered, 3 deleted
+ *    12  4  topics                              2  2  zero
+ *    16 16  store id                            4     topic spec (core/topic.h); deleted: 16, UUID
+ *    32  8  WAL sequence it holds
+ *    40  4  tombstones
+ *    44  4  zero
+ *    48     topic specs, then UUIDs of tombstones
+ *           last 4: CRC-32C of all before
+ *
+ * A tombstone is kept until catalog_forget, so that bytes of a deleted topic are told from bytes of
+ * a topic that a damaged catalog lost. A damaged catalog refuses to open.
+ *
+ * Home loop only; open and close with no loop running. */
+#ifndef BOURN_STORE_CATALOG_H
+#define BOURN_STORE_CATALOG_H
+
+#include "core/topic.h"
+#include "io/loop.h"
+#include "store/wal.h"
+
+struct catalog;
+struct clock;
+struct disk;
+struct entropy;
+struct log;
+
+struct catalog_config {
+	const char *dir; /* borrowed during open; made when not there */
+	struct uuid store_id;
+	struct disk *disk; /* borrowed until close, as are the next four */
+	struct clock *clock;
+	struct entropy *entropy;
+	struct log *log;
+	struct loop *loop; /* home */
+};
+
+/* Blocks. ERR_CORRUPT (with the remedy), ERR_DIR_FOREIGN, ERR_DIR_NEWER, ERR_IO, ERR_DISK_FULL. */
+enum err catalog_open(const struct catalog_config *config, struct catalog **out,
+                      struct fault *f) MUST_CHECK;
+
+/* Blocks. Only when idle. */
+void catalog_close(struct catalog *c);
+
+/* False while a change or a snapshot is under way. */
+bool catalog_is_idle(const struct catalog *c);
+
+enum catalog_state {
+	CATALOG_UNKNOWN,
+	CATALOG_LIVE,
+	CATALOG_DELETED,
+};
+enum catalog_state catalog_state(const struct catalog *c, const struct uuid *topic);
+
+typedef void catalog_each_cb(void *arg, const struct topic_spec *spec);
+/* Every live topic; `state` CATALOG_DELETED: every tombstone (only spec->uuid is valid). */
+void catalog_each(const struct catalog *c, enum catalog_state state, catalog_each_cb *each,
+                  void *arg);
+size_t catalog_count(const struct catalog *c, enum catalog_state state);
+
+/* Nothing of this deleted topic exists any more, in no file. */
+void catalog_forget(struct catalog *c, const struct uuid *topic);
+
+enum catalog_verb { CATALOG_CREATE = 1, CATALOG_ALTER = 2, CATALOG_DELETE = 3 };
+
+/* One change, durable when done. The struct is the catalog's until then. */
+struct catalog_change {
+	enum catalog_verb verb;
+	struct topic_spec
+		spec; /* create: all, the UUID new; alter: of a live topic, only settings are
+				   taken; delete: only the UUID, of a live topic */
+	void (*done)(
+		struct catalog_change *change); /* on the home loop, never from inside the call */
+	struct fault fault;      /* out: TOPIC_EXISTS TOPIC_UNKNOWN TOO_MANY DISK_FULL IO */
+	struct catalog *catalog; /* the catalog's own, as are the rest */
+	struct wal_write write;
+	struct task refuse;
+	struct buf record;
+};
+void catalog_change(struct catalog *c, struct catalog_change *change);
+
+/* The bytes of a snapshot, for the fuzzer: ERR_CORRUPT or every topic and tombstone in it. */
+typedef enum err catalog_topic_cb(void *arg, const struct topic_spec *spec, bool deleted,
+                                  struct fault *f);
+enum err catalog_snapshot_decode(struct slice bytes, const struct uuid *store_id,
+                                 uint64_t *sequence, catalog_topic_cb *each, void *arg,
+                                 struct fault *f) MUST_CHECK;
+
+#endif
