@@ -1,8 +1,10 @@
+#include "store/chunklog/memory.h"
 #include "store/store.h"
 
 const struct store_registry *store_registry_default(void)
 {
-	static const struct store_registry registry = {NULL, 0};
+	static const struct store_ops *const engines[] = {&store_memory};
+	static const struct store_registry registry = {engines, ARRAY_COUNT(engines)};
 
 	return &registry;
 }

@@ -19,7 +19,7 @@ static void notify_watchers(struct task *t)
 }
 
 void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,
-			  uint32_t index, unsigned shard)
+                          uint32_t index, unsigned shard)
 {
 	CHECK(index < spec->partition_count);
 	*p = (struct store_partition){

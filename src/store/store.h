@@ -31,8 +31,9 @@ struct store;
 struct store_partition;
 
 enum store_capability {
-	STORE_REMOTE = 1 << 0,          /* the log lives on another machine */
-	STORE_FOREIGN_WRITERS = 1 << 1, /* others append too: `watch` tells of ends we did not move */
+	STORE_REMOTE = 1 << 0, /* the log lives on another machine */
+	STORE_FOREIGN_WRITERS =
+		1 << 1, /* others append too: `watch` tells of ends we did not move */
 	STORE_EXPECTED_OFFSET = 1 << 2, /* the next offset is known before an append completes */
 	STORE_RETENTION = 1 << 3,       /* applies retention settings */
 	STORE_CHECKPOINT = 1 << 4,      /* checkpoint() does something */
@@ -40,8 +41,8 @@ enum store_capability {
 };
 
 struct store_config {
-	const char *path;         /* data directory; borrowed during open */
-	struct disk *disk;        /* borrowed until close, as are the next four */
+	const char *path;  /* data directory; borrowed during open */
+	struct disk *disk; /* borrowed until close, as are the next four */
 	struct clock *clock;
 	struct entropy *entropy;
 	struct log *log;
@@ -63,8 +64,8 @@ struct partition_state {
 	int64_t log_end;        /* next offset to be assigned */
 	int32_t leader_epoch;   /* >= 0; raised by every unclean recovery */
 	int64_t bytes;          /* of batches between log_start and log_end */
-	struct fault fenced;    /* code OK: takes writes. Else why not; reads go on below the damage */
-	bool deleted;           /* the topic is gone: every operation answers ERR_TOPIC_GONE */
+	struct fault fenced; /* code OK: takes writes. Else why not; reads go on below the damage */
+	bool deleted;        /* the topic is gone: every operation answers ERR_TOPIC_GONE */
 };
 
 /* First member of every engine's own struct. */
@@ -97,27 +98,27 @@ void store_watch_remove(struct store_watch *w);
 /* --- operations on a partition ------------------------------------------------------------------- */
 
 struct store_append {
-	struct store_partition *partition;  /* in */
-	struct slice batches;               /* in: one whole valid batch (record/batch.h), borrowed until done;
+	struct store_partition *partition; /* in */
+	struct slice batches;    /* in: one whole valid batch (record/batch.h), borrowed until done;
 	                                       its offset and epoch fields are not looked at */
-	int64_t expected_offset;            /* in: append only if this is log_end; -1: anywhere.
+	int64_t expected_offset; /* in: append only if this is log_end; -1: anywhere.
 	                                       >= 0 needs STORE_EXPECTED_OFFSET */
 	void (*done)(struct store_append *a);
-	int64_t base_offset;                /* out: of its first record; valid iff fault.code == OK */
-	struct fault fault;                 /* out: OFFSET_MISMATCH TOO_LARGE DISK_FULL FENCED TOPIC_GONE BUSY IO */
-	struct list node;                   /* the engine's own, as is the next */
+	int64_t base_offset; /* out: of its first record; valid iff fault.code == OK */
+	struct fault fault; /* out: OFFSET_MISMATCH TOO_LARGE DISK_FULL FENCED TOPIC_GONE BUSY IO */
+	struct list node;   /* the engine's own, as is the next */
 	void *engine[12];
 };
 
 struct store_read {
 	struct store_partition *partition; /* in */
-	int64_t offset;                    /* in: the batch that contains it, or the first one after */
-	size_t bytes_max;                  /* in: whole batches up to this; one at least, however large */
+	int64_t offset;   /* in: the batch that contains it, or the first one after */
+	size_t bytes_max; /* in: whole batches up to this; one at least, however large */
 	void (*done)(struct store_read *r);
-	struct slice batches;              /* out: consecutive whole batches; none at the high watermark */
-	struct shared *holder;             /* out: keeps `batches` alive, a reference for the caller to put;
+	struct slice batches;  /* out: consecutive whole batches; none at the high watermark */
+	struct shared *holder; /* out: keeps `batches` alive, a reference for the caller to put;
 	                                      NULL when there are none */
-	struct fault fault;                /* out: TRIMMED OUT_OF_RANGE CORRUPT TOPIC_GONE IO */
+	struct fault fault;    /* out: TRIMMED OUT_OF_RANGE CORRUPT TOPIC_GONE IO */
 	struct list node;
 	void *engine[8];
 };
@@ -127,8 +128,8 @@ struct store_time_lookup {
 	struct store_partition *partition; /* in */
 	int64_t time_ms;                   /* in */
 	void (*done)(struct store_time_lookup *t);
-	int64_t offset;                    /* out */
-	struct fault fault;                /* out: CORRUPT TOPIC_GONE IO */
+	int64_t offset;     /* out */
+	struct fault fault; /* out: CORRUPT TOPIC_GONE IO */
 	struct list node;
 	void *engine[8];
 };
@@ -140,7 +141,7 @@ struct store_trim {
 	struct store_partition *partition; /* in */
 	int64_t upto;                      /* in; -1: the high watermark */
 	void (*done)(struct store_trim *t);
-	struct fault fault;                /* out: OUT_OF_RANGE TOPIC_GONE DISK_FULL IO */
+	struct fault fault; /* out: OUT_OF_RANGE TOPIC_GONE DISK_FULL IO */
 	struct list node;
 	void *engine[12];
 };
@@ -149,13 +150,13 @@ struct store_trim {
 
 /* Create, or change the settings of, or delete a topic: durable when done. */
 struct store_topic_op {
-	struct store *store;              /* in */
-	struct topic_spec spec;           /* in (create, alter): alter looks at uuid and settings only */
-	const struct store_topic *topic;  /* in (delete): nobody starts operations on it any more;
+	struct store *store;    /* in */
+	struct topic_spec spec; /* in (create, alter): alter looks at uuid and settings only */
+	const struct store_topic *topic; /* in (delete): nobody starts operations on it any more;
 	                                     those under way complete, at the latest with TOPIC_GONE,
 	                                     before done. out (create): the new topic */
 	void (*done)(struct store_topic_op *o);
-	struct fault fault;               /* out: TOPIC_EXISTS TOO_MANY DISK_FULL IO NOT_IMPLEMENTED */
+	struct fault fault; /* out: TOPIC_EXISTS TOO_MANY DISK_FULL IO NOT_IMPLEMENTED */
 	struct list node;
 	void *engine[16];
 };
@@ -163,8 +164,8 @@ struct store_topic_op {
 struct store_checkpoint {
 	struct store *store; /* in */
 	void (*done)(struct store_checkpoint *c);
-	struct fault fault;  /* out: DISK_FULL IO NOT_IMPLEMENTED */
-	int64_t bytes;       /* out: written */
+	struct fault fault; /* out: DISK_FULL IO NOT_IMPLEMENTED */
+	int64_t bytes;      /* out: written */
 	struct list node;
 };
 
@@ -204,7 +205,7 @@ struct store {
 /* --- for engines ------------------------------------------------------------------------------------- */
 
 void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,
-			  uint32_t index, unsigned shard);
+                          uint32_t index, unsigned shard);
 
 /* Tell the watchers, later in this turn of loop `l` (the owning shard's). */
 void store_partition_moved(struct store_partition *p, struct loop *l);

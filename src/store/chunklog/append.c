@@ -1,0 +1,320 @@
+/* The way into a partition: appends become frames, frames become visible batches. partition.h
+ * draws it. */
+#include "store/chunklog/chunklog.h"
+#include "store/chunklog/partition.h"
+
+#include <stdlib.h>
+
+static void answer_later(struct partition *p)
+{
+	loop_defer(p->shard->loop, LOOP_WORK, &p->answer);
+}
+
+static void submit_later(struct partition *p)
+{
+	if (!p->in_flight && !p->held && !list_is_empty(&p->waiting))
+		loop_defer(p->shard->loop, LOOP_COMMIT, &p->submit);
+}
+
+/* --- deletion -------------------------------------------------------------------------------------- */
+
+static bool is_quiet(const struct partition *p)
+{
+	return !p->in_flight && p->trims == 0 && list_is_empty(&p->waiting) &&
+	       list_is_empty(&p->answered);
+}
+
+/* In the WRITE stage every read and answer of this turn is done. */
+static void went_quiet(struct task *t)
+{
+	struct partition *p = CONTAINER_OF(t, struct partition, went_quiet);
+	void (*quiet)(struct partition * p) = p->quiet;
+
+	if (!quiet || !is_quiet(p))
+		return;
+	p->quiet = NULL;
+	quiet(p);
+}
+
+static void check_quiet(struct partition *p)
+{
+	if (p->quiet && is_quiet(p))
+		loop_defer(p->shard->loop, LOOP_WRITE, &p->went_quiet);
+}
+
+void partition_drop(struct partition *p, void (*quiet)(struct partition *p), void *context)
+{
+	p->base.state.deleted = true;
+	p->quiet = quiet;
+	p->quiet_context = context;
+	store_partition_moved(&p->base, p->shard->loop);
+	partition_release(p);
+	check_quiet(p);
+}
+
+/* --- answers --------------------------------------------------------------------------------------- */
+
+static void answer(struct task *t)
+{
+	struct partition *p = CONTAINER_OF(t, struct partition, answer);
+	struct list *node;
+
+	while ((node = list_take_first(&p->answered)) != NULL) {
+		struct store_append *a = LIST_ENTRY(node, struct store_append, node);
+
+		a->done(a);
+	}
+	check_quiet(p);
+}
+
+/* A failed WAL is fenced until a restart, which finds out what is on disk. */
+static void fence(struct partition *p, const struct fault *cause)
+{
+	char text[128];
+
+	p->base.state.fenced = (struct fault){.code = ERR_FENCED};
+	fault_set(&p->base.state.fenced, ERR_FENCED, 0, "until a restart, after %s",
+	          fault_text(cause, text, sizeof(text)));
+	store_partition_moved(&p->base, p->shard->loop);
+}
+
+/* Those that were refused on their own judged by a log end that has not come: they failed too. */
+static void fail_framed(struct partition *p, const struct fault *cause)
+{
+	LIST_EACH (node, &p->framed)
+		LIST_ENTRY(node, struct store_append, node)->fault = *cause;
+}
+
+/* What was filled is on disk as the class demands (cause NULL), or will not be. */
+static void frame_end(struct partition *p, const struct fault *cause)
+{
+	if (cause) {
+		partition_unfill(p);
+		fail_framed(p, cause);
+		if (cause->code == ERR_IO)
+			fence(p, cause);
+	} else if (partition_filled(p).len > 0) {
+		partition_show(p);
+		store_partition_moved(&p->base, p->shard->loop);
+	}
+	list_move_all(&p->answered, &p->framed);
+	answer_later(p);
+}
+
+static void frame_written(struct wal_write *ww)
+{
+	struct partition *p = CONTAINER_OF(ww, struct partition, frame);
+
+	p->in_flight = false;
+	frame_end(p, ww->fault.code ? &ww->fault : NULL);
+	submit_later(p);
+}
+
+/* --- frames ---------------------------------------------------------------------------------------- */
+
+static enum err append_check(const struct partition *p, struct store_append *a)
+{
+	const struct partition_state *s = &p->base.state;
+	int32_t bytes_max = p->base.settings.max_message_bytes;
+
+	if (a->fault.code)
+		return a->fault.code;
+	if (s->deleted)
+		return fault_set(&a->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+	if (s->fenced.code) {
+		a->fault = s->fenced;
+		return ERR_FENCED;
+	}
+	if (a->batches.len > (size_t)bytes_max || a->batches.len > WAL_PAYLOAD_BYTES_MAX)
+		return fault_set(&a->fault, ERR_TOO_LARGE, 0,
+		                 "a batch of %zu bytes; max.message.bytes is %d", a->batches.len,
+		                 bytes_max);
+	if (a->expected_offset >= 0 && a->expected_offset != s->log_end)
+		return fault_set(&a->fault, ERR_OFFSET_MISMATCH, 0, "the log end is %lld",
+		                 (long long)s->log_end);
+	return OK;
+}
+
+/* Take what waits, in order, as far as it fits in one frame. */
+static void frame_fill(struct partition *p)
+{
+	while (!list_is_empty(&p->waiting)) {
+		struct store_append *a = LIST_ENTRY(p->waiting.next, struct store_append, node);
+		int64_t base_offset = p->base.state.log_end;
+
+		if (!append_check(p, a)) {
+			if (!partition_fill(p, a->batches, p->waiting_bytes - a->batches.len,
+			                    &a->fault))
+				return;
+			a->base_offset = base_offset;
+		}
+		p->waiting_bytes -= a->batches.len;
+		list_remove(&a->node);
+		list_append(&p->framed, &a->node);
+	}
+}
+
+static void frame_write(struct partition *p, struct slice payload)
+{
+	const struct partition_state *s = &p->base.state;
+
+	p->in_flight = true;
+	p->frame = (struct wal_write){
+		.frame = {.topic = p->base.topic,
+	                  .partition = p->base.index,
+	                  .type = WAL_BATCHES,
+	                  .durability = p->base.settings.durability,
+	                  .base_offset = s->high_watermark,
+	                  .log_end = s->log_end,
+	                  .leader_epoch = s->leader_epoch,
+	                  .payload = payload},
+		.loop = p->shard->loop,
+		.done = frame_written,
+	};
+	wal_write(p->shard->log->wal, &p->frame);
+}
+
+static void submit(struct task *t)
+{
+	struct partition *p = CONTAINER_OF(t, struct partition, submit);
+
+	while (!p->in_flight && !p->held && !list_is_empty(&p->waiting)) {
+		struct slice payload;
+
+		frame_fill(p);
+		payload = partition_filled(p);
+		if (payload.len > 0 && p->base.settings.durability != DURABILITY_NONE) {
+			frame_write(p, payload);
+			return;
+		}
+		atomic_fetch_add_explicit(&p->shard->log->unlogged_bytes, (int64_t)payload.len,
+		                          memory_order_relaxed);
+		frame_end(p, NULL);
+	}
+}
+
+void partition_append(struct partition *p, struct store_append *a)
+{
+	a->base_offset = -1;
+	a->fault = (struct fault){0};
+	if (p->waiting_bytes > PARTITION_WAITING_BYTES_MAX)
+		fault_set(&a->fault, ERR_BUSY, 0, "%zu bytes wait to be appended",
+		          p->waiting_bytes);
+	p->waiting_bytes += a->batches.len;
+	list_append(&p->waiting, &a->node);
+	submit_later(p);
+}
+
+void partition_hold(struct partition *p)
+{
+	p->held = true;
+}
+
+void partition_release(struct partition *p)
+{
+	p->held = false;
+	submit_later(p);
+}
+
+void partition_init_tasks(struct partition *p)
+{
+	p->submit.run = submit;
+	p->answer.run = answer;
+	p->went_quiet.run = went_quiet;
+}
+
+/* --- trims ----------------------------------------------------------------------------------------- */
+
+struct trim_write {
+	struct wal_write write;
+	struct store_trim *trim;
+	int64_t upto;
+};
+
+static void trim_apply(struct partition *p, int64_t upto)
+{
+	partition_move_start(p, upto);
+	store_partition_moved(&p->base, p->shard->loop);
+}
+
+static void trim_written(struct wal_write *ww)
+{
+	struct trim_write *w = CONTAINER_OF(ww, struct trim_write, write);
+	struct store_trim *t = w->trim;
+	struct partition *p = partition_of(t->partition);
+
+	t->fault = ww->fault;
+	if (!t->fault.code)
+		trim_apply(p, w->upto);
+	free(w);
+	p->trims--;
+	t->done(t);
+	check_quiet(p);
+}
+
+static void trim_write(struct partition *p, struct store_trim *t, int64_t upto)
+{
+	struct trim_write *w = calloc(1, sizeof(*w));
+
+	CHECK(w);
+	w->trim = t;
+	w->upto = upto;
+	w->write = (struct wal_write){
+		.frame = {.topic = p->base.topic,
+	                  .partition = p->base.index,
+	                  .type = WAL_TRIM,
+	                  .durability = p->base.settings.durability,
+	                  .base_offset = upto,
+	                  .log_end = p->base.state.high_watermark,
+	                  .leader_epoch = p->base.state.leader_epoch},
+		.reserved = true,
+		.loop = p->shard->loop,
+		.done = trim_written,
+	};
+	p->trims++;
+	wal_write(p->shard->log->wal, &w->write);
+}
+
+struct trim_answer {
+	struct task task;
+	struct store_trim *trim;
+};
+_Static_assert(sizeof(struct trim_answer) <= sizeof(((struct store_trim *)0)->engine), "room");
+
+static void trim_answer(struct task *task)
+{
+	struct store_trim *t = CONTAINER_OF(task, struct trim_answer, task)->trim;
+
+	t->done(t);
+}
+
+static enum err trim_check(const struct partition *p, struct store_trim *t, int64_t upto)
+{
+	const struct partition_state *s = &p->base.state;
+
+	if (s->deleted)
+		return fault_set(&t->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+	if (upto > s->high_watermark)
+		return fault_set(&t->fault, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
+		                 (long long)s->high_watermark);
+	return OK;
+}
+
+void partition_trim(struct partition *p, struct store_trim *t)
+{
+	const struct partition_state *s = &p->base.state;
+	int64_t upto = t->upto < 0 ? s->high_watermark : t->upto;
+	struct trim_answer *later = (struct trim_answer *)t->engine;
+	bool moves = upto > s->log_start || (p->damage.from >= 0 && upto >= p->damage.to);
+
+	t->fault = (struct fault){0};
+	if (!trim_check(p, t, upto) && moves) {
+		if (p->base.settings.durability != DURABILITY_NONE) {
+			trim_write(p, t, upto);
+			return;
+		}
+		trim_apply(p, upto);
+	}
+	*later = (struct trim_answer){.task = {.run = trim_answer}, .trim = t};
+	loop_defer(p->shard->loop, LOOP_WORK, &later->task);
+}

@@ -1,0 +1,329 @@
+#include "store/chunklog/checkpoint.h"
+
+#include "io/disk.h"
+#include "io/log.h"
+#include "store/chunklog/chunklog.h"
+#include "store/chunklog/manifest.h"
+#include "store/chunklog/save.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	LOOK_MS = 500,      /* how often we look whether a checkpoint is due */
+	RETRY_US = 5000000, /* after one that failed */
+};
+
+static void begin(struct chunklog *log);
+
+/* --- end ------------------------------------------------------------------------------------------- */
+
+static void free_saves(struct checkpoint *c)
+{
+	while (c->saves) {
+		struct save *s = c->saves;
+
+		c->saves = s->next;
+		save_free(s);
+	}
+}
+
+static void say_end(const struct chunklog *log)
+{
+	const struct checkpoint *c = &log->checkpoint;
+	struct log *g = log->config.log;
+	char text[320];
+
+	if (c->fault.code)
+		log_line(g, LOG_WARN, "checkpoint", "not done, tried again later: %s",
+		         fault_text(&c->fault, text, sizeof(text)));
+	else
+		log_line(g, LOG_DEBUG, "checkpoint", "%lld bytes through frame %llu",
+		         (long long)c->bytes, (unsigned long long)c->sequence);
+}
+
+static void end(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+	struct list answered;
+	struct list *node;
+
+	list_init(&answered);
+	list_move_all(&answered, &c->answered);
+	say_end(log);
+	if (!c->fault.code) {
+		wal_free_through(log->wal, c->sequence);
+		tombs_age(log);
+	} else {
+		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us + RETRY_US;
+	}
+	free_saves(c);
+	buf_fini(&c->manifest);
+	c->running = false;
+	LIST_EACH (each, &answered) {
+		struct store_checkpoint *asked = LIST_ENTRY(each, struct store_checkpoint, node);
+
+		asked->fault = c->fault;
+		asked->bytes = c->fault.code ? 0 : c->bytes;
+	}
+	while ((node = list_take_first(&answered)) != NULL) {
+		struct store_checkpoint *asked = LIST_ENTRY(node, struct store_checkpoint, node);
+
+		asked->done(asked); /* which may ask for another one */
+	}
+	graveyard_tend(log);
+	if (!c->running && !list_is_empty(&c->asked))
+		begin(log);
+}
+
+/* --- publish --------------------------------------------------------------------------------------- */
+
+static bool has_saved(const struct saved *s)
+{
+	return s->log_start > 0 || s->end_offset > 0 || s->segment_count > 0 || s->damage.from >= 0;
+}
+
+static void encode_manifest(struct chunklog *log, const struct manifest *m, struct buf *out)
+{
+	struct topic *t, *after;
+
+	*out = BUF_INIT(MANIFEST_BYTES_MAX);
+	manifest_begin(out, m, &log->dir.id);
+	HASH_ITER (hh, log->topics, t, after) {
+		for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
+			if (has_saved(&t->owned[i].saved))
+				manifest_add(out, &t->base.spec.uuid, i, &t->owned[i].saved);
+	}
+	manifest_finish(out);
+}
+
+static enum err write_manifest(struct chunklog *log, const struct buf *bytes, struct fault *f)
+{
+	if (bytes->failed)
+		return fault_set(f, ERR_TOO_LARGE, 0, "a manifest of more than %d bytes",
+		                 MANIFEST_BYTES_MAX);
+	return manifest_write(log->config.disk, log->dir.path, buf_slice(bytes), f);
+}
+
+enum err checkpoint_write_manifest(struct chunklog *log, uint64_t sequence, struct fault *f)
+{
+	const struct manifest m = {.checkpointed = sequence, .leader_epoch = log->leader_epoch};
+	struct buf bytes;
+	enum err err;
+
+	encode_manifest(log, &m, &bytes);
+	err = write_manifest(log, &bytes, f);
+	buf_fini(&bytes);
+	return err;
+}
+
+static void swap_saves(struct checkpoint *c)
+{
+	for (struct save *s = c->saves; s; s = s->next)
+		save_swap(s);
+}
+
+static void published(struct work *w)
+{
+	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+
+	if (c->fault.code)
+		swap_saves(c);
+	else
+		c->published = c->sequence;
+	end(log);
+}
+
+static void publish(struct work *w)
+{
+	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+	char text[320];
+
+	if (write_manifest(log, &c->manifest, &c->fault))
+		return;
+	c->fault = (struct fault){0};
+	for (struct save *s = c->saves; s; s = s->next) {
+		struct fault f;
+
+		/* A file left behind costs space only: nothing refers to it. */
+		if (save_remove_files(s, &f))
+			log_line(log->config.log, LOG_WARN, "checkpoint", "%s",
+			         fault_text(&f, text, sizeof(text)));
+	}
+}
+
+/* --- save ------------------------------------------------------------------------------------------ */
+
+static void saved(struct work *w)
+{
+	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+	const struct manifest m = {
+		.clean = c->clean,
+		.checkpointed = c->sequence,
+		.leader_epoch = log->leader_epoch,
+	};
+
+	if (c->fault.code) {
+		end(log);
+		return;
+	}
+	swap_saves(c);
+	encode_manifest(log, &m, &c->manifest);
+	c->work.run = publish;
+	c->work.done = published;
+	loop_work(log->shards[0].loop, &c->work);
+}
+
+static void save(struct work *w)
+{
+	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+	char topics[DATADIR_FILE_BYTES_MAX];
+
+	for (struct save *s = c->saves; s; s = s->next)
+		if (save_write(s, &c->bytes, &c->fault))
+			return;
+	snprintf(topics, sizeof(topics), "%s/topics", log->dir.path);
+	if (c->bytes == 0 || !disk_sync_dir(log->config.disk, topics, &c->fault))
+		c->fault = (struct fault){0};
+}
+
+/* --- gather ---------------------------------------------------------------------------------------- */
+
+static void gathered(struct fanout *o)
+{
+	struct chunklog *log = o->log;
+	struct checkpoint *c = &log->checkpoint;
+
+	for (unsigned i = 0; i < log->config.shard_count; i++) {
+		while (c->gathered[i]) {
+			struct save *s = c->gathered[i];
+
+			c->gathered[i] = s->next;
+			s->next = c->saves;
+			c->saves = s;
+		}
+	}
+	if (!c->saves && c->sequence == c->published && !c->clean) {
+		end(log);
+		return;
+	}
+	c->work.run = save;
+	c->work.done = saved;
+	loop_work(log->shards[0].loop, &c->work);
+}
+
+static void gather(struct fanout_visit *v)
+{
+	struct save **into = v->fanout->context;
+	struct save **list = &into[v->shard - v->shard->log->shards];
+
+	LIST_EACH (node, &v->shard->partitions) {
+		struct save *s = save_new(LIST_ENTRY(node, struct partition, node));
+
+		if (s) {
+			s->next = *list;
+			*list = s;
+		}
+	}
+	fanout_leave(v);
+}
+
+/* --- roll ------------------------------------------------------------------------------------------ */
+
+static void rolled(struct wal_roll *r)
+{
+	struct checkpoint *c = CONTAINER_OF(r, struct checkpoint, roll);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+
+	c->fault = r->fault;
+	if (c->fault.code) {
+		end(log);
+		return;
+	}
+	c->sequence = r->last_sequence;
+	atomic_store_explicit(&log->unlogged_bytes, 0, memory_order_relaxed);
+	fanout_start(log, gather, gathered, c->gathered);
+}
+
+static void begin(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	CHECK(!c->running);
+	c->running = true;
+	c->bytes = 0;
+	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
+	list_move_all(&c->answered, &c->asked);
+	c->roll = (struct wal_roll){.loop = log->shards[0].loop, .done = rolled};
+	wal_roll(log->wal, &c->roll);
+}
+
+/* --- when ------------------------------------------------------------------------------------------ */
+
+static bool is_due(struct chunklog *log)
+{
+	const struct checkpoint *c = &log->checkpoint;
+	const struct store_config *config = &log->config;
+	struct now now = loop_now(log->shards[0].loop);
+	struct wal_stats wal = wal_stats(log->wal);
+	int64_t unlogged = atomic_load_explicit(&log->unlogged_bytes, memory_order_relaxed);
+
+	if (c->running || wal.failed || now.mono_us < c->not_before_mono_us)
+		return false;
+	if (wal.bytes + unlogged >= config->checkpoint_bytes)
+		return true;
+	if (wal.oldest_ms > 0 && now.wall_ms - wal.oldest_ms >= config->checkpoint_ms)
+		return true;
+	return unlogged > 0 && now.mono_us - c->began_mono_us >= config->checkpoint_ms * 1000;
+}
+
+static void look(struct timer *t)
+{
+	struct checkpoint *c = CONTAINER_OF(t, struct checkpoint, timer);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+
+	if (is_due(log))
+		begin(log);
+	timer_start(log->shards[0].loop, t, LOOK_MS);
+}
+
+void checkpoint_start(struct chunklog *log, uint64_t published_sequence)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	c->published = published_sequence;
+	c->gathered = calloc(log->config.shard_count, sizeof(struct save *));
+	CHECK(c->gathered);
+	list_init(&c->asked);
+	list_init(&c->answered);
+	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
+	c->timer.fire = look;
+	timer_start(log->shards[0].loop, &c->timer, LOOK_MS);
+}
+
+void checkpoint_stop(struct chunklog *log)
+{
+	timer_stop(log->shards[0].loop, &log->checkpoint.timer);
+}
+
+void checkpoint_ask(struct chunklog *log, struct store_checkpoint *asked)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	asked->fault = (struct fault){0};
+	asked->bytes = 0;
+	list_append(&c->asked, &asked->node);
+	if (!c->running)
+		begin(log);
+}
+
+void checkpoint_finish(struct chunklog *log)
+{
+	CHECK(!log->checkpoint.running);
+	log->checkpoint.clean = true;
+	begin(log);
+}

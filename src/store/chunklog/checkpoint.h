@@ -1,0 +1,68 @@
+/* checkpoint: what is new in memory goes to the segments, so that the WAL before it can go.
+ *
+ *   roll     the WAL begins a new file; S is the last sequence before it
+ *   gather   every shard lists its partitions that changed: references to the batches from what was
+ *            saved to the high watermark, log start, damage
+ *   save     a worker appends those bytes to segments and flushes them
+ *   publish  a worker writes the manifest ("all frames up to S are in segments"), then removes
+ *            segments that lie below their log start
+ *   end      the WAL may free what is up to S
+ *
+ * Why gather sees every frame up to S: the WAL posts the completions of all of them before it posts
+ * the end of the roll. A mailbox is one queue in the order of posting, whoever posts. A shard's visit
+ * is posted after home got the end of the roll, so after the completions that went to that shard.
+ * It may see later frames too; replay skips what lies below the saved end.
+ *
+ * Nothing of this is on the way of an acknowledgement. A checkpoint that fails (no space, say) leaves
+ * the manifest, so also the WAL, as they were; it is tried again a few seconds later. What it wrote
+ * beyond the manifest's lengths is then written over. */
+#ifndef BOURN_STORE_CHUNKLOG_CHECKPOINT_H
+#define BOURN_STORE_CHUNKLOG_CHECKPOINT_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "io/loop.h"
+#include "store/wal.h"
+
+struct chunklog;
+struct save;
+struct store_checkpoint;
+
+/* Home only, but for what the worker has while it runs. */
+struct checkpoint {
+	bool running;
+	bool clean;           /* this one is the last of this run */
+	struct list asked;    /* store_checkpoint: answered by the next one to begin */
+	struct list answered; /* … by the one that runs */
+	struct timer timer;   /* looks whether one is due */
+	struct wal_roll roll;
+	struct work work;
+	struct save **gathered; /* owned; one list a shard */
+	struct save *saves;     /* owned; of all shards */
+	struct buf manifest;
+	uint64_t sequence;  /* S */
+	uint64_t published; /* S of the present manifest */
+	int64_t bytes;      /* written to segments */
+	int64_t began_mono_us;
+	int64_t not_before_mono_us; /* after a failure */
+	struct fault fault;
+};
+
+/* Recovery is through. `published`: what the present manifest says. */
+void checkpoint_start(struct chunklog *log, uint64_t published);
+
+/* No more of them begin by themselves. */
+void checkpoint_stop(struct chunklog *log);
+
+/* One that begins from now on answers `c`. */
+void checkpoint_ask(struct chunklog *log, struct store_checkpoint *c);
+
+/* The last one; the next start finds nothing to replay. None is running. */
+void checkpoint_finish(struct chunklog *log);
+
+/* Blocking, no loop running: the manifest of what partitions have as `saved`. */
+enum err checkpoint_write_manifest(struct chunklog *log, uint64_t sequence,
+                                   struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,132 @@
+/* chunklog: partitions as chunks in memory, one WAL for all, checkpoints into segments. The engine
+ * `memory` keeps every chunk in memory; its snapshot is the checkpoint.
+ *
+ * Threads. A partition belongs to its shard. What is said "home" belongs to shard 0: topics,
+ * catalog, checkpoint. A home operation that concerns partitions visits every shard by message
+ * (fanout). The WAL has its writer thread; files are written by workers.
+ *
+ * This header is private to the folder. */
+#ifndef BOURN_STORE_CHUNKLOG_CHUNKLOG_H
+#define BOURN_STORE_CHUNKLOG_CHUNKLOG_H
+
+#include "store/catalog.h"
+#include "store/chunklog/checkpoint.h"
+#include "store/chunklog/partition.h"
+#include "store/datadir.h"
+#include "store/store.h"
+#include "store/wal.h"
+
+#include <stdatomic.h>
+#include <uthash.h>
+
+struct chunklog;
+
+struct shard {
+	struct chunklog *log;
+	struct loop *loop;
+	struct list partitions;
+};
+
+struct topic {
+	struct store_topic base; /* first */
+	struct chunklog *log;
+	struct partition *owned;        /* spec.partition_count of them */
+	struct topic_settings settings; /* home; as last altered */
+	UT_hash_handle hh;              /* by UUID; home; not when deleted */
+	struct list node;               /* deleted: in the graveyard until its files are removed */
+	bool files_removed;
+};
+
+/* A deleted topic without files: its last frames leave the WAL with a checkpoint. */
+struct tomb {
+	struct list node;
+	struct uuid topic;
+	unsigned checkpoints; /* that ended well since */
+};
+
+struct chunklog {
+	struct store base; /* first */
+	struct store_config config;
+	struct datadir dir;
+	struct catalog *catalog; /* home */
+	struct wal *wal;
+	struct shard *shards;        /* config.shard_count of them */
+	struct topic *topics;        /* home */
+	struct store_topic **listed; /* what topics() gave out; NULL: nothing yet */
+	struct list graveyard;       /* home; topics whose files are to be removed */
+	struct list burials;         /* … being removed, on a worker */
+	struct work bury;
+	bool burying;
+	struct list tombs;    /* home */
+	int32_t leader_epoch; /* of this run: the count of unclean recoveries */
+	atomic_int_fast64_t
+		unlogged_bytes; /* appended under class `none` since the last checkpoint */
+	unsigned operations;    /* home; topic operations under way */
+	struct checkpoint checkpoint;
+};
+
+static inline struct chunklog *chunklog_of(struct store *base)
+{
+	return CONTAINER_OF(base, struct chunklog, base);
+}
+
+/* --- fanout: visit every shard on its own loop, then come home --------------------------------- */
+
+struct fanout;
+
+struct fanout_visit {
+	struct message message;
+	struct fanout *fanout;
+	struct shard *shard;
+	unsigned pending; /* for a visit that ends later: what it waits for */
+};
+
+struct fanout {
+	struct chunklog *log;
+	void (*visit)(struct fanout_visit *v); /* must lead to one fanout_leave(v) */
+	void (*done)(struct fanout *o); /* at home, after the last; the fanout is freed after */
+	void *context;                  /* the caller's */
+	unsigned pending;
+	struct fanout_visit visits[]; /* one a shard */
+};
+
+/* At home. */
+void fanout_start(struct chunklog *log, void (*visit)(struct fanout_visit *v),
+                  void (*done)(struct fanout *o), void *context);
+
+/* On the visited shard. */
+void fanout_leave(struct fanout_visit *v);
+
+/* --- topics (topics.c) ----------------------------------------------------------------------------- */
+
+struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *spec);
+void chunklog_topic_free(struct topic *t);
+struct topic *chunklog_topic_find(struct chunklog *log, const struct uuid *uuid);
+
+/* Put its partitions where their shards find them; on every shard's thread, or before the loops. */
+void chunklog_topic_attach(struct topic *t, struct shard *shard);
+
+void chunklog_topic_create(struct store_topic_op *o);
+void chunklog_topic_alter(struct store_topic_op *o);
+void chunklog_topic_delete(struct store_topic_op *o);
+
+/* Remove the files of deleted topics, on a worker, and free what is left of them; not while a
+ * checkpoint may still write some. At home; called again when a checkpoint has ended. */
+void graveyard_tend(struct chunklog *log);
+
+/* Blocking; false (and a line in the log): some are still there. */
+bool chunklog_topic_remove_files(struct chunklog *log, const struct uuid *topic);
+
+/* A checkpoint that began after their files were gone ended well: forget the oldest. */
+void tombs_age(struct chunklog *log);
+void tomb_add(struct chunklog *log, const struct uuid *topic);
+
+struct segment_home partition_home(struct partition *p);
+
+/* --- recovery (recovery.c) --------------------------------------------------------------------------- */
+
+/* The lock is held, nothing else is open. Fills catalog, wal, topics and epoch, and writes the first
+ * manifest of this run. On failure what was filled stays for chunklog_free. */
+enum err chunklog_recover(struct chunklog *log, struct fault *f) MUST_CHECK;
+
+#endif

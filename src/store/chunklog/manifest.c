@@ -1,0 +1,206 @@
+#include "store/chunklog/manifest.h"
+
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "io/disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	FORMAT_VERSION = 1,
+	FLAG_CLEAN = 1,
+	HEADER_BYTES = 48,
+	COUNT_AT = 44,
+	PARTITION_BYTES = 56,
+	SEGMENT_ENTRY_BYTES = 32,
+	CRC_BYTES = 4,
+};
+
+static const char magic[8] = "bournman";
+
+/* --- writing --------------------------------------------------------------------------------------- */
+
+void manifest_begin(struct buf *out, const struct manifest *m, const struct uuid *store_id)
+{
+	uint8_t header[HEADER_BYTES] = {0};
+
+	CHECK(out->len == 0);
+	memcpy(header, magic, sizeof(magic));
+	store_le32(header + 8, FORMAT_VERSION);
+	store_le32(header + 12, m->clean ? FLAG_CLEAN : 0);
+	memcpy(header + 16, store_id->bytes, 16);
+	store_le64(header + 32, m->checkpointed);
+	store_le32(header + 40, (uint32_t)m->leader_epoch);
+	buf_append(out, header, sizeof(header));
+}
+
+static void segment_add(struct buf *out, const struct segment *s)
+{
+	uint8_t entry[SEGMENT_ENTRY_BYTES] = {0};
+
+	store_le64(entry, (uint64_t)s->base_offset);
+	store_le64(entry + 8, (uint64_t)s->end_offset);
+	store_le64(entry + 16, (uint64_t)s->bytes);
+	store_le32(entry + 24, (uint32_t)s->leader_epoch);
+	buf_append(out, entry, sizeof(entry));
+}
+
+void manifest_add(struct buf *out, const struct uuid *topic, uint32_t partition,
+                  const struct saved *s)
+{
+	uint8_t entry[PARTITION_BYTES];
+
+	memcpy(entry, topic->bytes, 16);
+	store_le32(entry + 16, partition);
+	store_le32(entry + 20, s->segment_count);
+	store_le64(entry + 24, (uint64_t)s->log_start);
+	store_le64(entry + 32, (uint64_t)s->end_offset);
+	store_le64(entry + 40, (uint64_t)s->damage.from);
+	store_le64(entry + 48, (uint64_t)s->damage.to);
+	buf_append(out, entry, sizeof(entry));
+	for (uint32_t i = 0; i < s->segment_count; i++)
+		segment_add(out, &s->segments[i]);
+	if (!out->failed)
+		store_le32(out->ptr + COUNT_AT, load_le32(out->ptr + COUNT_AT) + 1);
+}
+
+void manifest_finish(struct buf *out)
+{
+	uint8_t crc[CRC_BYTES];
+
+	store_le32(crc, crc32c(0, out->ptr, out->len));
+	buf_append(out, crc, sizeof(crc));
+}
+
+enum err manifest_write(struct disk *d, const char *root, struct slice bytes, struct fault *f)
+{
+	char now[SEGMENT_PATH_BYTES], before[SEGMENT_PATH_BYTES];
+	enum err err;
+	int got;
+
+	snprintf(now, sizeof(now), "%s/manifest", root);
+	snprintf(before, sizeof(before), "%s/manifest.prev", root);
+	got = d->ops->rename(d, now, before);
+	if (got < 0 && got != -ENOENT)
+		return fault_set(f, ERR_IO, -got, "rename to %s", before);
+	/* At every moment one of the two names stands for a whole manifest. */
+	err = disk_sync_dir(d, root, f);
+	if (err)
+		return err;
+	return disk_replace_file(d, root, "manifest", bytes, f);
+}
+
+/* --- reading --------------------------------------------------------------------------------------- */
+
+static struct segment segment_decode(const uint8_t *at)
+{
+	return (struct segment){
+		.base_offset = (int64_t)load_le64(at),
+		.end_offset = (int64_t)load_le64(at + 8),
+		.bytes = (int64_t)load_le64(at + 16),
+		.leader_epoch = (int32_t)load_le32(at + 24),
+	};
+}
+
+static bool segment_ok(const struct segment *s, int64_t after)
+{
+	return s->base_offset >= after && s->end_offset > s->base_offset &&
+	       s->bytes > SEGMENT_HEADER_BYTES && s->leader_epoch >= 0;
+}
+
+static bool saved_ok(const struct saved *s)
+{
+	int64_t after = 0;
+
+	if (s->log_start < 0 || s->end_offset < s->log_start || s->damage.from < -1 ||
+	    s->damage.to < s->damage.from)
+		return false;
+	for (uint32_t i = 0; i < s->segment_count; i++) {
+		if (!segment_ok(&s->segments[i], after))
+			return false;
+		after = s->segments[i].end_offset;
+	}
+	return after <= s->end_offset;
+}
+
+/* Take one partition from the front of `*rest`; its segments go to `*segments`, which grows. */
+static enum err saved_decode(struct slice *rest, struct segment **segments, struct saved *out,
+                             struct fault *f)
+{
+	const uint8_t *at = rest->ptr;
+	size_t bytes;
+
+	if (rest->len < PARTITION_BYTES)
+		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
+	*out = (struct saved){
+		.segment_count = load_le32(at + 20),
+		.log_start = (int64_t)load_le64(at + 24),
+		.end_offset = (int64_t)load_le64(at + 32),
+		.damage = {(int64_t)load_le64(at + 40), (int64_t)load_le64(at + 48)},
+	};
+	if (out->segment_count > (rest->len - PARTITION_BYTES) / SEGMENT_ENTRY_BYTES)
+		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
+	bytes = PARTITION_BYTES + (size_t)out->segment_count * SEGMENT_ENTRY_BYTES;
+	if (out->segment_count > 0) {
+		*segments = reallocarray(*segments, out->segment_count, sizeof(**segments));
+		CHECK(*segments);
+	}
+	for (uint32_t i = 0; i < out->segment_count; i++)
+		(*segments)[i] = segment_decode(at + PARTITION_BYTES + i * SEGMENT_ENTRY_BYTES);
+	out->segments = *segments;
+	*rest = slice_of(at + bytes, rest->len - bytes);
+	if (!saved_ok(out))
+		return fault_set(f, ERR_CORRUPT, 0, "impossible offsets");
+	return OK;
+}
+
+static enum err partitions_decode(struct slice rest, uint32_t count, manifest_partition_cb *each,
+                                  void *arg, struct fault *f)
+{
+	struct segment *segments = NULL;
+	enum err err = OK;
+
+	for (; count > 0 && !err; count--) {
+		const uint8_t *at = rest.ptr;
+		struct uuid topic;
+		struct saved saved;
+
+		err = saved_decode(&rest, &segments, &saved, f);
+		if (err)
+			break;
+		memcpy(topic.bytes, at, sizeof(topic.bytes));
+		err = each(arg, &topic, load_le32(at + 16), &saved, f);
+	}
+	if (!err && rest.len > 0)
+		err = fault_set(f, ERR_CORRUPT, 0, "%zu bytes too many", rest.len);
+	free(segments);
+	return err;
+}
+
+enum err manifest_decode(struct slice bytes, const struct uuid *store_id, struct manifest *out,
+                         manifest_partition_cb *each, void *arg, struct fault *f)
+{
+	const uint8_t *at = bytes.ptr;
+	struct manifest m;
+
+	if (bytes.len < HEADER_BYTES + CRC_BYTES || memcmp(at, magic, sizeof(magic)) != 0)
+		return fault_set(f, ERR_CORRUPT, 0, "not a manifest");
+	if (crc32c(0, at, bytes.len - CRC_BYTES) != load_le32(at + bytes.len - CRC_BYTES))
+		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");
+	if (load_le32(at + 8) > FORMAT_VERSION)
+		return fault_set(f, ERR_DIR_NEWER, 0, "format %u", load_le32(at + 8));
+	if (memcmp(at + 16, store_id->bytes, 16) != 0)
+		return fault_set(f, ERR_DIR_FOREIGN, 0, "it belongs to another data directory");
+	m = (struct manifest){
+		.clean = load_le32(at + 12) & FLAG_CLEAN,
+		.checkpointed = load_le64(at + 32),
+		.leader_epoch = (int32_t)load_le32(at + 40),
+	};
+	if (m.leader_epoch < 0)
+		return fault_set(f, ERR_CORRUPT, 0, "impossible leader epoch");
+	*out = m;
+	return partitions_decode(slice_of(at + HEADER_BYTES, bytes.len - HEADER_BYTES - CRC_BYTES),
+	                         load_le32(at + COUNT_AT), each, arg, f);
+}

@@ -1,0 +1,380 @@
+#include "store/chunklog/partition.h"
+
+#include "store/chunklog/chunklog.h"
+
+#include <stdlib.h>
+
+/* --- life ------------------------------------------------------------------------------------------ */
+
+void partition_init(struct partition *p, struct topic *topic, uint32_t index, struct shard *shard)
+{
+	struct chunklog *log = shard->log;
+
+	*p = (struct partition){.topic = topic, .shard = shard, .damage = {-1, -1}};
+	store_partition_init(&p->base, &log->base, &topic->base.spec, index,
+	                     (unsigned)(shard - log->shards));
+	p->base.state.leader_epoch = log->leader_epoch;
+	p->saved.damage = p->damage;
+	list_init(&p->waiting);
+	list_init(&p->framed);
+	list_init(&p->answered);
+	partition_init_tasks(p);
+}
+
+/* The first `count`. */
+static void drop_chunks(struct partition *p, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		chunk_put(p->chunks[i]);
+	p->chunk_count -= count;
+	memmove(p->chunks, p->chunks + count, p->chunk_count * sizeof(*p->chunks));
+	if (p->chunk_count == 0) {
+		free(p->chunks);
+		p->chunks = NULL;
+		p->chunk_cap = 0;
+	}
+}
+
+void partition_fini(struct partition *p)
+{
+	CHECK(!p->in_flight);
+	CHECK(list_is_empty(&p->waiting));
+	CHECK(list_is_empty(&p->answered));
+	task_cancel(&p->base.notify);
+	task_cancel(&p->submit);
+	if (p->chunk_count > 0)
+		drop_chunks(p, p->chunk_count);
+	free(p->epochs);
+	free(p->saved.segments);
+}
+
+/* --- growing --------------------------------------------------------------------------------------- */
+
+static struct chunk *tail(const struct partition *p)
+{
+	return p->chunk_count > 0 ? p->chunks[p->chunk_count - 1] : NULL;
+}
+
+static void chunk_append(struct partition *p, struct chunk *c)
+{
+	if (p->chunk_count == p->chunk_cap) {
+		p->chunk_cap = p->chunk_cap ? p->chunk_cap * 2 : 2;
+		p->chunks = reallocarray(p->chunks, p->chunk_cap, sizeof(struct chunk *));
+		CHECK(p->chunks);
+	}
+	if (p->chunk_count == 0)
+		p->head_at = 0;
+	p->chunks[p->chunk_count++] = c;
+}
+
+/* One that a refused frame left behind. */
+static void drop_empty_tail(struct partition *p)
+{
+	chunk_put(p->chunks[--p->chunk_count]);
+}
+
+static void note_epoch(struct partition *p, int32_t epoch, int64_t offset)
+{
+	if (p->epoch_count > 0 && p->epochs[p->epoch_count - 1].epoch >= epoch)
+		return;
+	if (p->epoch_count == PARTITION_EPOCHS_MAX) {
+		p->epoch_count--;
+		memmove(p->epochs, p->epochs + 1, p->epoch_count * sizeof(*p->epochs));
+	}
+	/* Few partitions see more than one: so grown by one at a time. */
+	p->epochs = reallocarray(p->epochs, p->epoch_count + 1, sizeof(*p->epochs));
+	CHECK(p->epochs);
+	p->epochs[p->epoch_count++] = (struct epoch_start){epoch, offset};
+}
+
+static void set_high_watermark(struct partition *p, int64_t offset)
+{
+	p->base.state.last_stable = offset;
+	p->base.state.high_watermark = offset;
+}
+
+void partition_take_chunk(struct partition *p, struct chunk *c)
+{
+	struct partition_state *s = &p->base.state;
+
+	CHECK(c->base_offset >= s->log_end);
+	CHECK(c->len > 0);
+	chunk_append(p, c);
+	note_epoch(p, c->leader_epoch, c->base_offset);
+	s->bytes += (int64_t)c->len;
+	s->log_end = c->end_offset;
+	set_high_watermark(p, s->log_end);
+}
+
+/* As large as all that is there: so memory doubles with a growing topic, and stays within twice what
+ * retention keeps of a full one. */
+static size_t chunk_size_next(const struct partition *p, size_t need, size_t want)
+{
+	size_t size = (size_t)p->base.state.bytes;
+
+	if (size < want)
+		size = want;
+	if (size < CHUNK_BYTES_MIN)
+		size = CHUNK_BYTES_MIN;
+	if (size > CHUNK_BYTES_MAX)
+		size = CHUNK_BYTES_MAX;
+	return size < need ? need : size;
+}
+
+bool partition_fill(struct partition *p, struct slice batch, size_t more_bytes, struct fault *f)
+{
+	struct partition_state *s = &p->base.state;
+	struct chunk *c = tail(p);
+	struct batch b;
+	enum err err;
+
+	if (!c || c->leader_epoch != s->leader_epoch || chunk_room(c) < batch.len) {
+		if (c && c->filled > c->len)
+			return false;
+		if (c && c->len == 0)
+			drop_empty_tail(p);
+		c = chunk_new(s->log_end, s->leader_epoch,
+		              chunk_size_next(p, batch.len, batch.len + more_bytes));
+		if (!c) {
+			fault_set(f, ERR_BUSY, 0, "no memory for a chunk");
+			return true;
+		}
+		chunk_append(p, c);
+	}
+	err = batch_parse(batch, &b, NULL);
+	CHECK(err == OK);
+	CHECK(b.bytes.len == batch.len);
+	chunk_fill(c, batch, s->log_end);
+	note_epoch(p, s->leader_epoch, s->log_end);
+	s->log_end += b.last_offset - b.base_offset + 1;
+	return true;
+}
+
+struct slice partition_filled(const struct partition *p)
+{
+	const struct chunk *c = tail(p);
+
+	return c ? slice_of(c->bytes + c->len, c->filled - c->len) : SLICE_NONE;
+}
+
+void partition_show(struct partition *p)
+{
+	struct chunk *c = tail(p);
+
+	p->base.state.bytes += (int64_t)(c->filled - c->len);
+	chunk_show(c);
+	CHECK(c->end_offset == p->base.state.log_end);
+	set_high_watermark(p, c->end_offset);
+	partition_retain(p);
+}
+
+void partition_unfill(struct partition *p)
+{
+	struct chunk *c = tail(p);
+
+	if (c)
+		chunk_unfill(c);
+	p->base.state.log_end = p->base.state.high_watermark;
+}
+
+void partition_seal(struct partition *p)
+{
+	struct chunk *c = tail(p);
+
+	if (c)
+		c->cap = c->filled;
+}
+
+/* --- shrinking ------------------------------------------------------------------------------------- */
+
+static void lift_fence(struct partition *p)
+{
+	p->damage = (struct damage){-1, -1};
+	if (p->base.state.fenced.code == ERR_FENCED)
+		p->base.state.fenced = (struct fault){0};
+}
+
+void partition_settle(struct partition *p)
+{
+	struct partition_state *s = &p->base.state;
+	struct chunk *c = p->chunk_count > 0 ? p->chunks[0] : NULL;
+	uint32_t passed = 0;
+
+	/* A chunk that is being filled stays, even with nothing visible in it. */
+	while (c && c->end_offset <= s->log_start && c->filled == c->len) {
+		s->bytes -= (int64_t)(c->len - p->head_at);
+		p->head_at = 0;
+		passed++;
+		c = passed < p->chunk_count ? p->chunks[passed] : NULL;
+	}
+	if (c) {
+		size_t at = s->log_start < c->end_offset ? chunk_find(c, s->log_start) : c->len;
+
+		s->bytes -= (int64_t)(at - p->head_at);
+		p->head_at = at;
+	}
+	if (passed > 0)
+		drop_chunks(p, passed);
+}
+
+void partition_move_start(struct partition *p, int64_t upto)
+{
+	struct partition_state *s = &p->base.state;
+
+	CHECK(upto <= s->high_watermark);
+	if (upto < s->log_start)
+		return;
+	s->log_start = upto;
+	if (p->damage.from >= 0 && p->damage.to <= upto)
+		lift_fence(p);
+	partition_settle(p);
+}
+
+void partition_retain(struct partition *p)
+{
+	const struct topic_settings *t = &p->base.settings;
+	const struct partition_state *s = &p->base.state;
+	int64_t start = s->log_start, bytes = s->bytes;
+	size_t at = p->head_at;
+	uint32_t i = 0;
+
+	while ((t->retention_bytes >= 0 && bytes > t->retention_bytes) ||
+	       (t->retention_count >= 0 && s->high_watermark - start > t->retention_count)) {
+		struct batch b;
+
+		if (i < p->chunk_count && at == p->chunks[i]->len) {
+			at = 0;
+			i++;
+		}
+		if (i == p->chunk_count || p->chunks[i]->len == 0)
+			break;
+		b = chunk_batch(p->chunks[i], at);
+		if (b.last_offset + 1 >= s->high_watermark)
+			break;
+		start = b.last_offset + 1;
+		bytes -= (int64_t)b.bytes.len;
+		at += b.bytes.len;
+	}
+	if (start > s->log_start)
+		partition_move_start(p, start);
+}
+
+/* --- damage ---------------------------------------------------------------------------------------- */
+
+void partition_set_damage(struct partition *p, struct damage d)
+{
+	if (d.from < 0 || (d.to <= p->base.state.log_start && d.from < d.to))
+		return;
+	if (d.from < p->base.state.log_start)
+		d.from = p->base.state.log_start;
+	if (p->damage.from >= 0) {
+		d.from = d.from < p->damage.from ? d.from : p->damage.from;
+		d.to = d.to > p->damage.to ? d.to : p->damage.to;
+	}
+	p->damage = d;
+	fault_set(&p->base.state.fenced, ERR_FENCED, 0,
+	          "%s/%u is damaged at offset %lld; purge it or trim it up to %lld to go on",
+	          p->topic->base.spec.name, p->base.index, (long long)d.from, (long long)d.to);
+}
+
+void partition_lose(struct partition *p, int64_t to)
+{
+	struct partition_state *s = &p->base.state;
+
+	CHECK(to >= s->log_end);
+	partition_set_damage(p, (struct damage){s->log_end, to});
+	s->log_end = to;
+	set_high_watermark(p, to);
+}
+
+/* --- reading --------------------------------------------------------------------------------------- */
+
+uint32_t partition_chunk_at(const struct partition *p, int64_t offset)
+{
+	uint32_t low = 0, high = p->chunk_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (p->chunks[middle]->end_offset <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < p->chunk_count && p->chunks[low]->len > 0 ? low : p->chunk_count;
+}
+
+/* Does it hold offsets that were there and are not any more? */
+static bool has_hole(const struct partition *p)
+{
+	return p->damage.from < p->damage.to;
+}
+
+static enum err say_lost(const struct partition *p, struct fault *f)
+{
+	return fault_set(f, ERR_CORRUPT, 0, "%s/%u: offsets %lld to %lld are lost",
+	                 p->topic->base.spec.name, p->base.index, (long long)p->damage.from,
+	                 (long long)p->damage.to - 1);
+}
+
+static enum err read_check(const struct partition *p, int64_t offset, struct fault *f)
+{
+	const struct partition_state *s = &p->base.state;
+
+	if (s->deleted)
+		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+	if (offset < s->log_start)
+		return fault_set(f, ERR_TRIMMED, 0, "the log starts at %lld",
+		                 (long long)s->log_start);
+	if (offset > s->high_watermark)
+		return fault_set(f, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
+		                 (long long)s->high_watermark);
+	if (has_hole(p) && offset >= p->damage.from && offset < p->damage.to)
+		return say_lost(p, f);
+	return OK;
+}
+
+enum err partition_read(struct partition *p, int64_t offset, size_t bytes_max,
+                        struct slice *batches, struct shared **holder, struct fault *f)
+{
+	enum err err = read_check(p, offset, f);
+	struct chunk *c;
+	uint32_t i;
+
+	*batches = SLICE_NONE;
+	*holder = NULL;
+	if (err || offset == p->base.state.high_watermark)
+		return err;
+	i = partition_chunk_at(p, offset);
+	CHECK(i < p->chunk_count); /* below the high watermark and not lost: so it is there */
+	c = p->chunks[i];
+	*batches = chunk_batches(c, chunk_find(c, offset), bytes_max);
+	*holder = shared_get(&c->shared);
+	return OK;
+}
+
+enum err partition_find_time(struct partition *p, int64_t time_ms, int64_t *offset, struct fault *f)
+{
+	const struct partition_state *s = &p->base.state;
+
+	if (s->deleted)
+		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+	for (uint32_t i = 0; i < p->chunk_count; i++) {
+		if (has_hole(p) && p->chunks[i]->base_offset >= p->damage.to)
+			break;
+		if (chunk_find_time(p->chunks[i], s->log_start, time_ms, offset))
+			return OK;
+	}
+	if (has_hole(p)) /* it may have been among what is lost */
+		return say_lost(p, f);
+	*offset = s->high_watermark;
+	return OK;
+}
+
+int64_t partition_epoch_end(const struct partition *p, int32_t epoch)
+{
+	for (uint32_t i = 0; i < p->epoch_count; i++)
+		if (p->epochs[i].epoch > epoch)
+			return p->epochs[i].offset;
+	return p->base.state.log_end;
+}

@@ -1,0 +1,149 @@
+/* partition: the log of one partition in memory, and the way appends take into it.
+ *
+ *   chunks:  | head chunk … | … | … | tail chunk       |
+ *                  ^ head_at: the batch that holds log_start
+ *
+ * An append waits until the turn's COMMIT stage, is copied into the tail chunk there with all others
+ * that wait, and goes to the WAL as one frame; one frame is in flight per partition, what comes
+ * meanwhile makes the next one (that is the group commit, and so a frame that is refused leaves no
+ * hole). When it is acknowledged its batches are shown, the high watermark moves, the appends are
+ * answered in their order.
+ *
+ *   waiting --submit--> framed --WAL--> answered --answer--> done()
+ *
+ * No space: the frame's batches are taken back, its appends fail, the next frame is tried. A failed
+ * WAL: the same, and the partition takes no more writes until a restart. Class `none`: no frame.
+ *
+ * Retention: after each move of the high watermark log_start goes to the first batch boundary at
+ * which what is left is within both limits (bytes, records); the newest batch always stays. Memory
+ * is freed by whole chunks. It needs no WAL frame: a restart comes to the same result.
+ *
+ * Damage: offsets [from, to) were acknowledged and cannot be read. Reads in it are refused, others
+ * go on; no writes until a trim passes it.
+ *
+ * Owning shard only, or any one thread while no loop runs. */
+#ifndef BOURN_STORE_CHUNKLOG_PARTITION_H
+#define BOURN_STORE_CHUNKLOG_PARTITION_H
+
+#include "store/chunklog/chunk.h"
+#include "store/chunklog/manifest.h"
+#include "store/store.h"
+#include "store/wal.h"
+
+struct shard;
+struct topic;
+
+enum {
+	PARTITION_EPOCHS_MAX = 64,
+	PARTITION_WAITING_BYTES_MAX = 32 << 20, /* of appends; beyond: BUSY */
+};
+
+/* `offset` is the first one that was written under `epoch`. */
+struct epoch_start {
+	int32_t epoch;
+	int64_t offset;
+};
+
+struct partition {
+	struct store_partition base; /* first */
+	struct topic *topic;         /* borrowed */
+	struct shard *shard;         /* borrowed */
+	struct list node;            /* in the shard's partitions */
+
+	struct chunk **chunks; /* owned, each one reference; rising; NULL when there are none */
+	uint32_t chunk_count;
+	uint32_t chunk_cap;
+	size_t head_at;             /* byte in chunks[0] */
+	struct epoch_start *epochs; /* owned; rising; only epochs that have batches */
+	uint32_t epoch_count;
+	struct damage damage;
+
+	struct list waiting;  /* store_append: not looked at yet */
+	struct list framed;   /* in the frame, or refused since the last one: answered with it */
+	struct list answered; /* done() is due */
+	size_t waiting_bytes;
+	struct task submit;
+	struct task answer;
+	struct wal_write frame;
+	bool in_flight;                     /* `frame` is the WAL's */
+	bool held;                          /* no frame is begun: the class is being raised */
+	unsigned trims;                     /* frames of trims in flight */
+	void (*quiet)(struct partition *p); /* deleted: what to call when nothing is under way */
+	void *quiet_context;                /* the caller's */
+	struct task went_quiet;
+
+	struct saved saved;        /* as of the last manifest; the checkpoint's (checkpoint.h) */
+	uint64_t replayed_through; /* recovery: the last WAL frame of this partition */
+};
+
+/* The checked down-cast. */
+static inline struct partition *partition_of(struct store_partition *base)
+{
+	return CONTAINER_OF(base, struct partition, base);
+}
+
+void partition_init(struct partition *p, struct topic *topic, uint32_t index, struct shard *shard);
+void partition_init_tasks(struct partition *p); /* append.c's part of it */
+void partition_fini(struct partition *p);
+
+/* --- the log (partition.c) --------------------------------------------------------------------- */
+
+/* Recovery: `c` (moved) holds what follows the log end. */
+void partition_take_chunk(struct partition *p, struct chunk *c);
+
+/* Recovery: the batches [log end, to) are lost. Fences. */
+void partition_lose(struct partition *p, int64_t to);
+
+/* Recovery: these offsets are lost (from == to: an unknown number of them); fences. Nothing happens
+ * when they lie below log_start. */
+void partition_set_damage(struct partition *p, struct damage d);
+
+/* Copy one valid batch behind the log end, invisible. False when it does not fit beside what is
+ * filled already; true with a fault (BUSY) when there is no memory. `more_bytes`: what else waits,
+ * to size a new chunk. */
+bool partition_fill(struct partition *p, struct slice batch, size_t more_bytes, struct fault *f);
+
+/* What is filled and not shown yet. */
+struct slice partition_filled(const struct partition *p);
+
+/* Show it: the high watermark moves to the log end; retention follows. */
+void partition_show(struct partition *p);
+
+/* Take it back: the log end moves to the high watermark. */
+void partition_unfill(struct partition *p);
+
+/* Nothing more goes into the tail chunk. */
+void partition_seal(struct partition *p);
+
+/* Recovery: log_start was set by hand; find the head, drop the chunks below. */
+void partition_settle(struct partition *p);
+
+/* Move log_start up, at most to the high watermark; frees chunks, lifts a fence that is passed. */
+void partition_move_start(struct partition *p, int64_t upto);
+
+void partition_retain(struct partition *p);
+
+/* As struct store_read and store_time_lookup say, at once. */
+enum err partition_read(struct partition *p, int64_t offset, size_t bytes_max,
+                        struct slice *batches, struct shared **holder, struct fault *f) MUST_CHECK;
+enum err partition_find_time(struct partition *p, int64_t time_ms, int64_t *offset,
+                             struct fault *f) MUST_CHECK;
+int64_t partition_epoch_end(const struct partition *p, int32_t epoch);
+
+/* The chunk that holds the first batch at or after `offset`; chunk_count when there is none. */
+uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
+
+/* --- the way in (append.c) ----------------------------------------------------------------------- */
+
+void partition_append(struct partition *p, struct store_append *a);
+void partition_trim(struct partition *p, struct store_trim *t);
+
+/* No frame is begun until released; what waits keeps waiting. */
+void partition_hold(struct partition *p);
+void partition_release(struct partition *p);
+
+/* The topic is gone: watchers are told, all that waits is answered; when nothing is under way any
+ * more `quiet` runs, once, in a WRITE stage, so after every answer. */
+void partition_drop(struct partition *p, void (*quiet)(struct partition *p), void *context);
+
+#endif

@@ -1,0 +1,210 @@
+#include "store/chunklog/save.h"
+
+#include "store/chunklog/chunklog.h"
+
+#include <stdlib.h>
+
+/* --- gathering ------------------------------------------------------------------------------------- */
+
+static bool has_changed(const struct partition *p)
+{
+	const struct partition_state *s = &p->base.state;
+	const struct saved *saved = &p->saved;
+
+	return s->high_watermark != saved->end_offset || s->log_start != saved->log_start ||
+	       p->damage.from != saved->damage.from || p->damage.to != saved->damage.to;
+}
+
+/* The batches of chunk `i` that are visible and not saved. */
+static struct save_slice slice_of_chunk(const struct partition *p, uint32_t i)
+{
+	struct chunk *c = p->chunks[i];
+	size_t at = p->saved.end_offset > c->base_offset ? chunk_find(c, p->saved.end_offset) : 0;
+
+	if (i == 0 && at < p->head_at)
+		at = p->head_at;
+	shared_get(&c->shared);
+	return (struct save_slice){
+		.chunk = c,
+		.bytes = slice_of(c->bytes + at, c->len - at),
+		.base_offset = chunk_batch(c, at).base_offset,
+		.end_offset = c->end_offset,
+	};
+}
+
+static void gather_slices(struct save *s)
+{
+	const struct partition *p = s->partition;
+	int64_t from = p->saved.end_offset;
+
+	if (from < p->base.state.log_start)
+		from = p->base.state.log_start;
+	if (from == p->base.state.high_watermark)
+		return;
+	for (uint32_t i = partition_chunk_at(p, from); i < p->chunk_count; i++) {
+		if (p->chunks[i]->len == 0)
+			break;
+		s->slices = reallocarray(s->slices, s->slice_count + 1, sizeof(*s->slices));
+		CHECK(s->slices);
+		s->slices[s->slice_count++] = slice_of_chunk(p, i);
+	}
+}
+
+/* Split the partition's segments into those that stay and those below the log start. */
+static void sort_segments(struct save *s)
+{
+	const struct saved *now = &s->partition->saved;
+
+	if (now->segment_count == 0)
+		return;
+	s->saved.segments = calloc(now->segment_count, sizeof(*now->segments));
+	s->removed = calloc(now->segment_count, sizeof(*now->segments));
+	CHECK(s->saved.segments);
+	CHECK(s->removed);
+	for (uint32_t i = 0; i < now->segment_count; i++) {
+		if (now->segments[i].end_offset <= s->saved.log_start)
+			s->removed[s->removed_count++] = now->segments[i];
+		else
+			s->saved.segments[s->saved.segment_count++] = now->segments[i];
+	}
+}
+
+struct save *save_new(struct partition *p)
+{
+	const struct partition_state *state = &p->base.state;
+	struct save *s;
+
+	if (!has_changed(p))
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	CHECK(s);
+	s->partition = p;
+	s->saved = (struct saved){
+		.log_start = state->log_start,
+		.end_offset = state->high_watermark,
+		.damage = p->damage,
+	};
+	sort_segments(s);
+	gather_slices(s);
+	return s;
+}
+
+void save_free(struct save *s)
+{
+	for (uint32_t i = 0; i < s->slice_count; i++)
+		chunk_put(s->slices[i].chunk);
+	free(s->slices);
+	free(s->saved.segments);
+	free(s->removed);
+	free(s);
+}
+
+/* --- writing --------------------------------------------------------------------------------------- */
+
+static struct segment *last_segment(struct save *s)
+{
+	return s->saved.segment_count > 0 ? &s->saved.segments[s->saved.segment_count - 1] : NULL;
+}
+
+static struct segment *begin_segment(struct save *s, const struct save_slice *first)
+{
+	struct saved *to = &s->saved;
+
+	to->segments = reallocarray(to->segments, to->segment_count + 1, sizeof(*to->segments));
+	CHECK(to->segments);
+	to->segments[to->segment_count++] = (struct segment){
+		.base_offset = first->base_offset,
+		.end_offset = first->base_offset,
+		.leader_epoch = first->chunk->leader_epoch,
+	};
+	return last_segment(s);
+}
+
+/* One epoch a segment, no hole in it, and nothing behind damage: what follows a bad batch in a file
+ * cannot be found. */
+static bool can_append(const struct save *s, const struct segment *to,
+                       const struct save_slice *next)
+{
+	return to && to->leader_epoch == next->chunk->leader_epoch &&
+	       to->end_offset == next->base_offset &&
+	       (s->saved.damage.from < 0 || to->base_offset >= s->saved.damage.to) &&
+	       to->bytes + (int64_t)next->bytes.len <= SEGMENT_BYTES_MAX;
+}
+
+/* As many slices from `first` on as go into `to` behind each other. */
+static uint32_t run_length(const struct save *s, const struct segment *to, uint32_t first)
+{
+	struct segment grown = *to;
+	uint32_t i = first;
+
+	do {
+		grown.bytes += (int64_t)s->slices[i].bytes.len;
+		grown.end_offset = s->slices[i].end_offset;
+		i++;
+	} while (i < s->slice_count && can_append(s, &grown, &s->slices[i]));
+	return i - first;
+}
+
+static enum err write_run(struct save *s, const struct segment_home *home, struct segment *to,
+                          uint32_t first, uint32_t count, struct fault *f)
+{
+	struct iovec *iov = calloc(count, sizeof(*iov));
+	enum err err;
+
+	CHECK(iov);
+	for (uint32_t i = 0; i < count; i++) {
+		struct slice bytes = s->slices[first + i].bytes;
+
+		iov[i] = (struct iovec){(void *)(uintptr_t)bytes.ptr, bytes.len};
+	}
+	err = segment_append(home, to, iov, (int)count, s->slices[first + count - 1].end_offset, f);
+	free(iov);
+	return err;
+}
+
+enum err save_write(struct save *s, int64_t *bytes, struct fault *f)
+{
+	struct segment_home home = partition_home(s->partition);
+	bool has_new_file = false;
+	enum err err = OK;
+
+	if (s->slice_count > 0 && s->saved.segment_count == 0)
+		err = segment_make_dir(&home, f);
+	for (uint32_t i = 0; i < s->slice_count && !err;) {
+		struct segment *to = last_segment(s);
+		uint32_t count;
+
+		if (!can_append(s, to, &s->slices[i])) {
+			to = begin_segment(s, &s->slices[i]);
+			has_new_file = true;
+		}
+		count = run_length(s, to, i);
+		err = write_run(s, &home, to, i, count, f);
+		for (uint32_t end = i + count; i < end; i++)
+			*bytes += (int64_t)s->slices[i].bytes.len;
+	}
+	if (!err && has_new_file)
+		err = segment_sync_dir(&home, f);
+	return err;
+}
+
+void save_swap(struct save *s)
+{
+	struct saved before = s->partition->saved;
+
+	s->partition->saved = s->saved;
+	s->saved = before;
+}
+
+enum err save_remove_files(struct save *s, struct fault *f)
+{
+	struct segment_home home = partition_home(s->partition);
+
+	for (uint32_t i = 0; i < s->removed_count; i++) {
+		enum err err = segment_remove(&home, &s->removed[i], f);
+
+		if (err)
+			return err;
+	}
+	return OK;
+}

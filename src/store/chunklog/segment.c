@@ -1,0 +1,354 @@
+#include "store/chunklog/segment.h"
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "io/disk.h"
+#include "store/wal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	FORMAT_VERSION = 1,
+	CRC_AT = SEGMENT_HEADER_BYTES - 4,
+	BASE_DIGITS = 20,
+};
+
+static const char magic[8] = "bournseg";
+
+/* --- names ----------------------------------------------------------------------------------------- */
+
+static void topic_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES])
+{
+	char topic[UUID_TEXT_LEN + 1];
+
+	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s", h->root, uuid_format(h->topic, topic));
+}
+
+void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES])
+{
+	char topic[UUID_TEXT_LEN + 1];
+
+	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s/%u", h->root, uuid_format(h->topic, topic),
+	         h->partition);
+}
+
+static void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+{
+	char topic[UUID_TEXT_LEN + 1];
+
+	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s/%u/%0*lld.seg", h->root,
+	         uuid_format(h->topic, topic), h->partition, BASE_DIGITS, (long long)base);
+}
+
+enum err segment_make_dir(const struct segment_home *h, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+	enum err err;
+
+	topic_dir(h, path);
+	err = disk_make_dir(h->disk, path, f);
+	if (err)
+		return err;
+	segment_dir(h, path);
+	err = disk_make_dir(h->disk, path, f);
+	if (err)
+		return err;
+	topic_dir(h, path);
+	return disk_sync_dir(h->disk, path, f);
+}
+
+enum err segment_sync_dir(const struct segment_home *h, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+
+	segment_dir(h, path);
+	return disk_sync_dir(h->disk, path, f);
+}
+
+/* --- the header ------------------------------------------------------------------------------------ */
+
+static void header_encode(const struct segment_home *h, const struct segment *s, uint8_t *into)
+{
+	memset(into, 0, SEGMENT_HEADER_BYTES);
+	memcpy(into, magic, sizeof(magic));
+	store_le32(into + 8, FORMAT_VERSION);
+	store_le32(into + 12, h->partition);
+	memcpy(into + 16, h->store_id->bytes, 16);
+	memcpy(into + 32, h->topic->bytes, 16);
+	store_le64(into + 48, (uint64_t)s->base_offset);
+	store_le32(into + 56, (uint32_t)s->leader_epoch);
+	store_le32(into + CRC_AT, crc32c(0, into, CRC_AT));
+}
+
+static enum err header_check(const struct segment_home *h, const uint8_t *at, struct segment *s,
+                             const char *path, struct fault *f)
+{
+	if (crc32c(0, at, CRC_AT) != load_le32(at + CRC_AT) || memcmp(at, magic, 8) != 0 ||
+	    load_le32(at + 8) != FORMAT_VERSION)
+		return fault_set(f, ERR_CORRUPT, 0, "%s: bad header", path);
+	if (load_le32(at + 12) != h->partition || memcmp(at + 16, h->store_id->bytes, 16) != 0 ||
+	    memcmp(at + 32, h->topic->bytes, 16) != 0 ||
+	    load_le64(at + 48) != (uint64_t)s->base_offset)
+		return fault_set(f, ERR_CORRUPT, 0, "%s: it is of another partition", path);
+	s->leader_epoch = (int32_t)load_le32(at + 56);
+	return OK;
+}
+
+/* --- writing --------------------------------------------------------------------------------------- */
+
+static enum err write_header(const struct segment_home *h, const struct segment *s, int fd,
+                             const char *path, struct fault *f)
+{
+	uint8_t header[SEGMENT_HEADER_BYTES];
+	struct iovec iov = {header, sizeof(header)};
+
+	header_encode(h, s, header);
+	return disk_write_all(h->disk, fd, &iov, 1, 0, path, f);
+}
+
+enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
+                        int count, int64_t end_offset, struct fault *f)
+{
+	bool is_new = s->bytes == 0;
+	int64_t at = is_new ? SEGMENT_HEADER_BYTES : s->bytes;
+	char path[SEGMENT_PATH_BYTES];
+	enum err err;
+	int fd;
+
+	CHECK(end_offset > s->end_offset);
+	segment_path(h, s->base_offset, path);
+	err = disk_open(h->disk, path, O_WRONLY | O_CREAT | (is_new ? O_TRUNC : 0), &fd, f);
+	if (err)
+		return err;
+	if (is_new)
+		err = write_header(h, s, fd, path, f);
+	if (!err)
+		err = disk_write_all(h->disk, fd, iov, count, at, path, f);
+	if (!err)
+		err = disk_sync(h->disk, fd, path, f);
+	h->disk->ops->close(h->disk, fd); /* all is synced: no write error can hide in it */
+	if (err)
+		return err;
+	for (int i = 0; i < count; i++)
+		at += (int64_t)iov[i].iov_len;
+	s->bytes = at;
+	s->end_offset = end_offset;
+	return OK;
+}
+
+enum err segment_remove(const struct segment_home *h, const struct segment *s, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+	int got;
+
+	segment_path(h, s->base_offset, path);
+	got = h->disk->ops->unlink(h->disk, path);
+	if (got < 0 && got != -ENOENT)
+		return fault_set(f, ERR_IO, -got, "unlink %s", path);
+	return OK;
+}
+
+/* --- reading --------------------------------------------------------------------------------------- */
+
+struct load {
+	const struct segment_home *home;
+	const char *path;
+	int fd;
+	int64_t at;  /* next byte to read */
+	int64_t end; /* of the bytes that count */
+	int64_t next_offset;
+	int64_t end_offset; /* not beyond this one; INT64_MAX: unknown */
+	int32_t leader_epoch;
+};
+
+/* Take the batches that are whole in the chunk's `got` bytes. ERR_CORRUPT when the first one is
+ * neither right nor cut off by the end of the bytes; `*size` is the first one's. */
+static enum err accept_all(struct load *l, struct chunk *c, size_t got, size_t *first_size,
+                           struct fault *f)
+{
+	*first_size = 0;
+	while (c->filled < got && l->next_offset < l->end_offset) {
+		struct slice rest = slice_of(c->bytes + c->filled, got - c->filled);
+		size_t size = 0;
+		struct batch b;
+		enum err err;
+
+		if (rest.len < BATCH_PREFIX_BYTES)
+			break;
+		if (!batch_peek_size(rest, WAL_PAYLOAD_BYTES_MAX, &size))
+			return fault_set(f, ERR_CORRUPT, 0, "%s: impossible length at byte %lld",
+			                 l->path, (long long)l->at + (long long)c->filled);
+		if (c->filled == 0)
+			*first_size = size;
+		if (size > rest.len)
+			break;
+		err = chunk_accept(rest, l->next_offset, &b, f);
+		if (err)
+			return err;
+		batch_assign(c->bytes + c->filled, b.base_offset, l->leader_epoch);
+		c->filled += b.bytes.len;
+		l->next_offset = b.last_offset + 1;
+	}
+	return OK;
+}
+
+static enum err load_chunk(struct load *l, size_t cap, struct chunk **out, size_t *first_size,
+                           struct fault *f)
+{
+	struct chunk *c;
+	enum err err;
+
+	if ((int64_t)cap > l->end - l->at)
+		cap = (size_t)(l->end - l->at);
+	c = chunk_new(l->next_offset, l->leader_epoch, cap);
+	CHECK(c); /* at start there is memory, or no start */
+	err = disk_read_all(l->home->disk, l->fd, c->bytes, cap, l->at, l->path, f);
+	if (!err)
+		err = accept_all(l, c, cap, first_size, f);
+	l->at += (int64_t)c->filled;
+	if (c->filled == 0) {
+		chunk_put(c);
+		*out = NULL;
+		return err;
+	}
+	chunk_show(c);
+	*out = c;
+	return err;
+}
+
+static enum err load_all(struct load *l, segment_chunk_cb *each, void *arg, struct fault *f)
+{
+	size_t cap = CHUNK_BYTES_MAX;
+
+	while (l->at < l->end && l->next_offset < l->end_offset) {
+		struct chunk *c = NULL;
+		size_t first_size = 0;
+		enum err err = load_chunk(l, cap, &c, &first_size, f);
+
+		if (c)
+			each(arg, c);
+		if (err)
+			return err;
+		if (!c && (int64_t)first_size > l->end - l->at)
+			return fault_set(f, ERR_CORRUPT, 0, "%s: the last batch is cut off",
+			                 l->path);
+		if (!c && first_size <= cap)
+			return fault_set(f, ERR_CORRUPT, 0, "%s: %lld stray bytes at its end",
+			                 l->path, (long long)(l->end - l->at));
+		cap = c ? CHUNK_BYTES_MAX : first_size;
+	}
+	return OK;
+}
+
+/* Open the file and trust its header; `size` is how long the file is. */
+static enum err load_begin(struct load *l, struct segment *s, int64_t *size, struct fault *f)
+{
+	struct disk *disk = l->home->disk;
+	uint8_t header[SEGMENT_HEADER_BYTES];
+	enum err err = disk_open(disk, l->path, O_RDONLY, &l->fd, f);
+
+	if (err)
+		return err;
+	*size = disk->ops->size(disk, l->fd);
+	if (*size < 0)
+		err = fault_set(f, ERR_IO, (int)-*size, "measure %s", l->path);
+	if (!err)
+		err = disk_read_all(disk, l->fd, header, sizeof(header), 0, l->path, f);
+	if (!err)
+		err = header_check(l->home, header, s, l->path, f);
+	if (err)
+		disk->ops->close(disk, l->fd);
+	return err;
+}
+
+enum err segment_load(const struct segment_home *h, struct segment *s, segment_chunk_cb *each,
+                      void *arg, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+	struct load l = {
+		.home = h,
+		.path = path,
+		.at = SEGMENT_HEADER_BYTES,
+		.end = s->bytes,
+		.next_offset = s->base_offset,
+		.end_offset = s->end_offset,
+	};
+	bool cut_off = false;
+	int64_t size;
+	enum err err;
+
+	segment_path(h, s->base_offset, path);
+	s->end_offset = s->base_offset;
+	s->bytes = SEGMENT_HEADER_BYTES;
+	err = load_begin(&l, s, &size, f);
+	if (err)
+		return err;
+	l.leader_epoch = s->leader_epoch;
+	if (l.end > size) {
+		cut_off = l.end != INT64_MAX;
+		l.end = size;
+	}
+	err = load_all(&l, each, arg, f);
+	h->disk->ops->close(h->disk, l.fd);
+	s->end_offset = l.next_offset;
+	s->bytes = l.at;
+	if (!err && cut_off)
+		err = fault_set(f, ERR_CORRUPT, 0, "%s is cut off at byte %lld", path,
+		                (long long)size);
+	return err;
+}
+
+/* --- listing --------------------------------------------------------------------------------------- */
+
+struct listing {
+	int64_t *bases;
+	size_t count;
+	size_t cap;
+};
+
+static int list_base(void *arg, const char *name)
+{
+	struct listing *l = arg;
+	int64_t base;
+
+	if (strlen(name) != BASE_DIGITS + 4 || strcmp(name + BASE_DIGITS, ".seg") != 0 ||
+	    !slice_to_int64(slice_of(name, BASE_DIGITS), &base) || base < 0)
+		return 0;
+	if (l->count == l->cap) {
+		l->cap = l->cap ? l->cap * 2 : 16;
+		l->bases = reallocarray(l->bases, l->cap, sizeof(*l->bases));
+		CHECK(l->bases);
+	}
+	l->bases[l->count++] = base;
+	return 0;
+}
+
+static int base_compare(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *count, struct fault *f)
+{
+	struct listing l = {0};
+	char path[SEGMENT_PATH_BYTES];
+	int got;
+
+	segment_dir(h, path);
+	got = h->disk->ops->list(h->disk, path, list_base, &l);
+	if (got < 0 && got != -ENOENT) {
+		free(l.bases);
+		return fault_set(f, ERR_IO, -got, "list %s", path);
+	}
+	if (l.count > 1)
+		qsort(l.bases, l.count, sizeof(*l.bases), base_compare);
+	*bases = l.bases;
+	*count = l.count;
+	return OK;
+}

@@ -1,0 +1,83 @@
+/* segment: one file of a partition's saved log, `topics/<uuid>/<partition>/<base offset>.seg`.
+ *
+ * A 4 KiB header, then record batches as they stand in memory, one behind the other. Checkpoints
+ * append to the newest one; a new one is begun at 64 MiB, at a new leader epoch and behind a hole.
+ * How much of a file counts is said by the manifest; what a failed or interrupted checkpoint left
+ * behind that is written over. All batches of a segment bear its epoch.
+ *
+ *     0  8  magic "bournseg"          48  8  base offset
+ *     8  4  format version            56  4  leader epoch
+ *    12  4  partition                 60     zeros
+ *    16 16  store id                4092  4  CRC-32C of [0..4092)
+ *    32 16  topic
+ * Little-endian.
+ *
+ * Blocking: a worker's thread, or before and after the loops run. */
+#ifndef BOURN_STORE_CHUNKLOG_SEGMENT_H
+#define BOURN_STORE_CHUNKLOG_SEGMENT_H
+
+#include "base/err.h"
+#include "base/uuid.h"
+#include "store/chunklog/chunk.h"
+
+#include <sys/uio.h>
+
+struct disk;
+
+enum {
+	SEGMENT_HEADER_BYTES = 4096,
+	SEGMENT_BYTES_MAX = 64 << 20, /* a new one is begun rather than grow beyond */
+	SEGMENT_PATH_BYTES = 4096,
+};
+
+/* Whose segments. All borrowed. */
+struct segment_home {
+	struct disk *disk;
+	const char *root; /* the data directory */
+	const struct uuid *store_id;
+	const struct uuid *topic;
+	uint32_t partition;
+};
+
+struct segment {
+	int64_t base_offset;
+	int64_t end_offset;
+	int64_t bytes; /* that count, header included; 0: there is no file yet */
+	int32_t leader_epoch;
+};
+
+/* "<root>/topics/<uuid>/<partition>" */
+void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES]);
+
+/* Make that directory. For it to last `topics` has to be synced too, which is the caller's, once for
+ * many. */
+enum err segment_make_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
+
+/* Make the names of its files last. */
+enum err segment_sync_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
+
+/* Append whole batches and flush them: they end at `end_offset` and the first follows what the
+ * segment holds. On failure `s` is as before and the append may be tried again. A new file lasts
+ * after segment_sync_dir. */
+enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
+                        int count, int64_t end_offset, struct fault *f) MUST_CHECK;
+
+enum err segment_remove(const struct segment_home *h, const struct segment *s,
+                        struct fault *f) MUST_CHECK;
+
+/* Each chunk read; the reference moves to the callee. */
+typedef void segment_chunk_cb(void *arg, struct chunk *c);
+
+/* Read and verify: every batch must be whole and right, at the offset that must be there.
+ * `s` says where it begins and how much counts; bytes == INT64_MAX: as far as it goes, but not
+ * beyond end_offset. Returns where what is right ends (in `s`), and why there (`f`, ERR_CORRUPT or
+ * ERR_IO) unless that is where it should. The epoch is the header's. */
+enum err segment_load(const struct segment_home *h, struct segment *s, segment_chunk_cb *each,
+                      void *arg, struct fault *f) MUST_CHECK;
+
+/* Base offsets of all segment files there are, rising; owned by the caller. OK and none when there
+ * is no directory. */
+enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *count,
+                      struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,431 @@
+/* Topics come, change and go: first in the catalog, then on every shard. */
+#include "base/buf.h"
+#include "io/disk.h"
+#include "io/log.h"
+#include "store/chunklog/chunklog.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- the topic ------------------------------------------------------------------------------------- */
+
+struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *spec)
+{
+	struct topic *t = calloc(1, sizeof(*t));
+
+	CHECK(t);
+	t->log = log;
+	t->base.spec = *spec;
+	t->settings = spec->settings;
+	t->owned = calloc(spec->partition_count, sizeof(*t->owned));
+	t->base.partitions = calloc(spec->partition_count, sizeof(struct store_partition *));
+	CHECK(t->owned);
+	CHECK(t->base.partitions);
+	for (uint32_t i = 0; i < spec->partition_count; i++) {
+		unsigned shard = partition_shard(&spec->uuid, i, log->config.shard_count);
+
+		partition_init(&t->owned[i], t, i, &log->shards[shard]);
+		t->base.partitions[i] = &t->owned[i].base;
+	}
+	HASH_ADD(hh, log->topics, base.spec.uuid, sizeof(struct uuid), t);
+	return t;
+}
+
+void chunklog_topic_free(struct topic *t)
+{
+	for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
+		partition_fini(&t->owned[i]);
+	free(t->base.partitions);
+	free(t->owned);
+	free(t);
+}
+
+struct topic *chunklog_topic_find(struct chunklog *log, const struct uuid *uuid)
+{
+	struct topic *t;
+
+	HASH_FIND(hh, log->topics, uuid, sizeof(*uuid), t);
+	return t;
+}
+
+void chunklog_topic_attach(struct topic *t, struct shard *shard)
+{
+	for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
+		if (t->owned[i].shard == shard)
+			list_append(&shard->partitions, &t->owned[i].node);
+}
+
+struct segment_home partition_home(struct partition *p)
+{
+	struct chunklog *log = p->shard->log;
+
+	return (struct segment_home){
+		.disk = log->config.disk,
+		.root = log->dir.path,
+		.store_id = &log->dir.id,
+		.topic = &p->base.topic,
+		.partition = p->base.index,
+	};
+}
+
+/* --- one operation ----------------------------------------------------------------------------------- */
+
+struct topic_job {
+	struct chunklog *log;
+	struct store_topic_op *op;
+	struct topic *topic;
+	struct catalog_change change;
+	struct store_checkpoint save; /* before a class is raised from `none` */
+	struct task finish;
+	bool holds; /* the partitions begin no frames until released */
+};
+
+static void finish(struct task *task)
+{
+	struct topic_job *j = CONTAINER_OF(task, struct topic_job, finish);
+	struct store_topic_op *op = j->op;
+
+	j->log->operations--;
+	free(j);
+	op->done(op);
+}
+
+static void finish_later(struct topic_job *j)
+{
+	j->finish.run = finish;
+	loop_defer(j->log->shards[0].loop, LOOP_WORK, &j->finish);
+}
+
+static void finish_visited(struct fanout *o)
+{
+	finish_later(o->context);
+}
+
+static struct topic_job *job_new(struct store_topic_op *op)
+{
+	struct topic_job *j = calloc(1, sizeof(*j));
+
+	CHECK(j);
+	j->log = chunklog_of(op->store);
+	j->op = op;
+	j->log->operations++;
+	op->fault = (struct fault){0};
+	return j;
+}
+
+static struct topic_job *job_of(struct catalog_change *change)
+{
+	return CONTAINER_OF(change, struct topic_job, change);
+}
+
+static void change_catalog(struct topic_job *j, enum catalog_verb verb,
+                           void (*done)(struct catalog_change *change))
+{
+	j->change.verb = verb;
+	j->change.done = done;
+	catalog_change(j->log->catalog, &j->change);
+}
+
+/* --- create ------------------------------------------------------------------------------------------ */
+
+static void attach(struct fanout_visit *v)
+{
+	struct topic_job *j = v->fanout->context;
+
+	chunklog_topic_attach(j->topic, v->shard);
+	fanout_leave(v);
+}
+
+static void created(struct catalog_change *change)
+{
+	struct topic_job *j = job_of(change);
+
+	j->op->fault = change->fault;
+	if (change->fault.code) {
+		finish_later(j);
+		return;
+	}
+	j->topic = chunklog_topic_new(j->log, &change->spec);
+	j->op->topic = &j->topic->base;
+	fanout_start(j->log, attach, finish_visited, j);
+}
+
+void chunklog_topic_create(struct store_topic_op *op)
+{
+	struct topic_job *j = job_new(op);
+	struct topic_spec *spec = &j->change.spec;
+	struct entropy *entropy = j->log->config.entropy;
+	uint8_t random[16];
+
+	*spec = op->spec;
+	CHECK(spec->partition_count >= 1);
+	CHECK(spec->partition_count <= TOPIC_PARTITIONS_MAX);
+	if (uuid_is_none(&spec->uuid)) {
+		entropy->fill(entropy, random, sizeof(random));
+		uuid_from_random(&spec->uuid, random);
+	}
+	if (spec->created_at_ms == 0)
+		spec->created_at_ms = loop_now(j->log->shards[0].loop).wall_ms;
+	snprintf(spec->engine, sizeof(spec->engine), "%s", j->log->base.ops->name);
+	change_catalog(j, CATALOG_CREATE, created);
+}
+
+/* --- alter ------------------------------------------------------------------------------------------- */
+
+/* Call `each` for the topic's partitions that this shard owns. */
+static void visit_partitions(struct fanout_visit *v,
+                             void (*each)(struct topic_job *j, struct partition *p))
+{
+	struct topic_job *j = v->fanout->context;
+
+	for (uint32_t i = 0; i < j->topic->base.spec.partition_count; i++)
+		if (j->topic->owned[i].shard == v->shard)
+			each(j, &j->topic->owned[i]);
+	fanout_leave(v);
+}
+
+static void apply_one(struct topic_job *j, struct partition *p)
+{
+	if (!j->op->fault.code) {
+		p->base.settings = j->change.spec.settings;
+		partition_retain(p);
+		store_partition_moved(&p->base, p->shard->loop);
+	}
+	if (j->holds)
+		partition_release(p);
+}
+
+static void apply(struct fanout_visit *v)
+{
+	visit_partitions(v, apply_one);
+}
+
+static void altered(struct catalog_change *change)
+{
+	struct topic_job *j = job_of(change);
+
+	j->op->fault = change->fault;
+	if (!change->fault.code)
+		j->topic->settings = change->spec.settings;
+	fanout_start(j->log, apply, finish_visited, j);
+}
+
+/* What was appended under `none` is in no WAL frame; it must be in segments before a frame follows
+ * it, or a restart would find a hole. */
+static void saved_before(struct store_checkpoint *c)
+{
+	struct topic_job *j = CONTAINER_OF(c, struct topic_job, save);
+
+	if (c->fault.code) {
+		j->op->fault = c->fault;
+		fanout_start(j->log, apply, finish_visited, j);
+		return;
+	}
+	change_catalog(j, CATALOG_ALTER, altered);
+}
+
+static void held(struct fanout *o)
+{
+	struct topic_job *j = o->context;
+
+	j->save = (struct store_checkpoint){.store = &j->log->base, .done = saved_before};
+	checkpoint_ask(j->log, &j->save);
+}
+
+static void hold_one(struct topic_job *j __attribute__((unused)), struct partition *p)
+{
+	partition_hold(p);
+}
+
+static void hold(struct fanout_visit *v)
+{
+	visit_partitions(v, hold_one);
+}
+
+void chunklog_topic_alter(struct store_topic_op *op)
+{
+	struct topic_job *j = job_new(op);
+
+	j->topic = chunklog_topic_find(j->log, &op->spec.uuid);
+	if (!j->topic) {
+		fault_set(&op->fault, ERR_TOPIC_UNKNOWN, 0, "%s", op->spec.name);
+		finish_later(j);
+		return;
+	}
+	j->change.spec = j->topic->base.spec;
+	j->change.spec.settings = op->spec.settings;
+	j->holds = j->topic->settings.durability == DURABILITY_NONE &&
+	           op->spec.settings.durability != DURABILITY_NONE;
+	if (j->holds)
+		fanout_start(j->log, hold, held, j);
+	else
+		change_catalog(j, CATALOG_ALTER, altered);
+}
+
+/* --- delete ------------------------------------------------------------------------------------------ */
+
+static void partition_gone(struct partition *p)
+{
+	struct fanout_visit *v = p->quiet_context;
+
+	list_remove(&p->node);
+	if (--v->pending == 0)
+		fanout_leave(v);
+}
+
+static void drop(struct fanout_visit *v)
+{
+	struct topic_job *j = v->fanout->context;
+	struct topic *t = j->topic;
+
+	v->pending = 1; /* this visit itself */
+	for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
+		if (t->owned[i].shard != v->shard)
+			continue;
+		v->pending++;
+		partition_drop(&t->owned[i], partition_gone, v);
+	}
+	if (--v->pending == 0)
+		fanout_leave(v);
+}
+
+static void dropped(struct fanout *o)
+{
+	struct topic_job *j = o->context;
+
+	list_append(&j->log->graveyard, &j->topic->node);
+	graveyard_tend(j->log);
+	finish_later(j);
+}
+
+static void deleted(struct catalog_change *change)
+{
+	struct topic_job *j = job_of(change);
+
+	j->op->fault = change->fault;
+	if (change->fault.code) {
+		finish_later(j);
+		return;
+	}
+	HASH_DELETE(hh, j->log->topics, j->topic);
+	fanout_start(j->log, drop, dropped, j);
+}
+
+void chunklog_topic_delete(struct store_topic_op *op)
+{
+	struct topic_job *j = job_new(op);
+
+	j->topic = CONTAINER_OF(op->topic, struct topic, base);
+	j->change.spec = j->topic->base.spec;
+	change_catalog(j, CATALOG_DELETE, deleted);
+}
+
+/* --- the graveyard ----------------------------------------------------------------------------------- */
+
+struct removal {
+	struct disk *disk;
+	char path[DATADIR_FILE_BYTES_MAX];
+	size_t len; /* of the directory's path */
+};
+
+static int remove_name(void *arg, const char *name)
+{
+	struct removal *r = arg;
+	int got;
+
+	snprintf(r->path + r->len, sizeof(r->path) - r->len, "/%s", name);
+	got = r->disk->ops->unlink(r->disk, r->path);
+	r->path[r->len] = '\0';
+	return got;
+}
+
+static int remove_partition_dir(void *arg, const char *name)
+{
+	const struct removal *topic = arg;
+	struct removal r = *topic;
+	int got;
+
+	r.len += (size_t)snprintf(r.path + r.len, sizeof(r.path) - r.len, "/%s", name);
+	got = r.disk->ops->list(r.disk, r.path, remove_name, &r);
+	return got < 0 ? got : r.disk->ops->rmdir(r.disk, r.path);
+}
+
+bool chunklog_topic_remove_files(struct chunklog *log, const struct uuid *topic)
+{
+	struct removal r = {.disk = log->config.disk};
+	char text[UUID_TEXT_LEN + 1];
+	int got;
+
+	r.len = (size_t)snprintf(r.path, sizeof(r.path), "%s/topics/%s", log->dir.path,
+	                         uuid_format(topic, text));
+	got = r.disk->ops->list(r.disk, r.path, remove_partition_dir, &r);
+	if (got >= 0)
+		got = r.disk->ops->rmdir(r.disk, r.path);
+	if (got < 0 && got != -ENOENT)
+		log_line(log->config.log, LOG_WARN, "store",
+		         "files of a deleted topic stay until the next start: remove %s: %s",
+		         r.path, strerror(-got));
+	return got >= 0 || got == -ENOENT;
+}
+
+void tomb_add(struct chunklog *log, const struct uuid *topic)
+{
+	struct tomb *tomb = calloc(1, sizeof(*tomb));
+
+	CHECK(tomb);
+	tomb->topic = *topic;
+	list_append(&log->tombs, &tomb->node);
+}
+
+/* The first may have begun before the files were gone, the second frees the last frames, and until
+ * the third the manifest before it may still be needed. */
+void tombs_age(struct chunklog *log)
+{
+	LIST_EACH_SAFE (node, after, &log->tombs) {
+		struct tomb *tomb = LIST_ENTRY(node, struct tomb, node);
+
+		if (++tomb->checkpoints < 3)
+			continue;
+		catalog_forget(log->catalog, &tomb->topic);
+		list_remove(&tomb->node);
+		free(tomb);
+	}
+}
+
+static void bury(struct work *w)
+{
+	struct chunklog *log = CONTAINER_OF(w, struct chunklog, bury);
+
+	LIST_EACH (node, &log->burials) {
+		struct topic *t = LIST_ENTRY(node, struct topic, node);
+
+		t->files_removed = chunklog_topic_remove_files(log, &t->base.spec.uuid);
+	}
+}
+
+static void buried(struct work *w)
+{
+	struct chunklog *log = CONTAINER_OF(w, struct chunklog, bury);
+	struct list *node;
+
+	while ((node = list_take_first(&log->burials)) != NULL) {
+		struct topic *t = LIST_ENTRY(node, struct topic, node);
+
+		if (t->files_removed)
+			tomb_add(log, &t->base.spec.uuid);
+		chunklog_topic_free(t);
+	}
+	log->burying = false;
+	graveyard_tend(log);
+}
+
+void graveyard_tend(struct chunklog *log)
+{
+	if (log->burying || log->checkpoint.running || list_is_empty(&log->graveyard))
+		return;
+	log->burying = true;
+	list_move_all(&log->burials, &log->graveyard);
+	log->bury = (struct work){.run = bury, .done = buried};
+	loop_work(log->shards[0].loop, &log->bury);
+}
