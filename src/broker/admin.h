@@ -39,19 +39,18 @@ struct admin {
 	enum admin_kind kind;
 	struct slice name; /* borrowed during the call */
 	uint32_t partition_count;
-	struct topic_settings
-		settings; /* create: start from broker_default_settings; alter: from the
-					    description */
+	/* Create: start from broker_default_settings; alter: from the description. */
+	struct topic_settings settings;
 	int32_t partition;
 	int64_t upto;
 	void (*done)(struct admin *a);
 
 	/* out */
-	struct fault
-		fault; /* TOPIC_UNKNOWN BAD_TOPIC BAD_SETTING PARTITION_UNKNOWN PARTITION_REQUIRED
-			       DENIED BUSY NO_MEMORY TOO_MANY + the store's;
-			       TOPIC_EXISTS (create: with other partitions or settings; with the
-			       same it is OK and `created` false; partition_count 0 is any) */
+	/* TOPIC_UNKNOWN BAD_TOPIC BAD_SETTING PARTITION_UNKNOWN PARTITION_REQUIRED DENIED BUSY
+	 * NO_MEMORY TOO_MANY SHUTTING_DOWN + the store's. TOPIC_EXISTS: create, with other
+	 * partitions or settings (with the same it is OK and `created` false; partition_count 0
+	 * is any). */
+	struct fault fault;
 	bool created;
 	struct topic_description topic;
 	struct topic_description *fenced;

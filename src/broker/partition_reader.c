@@ -370,7 +370,6 @@ void partition_reader_init(struct partition_reader *pr, struct broker *home, str
 	pr->topic = topic;
 	pr->partition = topic->facts->stored->partitions[partition];
 	pr->watch.moved = watched_moved;
-	pr->task.run = question_begins_here;
 }
 
 void partition_reader_ask(struct partition_reader *pr, int64_t offset, bool wait)

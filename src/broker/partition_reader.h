@@ -39,10 +39,10 @@ struct partition_reader {
 	struct broker *home;
 	struct topic *topic; /* used while a question is out */
 	struct store_partition *partition;
-	void (*answered)(struct partition_reader *pr); /* at home, later, once per question */
-	void (*cancelled)(
-		struct partition_reader *pr); /* at home: after partition_reader_cancel, when
-						          nothing of it is abroad any more */
+	/* At home, later, once per question. */
+	void (*answered)(struct partition_reader *pr);
+	/* At home: after partition_reader_cancel, when nothing of it is abroad any more. */
+	void (*cancelled)(struct partition_reader *pr);
 
 	/* home's */
 	struct list node; /* in the reader's list of those with a run in hand */

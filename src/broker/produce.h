@@ -36,21 +36,23 @@ struct produce {
 	struct broker *broker;
 	const struct caller *caller;
 	struct slice topic; /* borrowed during the call only */
-	int32_t partition; /* -1: by key (murmur2), without key the one in turn (sticky per turn) */
+	/* -1: by key (murmur2); without key the one in turn (the same for all of a loop's turn). */
+	int32_t partition;
 	int64_t expected_offset; /* -1: anywhere; else one partition only, and a batch of its own */
-	bool atomic; /* all records to one partition (that of the first key) in one batch;
-	                            else one atomic batch per partition */
+	/* All records to one partition (that of the first key) in one batch; else one atomic batch
+	 * per partition. */
+	bool atomic;
 	void (*done)(struct produce *p);
 
 	/* out */
-	struct fault fault; /* TOPIC_UNKNOWN BAD_TOPIC PARTITION_UNKNOWN PARTITION_REQUIRED
-	                       OFFSET_MISMATCH TOO_LARGE DENIED BUSY NO_MEMORY SHUTTING_DOWN
-	                       NOT_IMPLEMENTED + store_append's; of several partitions, the first
-	                       one that failed: the others may have been written */
+	/* TOPIC_UNKNOWN BAD_TOPIC PARTITION_UNKNOWN PARTITION_REQUIRED OFFSET_MISMATCH TOO_LARGE
+	 * DENIED BUSY NO_MEMORY SHUTTING_DOWN NOT_IMPLEMENTED + store_append's; of several
+	 * partitions, the first one that failed: the others may have been written. */
+	struct fault fault;
 	enum durability durability;
 	struct produce_result one; /* when result_count is 1 */
-	struct produce_result *
-		results; /* by partition; = &one for one; the request's until broker_produce_fini */
+	struct produce_result
+		*results; /* by partition; = &one for one; until broker_produce_fini */
 	uint32_t result_count;
 
 	/* the broker's own */

@@ -29,10 +29,9 @@ struct reader {
 	struct partition_reader *partitions; /* owned */
 	struct reader_bounds *bounds;        /* owned */
 	uint32_t unknown;                    /* partitions not heard of yet */
-	uint32_t asked;  /* questions out that are answered soon: they do not wait */
-	uint32_t abroad; /* cancelled questions that are not home yet */
-	struct list
-		ready; /* struct partition_reader with a run in hand; the first one is being read */
+	uint32_t asked;    /* questions out that are answered soon: they do not wait */
+	uint32_t abroad;   /* cancelled questions that are not home yet */
+	struct list ready; /* struct partition_reader: those with a run; the first is being read */
 };
 
 static void reader_free(struct reader *r)

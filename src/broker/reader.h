@@ -36,10 +36,11 @@ struct reader_options {
 	struct slice topic;          /* borrowed during the call */
 	int32_t partition;           /* -1: all */
 	struct position position;    /* copied */
-	bool wait_for_topic; /* an unknown topic is waited for (subscribe), else TOPIC_UNKNOWN; when
-				        it comes, END and LAST mean from its first event */
-	bool follow;         /* after catching up wait for more; false: one look is all (consume
-				        without wait) */
+	/* An unknown topic is waited for (subscribe), else TOPIC_UNKNOWN. When it comes, END and
+	 * LAST mean from its first event. */
+	bool wait_for_topic;
+	/* After catching up wait for more; false: one look is all (consume without wait). */
+	bool follow;
 };
 
 enum reader_take {

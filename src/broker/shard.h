@@ -21,8 +21,7 @@ struct broker {
 	unsigned index;
 
 	struct topics topics;
-	struct topic_wait
-		*waits; /* uthash by name: who waits for topics that are not there (yet) */
+	struct topic_wait *waits; /* uthash by name: for topics that are not there (yet) */
 
 	/* produce.c, turn_batch.c */
 	struct list open;  /* struct turn_batch: this turn's, in the order they were opened */
