@@ -3,8 +3,8 @@
 #include "base/check.h"
 #include "base/test.h"
 
-static const char *const keys[] = {"host",	  "port", "shards", "storage", "retention.bytes",
-				   "retention.ms"};
+static const char *const keys[] = {"host",        "port", "shards", "storage", "retention.bytes",
+                                   "retention.ms"};
 
 static const char *meant(const char *word)
 {

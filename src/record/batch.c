@@ -86,21 +86,21 @@ enum err batch_parse(struct slice from, struct batch *out, struct fault *f)
 		return fault_set(f, ERR_CORRUPT, 0, "batch: %zu bytes are no header", from.len);
 	if (!batch_peek_size(from, from.len, &bytes))
 		return fault_set(f, ERR_CORRUPT, 0, "batch: length %u, but %zu bytes at hand",
-				 load_be32(from.ptr + BATCH_LENGTH_AT),
-				 from.len - BATCH_PREFIX_BYTES);
+		                 load_be32(from.ptr + BATCH_LENGTH_AT),
+		                 from.len - BATCH_PREFIX_BYTES);
 	if (from.ptr[MAGIC_AT] != MAGIC)
 		return fault_set(f, ERR_CORRUPT, 0, "batch: magic %u", from.ptr[MAGIC_AT]);
 	decode_header(slice_of(from.ptr, bytes), &b);
 	if (b.base_offset < 0 || b.last_offset < b.base_offset)
 		return fault_set(f, ERR_CORRUPT, 0, "batch: offsets %lld to %lld",
-				 (long long)b.base_offset, (long long)b.last_offset);
+		                 (long long)b.base_offset, (long long)b.last_offset);
 	if (b.record_count > (uint64_t)(b.last_offset - b.base_offset) + 1)
 		return fault_set(f, ERR_CORRUPT, 0, "batch: %u records in offsets %lld to %lld",
-				 b.record_count, (long long)b.base_offset,
-				 (long long)b.last_offset);
+		                 b.record_count, (long long)b.base_offset,
+		                 (long long)b.last_offset);
 	if (!is_compressed(&b) && b.record_count > (bytes - BATCH_HEADER_BYTES) / RECORD_BYTES_MIN)
 		return fault_set(f, ERR_CORRUPT, 0, "batch: %u records in %zu bytes",
-				 b.record_count, bytes);
+		                 b.record_count, bytes);
 	*out = b;
 	return OK;
 }
@@ -175,8 +175,8 @@ static bool take_record(const struct batch *b, struct slice body, struct record 
 		return false;
 	out->offset = b->base_offset + offset_delta;
 	out->timestamp = b->attributes & BATCH_LOG_APPEND_TIME
-				 ? b->max_timestamp
-				 : wrapping_add(b->base_timestamp, timestamp_delta);
+	                         ? b->max_timestamp
+	                         : wrapping_add(b->base_timestamp, timestamp_delta);
 	out->headers = body;
 	out->header_count = (uint32_t)header_count;
 	return true;
@@ -246,8 +246,8 @@ static enum err check_header(const struct batch *b, struct fault *f)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: no record");
 	if (b->last_offset - b->base_offset + 1 != b->record_count)
 		return fault_set(f, ERR_BAD_RECORD, 0,
-				 "batch: %u records, but last offset delta %lld", b->record_count,
-				 (long long)(b->last_offset - b->base_offset));
+		                 "batch: %u records, but last offset delta %lld", b->record_count,
+		                 (long long)(b->last_offset - b->base_offset));
 	if (b->producer_id >= 0 && b->base_sequence < 0)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: a producer id without a sequence");
 	return OK;
@@ -266,15 +266,15 @@ static bool headers_ok(const struct record *r)
 }
 
 static enum err check_record(const struct batch *b, uint32_t index, const struct record *r,
-			     struct fault *f)
+                             struct fault *f)
 {
 	if (r->offset - b->base_offset != index)
 		return fault_set(f, ERR_BAD_RECORD, 0, "record %u: offset delta %lld", index,
-				 (long long)(r->offset - b->base_offset));
+		                 (long long)(r->offset - b->base_offset));
 	if (r->timestamp > b->max_timestamp)
 		return fault_set(f, ERR_BAD_TIMESTAMP, 0,
-				 "record %u: timestamp %lld is later than the batch's max, %lld",
-				 index, (long long)r->timestamp, (long long)b->max_timestamp);
+		                 "record %u: timestamp %lld is later than the batch's max, %lld",
+		                 index, (long long)r->timestamp, (long long)b->max_timestamp);
 	if (!headers_ok(r))
 		return fault_set(f, ERR_BAD_RECORD, 0, "record %u: malformed headers", index);
 	return OK;
@@ -302,7 +302,7 @@ enum err batch_validate(struct slice from, struct batch *out, struct fault *f)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: a record is cut off or malformed");
 	if (it.rest.len)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: %zu bytes after the last record",
-				 it.rest.len);
+		                 it.rest.len);
 	*out = b;
 	return OK;
 }

@@ -26,7 +26,7 @@ enum {
 };
 
 enum batch_attribute {
-	BATCH_CODEC_MASK = 7,		/* 0: none; 1 gzip, 2 snappy, 3 lz4, 4 zstd */
+	BATCH_CODEC_MASK = 7,           /* 0: none; 1 gzip, 2 snappy, 3 lz4, 4 zstd */
 	BATCH_LOG_APPEND_TIME = 1 << 3, /* every record's timestamp is the batch's max timestamp */
 	BATCH_TRANSACTIONAL = 1 << 4,
 	BATCH_CONTROL = 1 << 5, /* a transaction's end: takes an offset, holds no event */
@@ -34,7 +34,7 @@ enum batch_attribute {
 
 /* One event. All slices borrowed. */
 struct record {
-	int64_t offset;	    /* out of an iterator; ignored by the builder */
+	int64_t offset;     /* out of an iterator; ignored by the builder */
 	int64_t timestamp;  /* ms since 1970 */
 	struct slice key;   /* NULL: none */
 	struct slice value; /* NULL: a tombstone */

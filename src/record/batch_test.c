@@ -39,12 +39,12 @@ static void build_golden(struct buf *to, struct buf *headers)
 	batch_begin(&b, to);
 	batch_add(&b, &(struct record){.timestamp = 1700000000000, .value = SLICE_LIT("hello")});
 	batch_add(&b, &(struct record){.timestamp = 1700000000300,
-				       .key = SLICE_LIT("k"),
-				       .headers = buf_slice(headers),
-				       .header_count = 2});
+	                               .key = SLICE_LIT("k"),
+	                               .headers = buf_slice(headers),
+	                               .header_count = 2});
 	batch_add(&b, &(struct record){.timestamp = 1699999999999,
-				       .key = SLICE_LIT(""),
-				       .value = SLICE_LIT("")});
+	                               .key = SLICE_LIT(""),
+	                               .value = SLICE_LIT("")});
 	assert_int_equal(batch_finish(&b).len, GOLDEN_BYTES);
 }
 
@@ -175,7 +175,7 @@ TEST(batch_build__never_more_than_promised)
 		r.value = slice_of(big.ptr, len / 2);
 		batch_add(&b, &r);
 		assert_in_range(batch_builder_bytes(&b) - before, len + len / 2,
-				record_encoded_bytes_max(&r));
+		                record_encoded_bytes_max(&r));
 		r.timestamp = INT64_MAX;
 	}
 	buf_fini(&big);
@@ -344,18 +344,18 @@ TEST(batch_validate__malformed_under_a_right_crc)
 		uint8_t byte;
 		enum err err;
 	} damage[] = {
-		{22, 1, ERR_NOT_IMPLEMENTED},	    /* gzip */
-		{22, 4, ERR_NOT_IMPLEMENTED},	    /* zstd */
-		{22, 5, ERR_CORRUPT},		    /* unknown codec */
-		{22, 0x20, ERR_BAD_RECORD},	    /* control batch */
-		{22, 0x08, ERR_BAD_TIMESTAMP},	    /* log append time */
-		{42, 0xe8, ERR_BAD_TIMESTAMP},	    /* max timestamp 1000, second record 1001 */
-		{26, 2, ERR_BAD_RECORD},	    /* an offset without a record */
-		{43, 0, ERR_BAD_RECORD},	    /* producer id, no sequence */
+		{22, 1, ERR_NOT_IMPLEMENTED},       /* gzip */
+		{22, 4, ERR_NOT_IMPLEMENTED},       /* zstd */
+		{22, 5, ERR_CORRUPT},               /* unknown codec */
+		{22, 0x20, ERR_BAD_RECORD},         /* control batch */
+		{22, 0x08, ERR_BAD_TIMESTAMP},      /* log append time */
+		{42, 0xe8, ERR_BAD_TIMESTAMP},      /* max timestamp 1000, second record 1001 */
+		{26, 2, ERR_BAD_RECORD},            /* an offset without a record */
+		{43, 0, ERR_BAD_RECORD},            /* producer id, no sequence */
 		{FIRST, 14 + 2, ERR_BAD_RECORD},    /* length one too many */
 		{FIRST, 14 - 2, ERR_BAD_RECORD},    /* length one too few */
-		{FIRST, 13, ERR_BAD_RECORD},	    /* length < 0 */
-		{FIRST + 3, 2, ERR_BAD_RECORD},	    /* offset delta 1, 1 */
+		{FIRST, 13, ERR_BAD_RECORD},        /* length < 0 */
+		{FIRST + 3, 2, ERR_BAD_RECORD},     /* offset delta 1, 1 */
 		{SECOND + 3, 0, ERR_BAD_RECORD},    /* offset delta 0, 0 */
 		{SECOND + 3, 4, ERR_BAD_RECORD},    /* offset delta beyond the batch */
 		{SECOND + 4, 3, ERR_BAD_RECORD},    /* key length -2 */
@@ -398,12 +398,12 @@ TEST(batch_validate__headers_must_fill_their_record)
 		enum err err;
 	} cases[] = {
 		{SLICE_LIT("\x02n\x02v"), 1, OK},
-		{SLICE_LIT("\x00\x01"), 1, OK},			  /* empty name, null value */
+		{SLICE_LIT("\x00\x01"), 1, OK},                   /* empty name, null value */
 		{SLICE_LIT("\x02n\x02v\x00"), 1, ERR_BAD_RECORD}, /* a byte too many */
-		{SLICE_LIT("\x02n\x02v"), 2, ERR_BAD_RECORD},	  /* one header too few */
-		{SLICE_LIT("\x01n\x02v"), 1, ERR_BAD_RECORD},	  /* name length -1 */
-		{SLICE_LIT("\x02n\x03v"), 1, ERR_BAD_RECORD},	  /* value length -2 */
-		{SLICE_LIT("\x02n\x04v"), 1, ERR_BAD_RECORD},	  /* value beyond the record */
+		{SLICE_LIT("\x02n\x02v"), 2, ERR_BAD_RECORD},     /* one header too few */
+		{SLICE_LIT("\x01n\x02v"), 1, ERR_BAD_RECORD},     /* name length -1 */
+		{SLICE_LIT("\x02n\x03v"), 1, ERR_BAD_RECORD},     /* value length -2 */
+		{SLICE_LIT("\x02n\x04v"), 1, ERR_BAD_RECORD},     /* value beyond the record */
 	};
 	struct buf to = BUF_INIT(LIMIT);
 
@@ -413,7 +413,7 @@ TEST(batch_validate__headers_must_fill_their_record)
 		buf_clear(&to);
 		batch_begin(&b, &to);
 		batch_add(&b, &(struct record){.headers = cases[i].bytes,
-					       .header_count = cases[i].count});
+		                               .header_count = cases[i].count});
 		batch_finish(&b);
 		assert_int_equal(validate(&to), cases[i].err);
 	}
