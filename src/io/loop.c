@@ -216,8 +216,10 @@ void loop_run(struct loop *l)
 	loop_left(l);
 }
 
-static void run_timeout_fired(uv_timer_t *t __attribute__((unused)))
+/* It may fire before poll, which would then block for ever: libuv runs timers first. */
+static void run_timeout_fired(uv_timer_t *t)
 {
+	uv_stop(t->loop);
 }
 
 bool loop_run_until(struct loop *l, const bool *until, int timeout_ms)
