@@ -414,7 +414,7 @@ struct slice batch_finish(struct batch_builder *b)
 	store_be32(at + BATCH_LENGTH_AT, (uint32_t)(bytes - BATCH_PREFIX_BYTES));
 	store_be32(at + LEADER_EPOCH_AT, UINT32_MAX);
 	at[MAGIC_AT] = MAGIC;
-	store_be16(at + ATTRIBUTES_AT, 0);
+	store_be16(at + ATTRIBUTES_AT, b->attributes);
 	store_be32(at + LAST_OFFSET_DELTA_AT, b->count - 1);
 	store_be64(at + BASE_TIMESTAMP_AT, (uint64_t)b->base_timestamp);
 	store_be64(at + MAX_TIMESTAMP_AT, (uint64_t)b->max_timestamp);

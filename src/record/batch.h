@@ -118,6 +118,7 @@ struct batch_builder {
 	int64_t base_timestamp;
 	int64_t max_timestamp;
 	uint32_t count;
+	uint16_t attributes; /* enum batch_attribute; 0 unless set between begin and finish */
 };
 void batch_begin(struct batch_builder *b, struct buf *to);
 /* Copies the record in: the one copy of an event on its way to the log. Its offset delta is the
