@@ -1,0 +1,314 @@
+#include "store/testing/store_rig.h"
+
+#include "io/disk.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { RUN_MS_MAX = 10000, TURN_MS = 1, NAME_BYTES_MAX = 64, NFTW_DESCRIPTORS = 16 };
+
+/* --- the rig --------------------------------------------------------------------------------- */
+
+static void store_open(struct store_rig *r)
+{
+	struct store_config config = {
+		.path = r->dir,
+		.disk = disk_real(),
+		.clock = clock_system(),
+		.entropy = &r->entropy.base,
+		.log = r->log,
+		.loops = r->loops,
+		.shard_count = r->shard_count,
+		.flush_ms = 50,
+		.checkpoint_bytes = 1 << 28,
+		.checkpoint_ms = 60000,
+	};
+	struct fault f = {.code = OK};
+
+	for (unsigned i = 0; i < r->shard_count; i++) {
+		r->loops[i] = loop_new(
+			&(struct loop_config){
+				.index = i,
+				.clock = config.clock,
+				.entropy = &r->dice.base,
+				.log = r->log,
+				.metrics = &r->metrics[i],
+			},
+			&f);
+		CHECK(r->loops[i] != NULL);
+	}
+	if (r->ops->open(&config, &r->store, &f)) {
+		char text[256];
+
+		fprintf(stderr, "%s: %s\n", r->ops->name, fault_text(&f, text, sizeof(text)));
+		CHECK(f.code == OK);
+	}
+	if (r->wrapped)
+		r->faults = fault_store_wrap(r->store, r->loops, r->shard_count);
+}
+
+static void store_close(struct store_rig *r)
+{
+	if (r->faults)
+		fault_store_unwrap(r->faults);
+	r->store->ops->close(r->store);
+	for (unsigned i = 0; i < r->shard_count; i++)
+		loop_free(r->loops[i]);
+}
+
+void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
+              uint64_t seed)
+{
+	const char *tmp = getenv("TMPDIR");
+	int len;
+
+	CHECK(shard_count <= RIG_SHARDS_MAX);
+	*r = (struct store_rig){.ops = ops, .shard_count = shard_count, .wrapped = wrapped};
+	len = snprintf(r->dir, sizeof(r->dir), "%s/store-XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(len < RIG_DIR_BYTES_MAX);
+	CHECK(mkdtemp(r->dir) != NULL);
+	r->log = log_new(STDERR_FILENO, LOG_ERROR, false, clock_system());
+	CHECK(r->log != NULL);
+	entropy_seeded_init(&r->entropy, seed);
+	entropy_seeded_init(&r->dice, ~seed);
+	store_open(r);
+}
+
+void rig_reopen(struct store_rig *r)
+{
+	store_close(r);
+	store_open(r);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+	(void)st;
+	(void)kind;
+	(void)where;
+	return remove(path);
+}
+
+void rig_close(struct store_rig *r)
+{
+	store_close(r);
+	log_free(r->log);
+	CHECK(nftw(r->dir, remove_one, NFTW_DESCRIPTORS, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+bool rig_run(struct store_rig *r, const bool *until)
+{
+	int64_t end_us = clock_system()->now(clock_system()).mono_us + RUN_MS_MAX * 1000;
+
+	while (!*until && clock_system()->now(clock_system()).mono_us < end_us) {
+		for (unsigned i = 0; i < r->shard_count; i++)
+			loop_run_until(r->loops[i], until, TURN_MS);
+	}
+	return *until;
+}
+
+/* --- topics ---------------------------------------------------------------------------------- */
+
+struct topic_call {
+	struct store_topic_op op;
+	bool done;
+};
+
+static void topic_done(struct store_topic_op *o)
+{
+	CONTAINER_OF(o, struct topic_call, op)->done = true;
+}
+
+static enum err topic_run(struct store_rig *r, struct topic_call *c,
+                          void (*start)(struct store_topic_op *o), struct fault *f)
+{
+	c->op.store = r->store;
+	c->op.done = topic_done;
+	start(&c->op);
+	CHECK(!c->done);
+	CHECK(rig_run(r, &c->done));
+	if (f)
+		*f = c->op.fault;
+	return c->op.fault.code;
+}
+
+struct topic_spec rig_spec(struct store_rig *r, const char *name, uint32_t partitions)
+{
+	struct topic_spec spec = {
+		.partition_count = partitions,
+		.created_at_ms = 1700000000000,
+		.settings = topic_settings_default(DURABILITY_COMMIT),
+	};
+	uint8_t random[16];
+
+	r->dice.base.fill(&r->dice.base, random, sizeof(random));
+	uuid_from_random(&spec.uuid, random);
+	snprintf(spec.name, sizeof(spec.name), "%s", name);
+	snprintf(spec.engine, sizeof(spec.engine), "%s", r->ops->name);
+	return spec;
+}
+
+enum err rig_create(struct store_rig *r, const struct topic_spec *spec,
+                    const struct store_topic **out, struct fault *f)
+{
+	struct topic_call c = {.op = {.spec = *spec}};
+	enum err err = topic_run(r, &c, r->store->ops->topic_create, f);
+
+	if (!err)
+		*out = c.op.topic;
+	return err;
+}
+
+const struct store_topic *rig_topic(struct store_rig *r, const char *name, uint32_t partitions)
+{
+	struct topic_spec spec = rig_spec(r, name, partitions);
+	const struct store_topic *topic;
+
+	CHECK(rig_create(r, &spec, &topic, NULL) == OK);
+	return topic;
+}
+
+enum err rig_alter(struct store_rig *r, const struct topic_spec *spec, struct fault *f)
+{
+	struct topic_call c = {.op = {.spec = *spec}};
+
+	return topic_run(r, &c, r->store->ops->topic_alter, f);
+}
+
+enum err rig_delete(struct store_rig *r, const struct store_topic *topic, struct fault *f)
+{
+	struct topic_call c = {.op = {.topic = topic}};
+
+	return topic_run(r, &c, r->store->ops->topic_delete, f);
+}
+
+const struct store_topic *rig_find(struct store_rig *r, const char *name)
+{
+	size_t count;
+	struct store_topic *const *topics = r->store->ops->topics(r->store, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(topics[i]->spec.name, name) == 0)
+			return topics[i];
+	}
+	return NULL;
+}
+
+/* --- partitions ------------------------------------------------------------------------------ */
+
+struct append_call {
+	struct store_append op;
+	bool done;
+};
+
+static void append_done(struct store_append *a)
+{
+	CONTAINER_OF(a, struct append_call, op)->done = true;
+}
+
+enum err rig_append(struct store_rig *r, struct store_partition *p, struct slice batch,
+                    int64_t *base_offset)
+{
+	struct append_call c = {.op = {.partition = p,
+	                               .batches = batch,
+	                               .expected_offset = -1,
+	                               .done = append_done}};
+
+	r->store->ops->append(&c.op);
+	CHECK(!c.done);
+	CHECK(rig_run(r, &c.done));
+	if (c.op.fault.code == OK && base_offset)
+		*base_offset = c.op.base_offset;
+	return c.op.fault.code;
+}
+
+struct read_call {
+	struct store_read op;
+	bool done;
+};
+
+static void read_done(struct store_read *r)
+{
+	CONTAINER_OF(r, struct read_call, op)->done = true;
+}
+
+enum err rig_read(struct store_rig *r, struct store_partition *p, int64_t offset, size_t bytes_max,
+                  struct slice *batches, struct shared **holder)
+{
+	struct read_call c = {.op = {.partition = p,
+	                             .offset = offset,
+	                             .bytes_max = bytes_max,
+	                             .done = read_done}};
+
+	r->store->ops->read(&c.op);
+	CHECK(!c.done);
+	CHECK(rig_run(r, &c.done));
+	CHECK(c.op.fault.code == OK || c.op.holder == NULL);
+	CHECK((c.op.batches.len > 0) == (c.op.holder != NULL));
+	*batches = c.op.batches;
+	*holder = c.op.holder;
+	return c.op.fault.code;
+}
+
+struct lookup_call {
+	struct store_time_lookup op;
+	bool done;
+};
+
+static void lookup_done(struct store_time_lookup *t)
+{
+	CONTAINER_OF(t, struct lookup_call, op)->done = true;
+}
+
+enum err rig_lookup(struct store_rig *r, struct store_partition *p, int64_t time_ms,
+                    int64_t *offset)
+{
+	struct lookup_call c = {.op = {.partition = p, .time_ms = time_ms, .done = lookup_done}};
+
+	r->store->ops->lookup_time(&c.op);
+	CHECK(!c.done);
+	CHECK(rig_run(r, &c.done));
+	if (c.op.fault.code == OK)
+		*offset = c.op.offset;
+	return c.op.fault.code;
+}
+
+struct trim_call {
+	struct store_trim op;
+	bool done;
+};
+
+static void trim_done(struct store_trim *t)
+{
+	CONTAINER_OF(t, struct trim_call, op)->done = true;
+}
+
+enum err rig_trim(struct store_rig *r, struct store_partition *p, int64_t upto)
+{
+	struct trim_call c = {.op = {.partition = p, .upto = upto, .done = trim_done}};
+
+	r->store->ops->trim(&c.op);
+	CHECK(!c.done);
+	CHECK(rig_run(r, &c.done));
+	return c.op.fault.code;
+}
+
+/* --- batches --------------------------------------------------------------------------------- */
+
+struct slice rig_batch(struct buf *to, const char *value, const int64_t *timestamps, uint32_t count)
+{
+	struct batch_builder b;
+
+	buf_clear(to);
+	batch_begin(&b, to);
+	for (uint32_t i = 0; i < count; i++) {
+		char text[NAME_BYTES_MAX];
+		int len = snprintf(text, sizeof(text), "%s %u", value, i);
+
+		CHECK(len < NAME_BYTES_MAX);
+		batch_add(&b, &(struct record){.timestamp = timestamps ? timestamps[i] : 0,
+		                               .value = slice_of(text, (size_t)len)});
+	}
+	return batch_finish(&b);
+}

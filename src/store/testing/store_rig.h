@@ -1,0 +1,70 @@
+/* store_rig: a store of any engine on loops of its own, in a temporary directory, all on the
+ * calling thread; and its operations as plain calls that return when done. For tests. What a test
+ * could not go on without is a CHECK. */
+#ifndef BOURN_STORE_TESTING_STORE_RIG_H
+#define BOURN_STORE_TESTING_STORE_RIG_H
+
+#include "base/buf.h"
+#include "io/log.h"
+#include "io/metrics.h"
+#include "record/batch.h"
+#include "store/store.h"
+#include "store/testing/fault_store.h"
+
+enum { RIG_SHARDS_MAX = 4, RIG_DIR_BYTES_MAX = 64 };
+
+struct store_rig {
+	const struct store_ops *ops;
+	unsigned shard_count;
+	bool wrapped;
+	char dir[RIG_DIR_BYTES_MAX];
+	struct log *log;
+	struct entropy_seeded entropy; /* the store's */
+	struct entropy_seeded dice;    /* the test's and the loops' */
+	struct metrics metrics[RIG_SHARDS_MAX];
+	struct loop *loops[RIG_SHARDS_MAX];
+	struct store *store;
+	struct fault_store *faults; /* NULL: not wrapped */
+};
+
+/* Makes the directory and the loops, opens the store; `wrapped`: behind a fault_store. */
+void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
+              uint64_t seed);
+/* Closes and opens again: whatever pointed into the store is void. */
+void rig_reopen(struct store_rig *r);
+/* Closes and removes the directory. */
+void rig_close(struct store_rig *r);
+
+/* Run all loops until `*until`; false when that takes longer than ten seconds. */
+bool rig_run(struct store_rig *r, const bool *until);
+
+/* --- operations; `f` (may be NULL) is filled, the code returned ---------------------------- */
+
+/* The topic exists afterwards: CHECKed. Class commit, default limits. */
+const struct store_topic *rig_topic(struct store_rig *r, const char *name, uint32_t partitions);
+enum err rig_create(struct store_rig *r, const struct topic_spec *spec,
+                    const struct store_topic **out, struct fault *f);
+enum err rig_alter(struct store_rig *r, const struct topic_spec *spec, struct fault *f);
+enum err rig_delete(struct store_rig *r, const struct store_topic *topic, struct fault *f);
+/* NULL when the store lists none of that name; before the loops run, as after rig_reopen. */
+const struct store_topic *rig_find(struct store_rig *r, const char *name);
+/* A spec to create from: random uuid, class commit. */
+struct topic_spec rig_spec(struct store_rig *r, const char *name, uint32_t partitions);
+
+enum err rig_append(struct store_rig *r, struct store_partition *p, struct slice batch,
+                    int64_t *base_offset);
+/* What comes back stays until `*holder` is put (NULL: nothing came). */
+enum err rig_read(struct store_rig *r, struct store_partition *p, int64_t offset, size_t bytes_max,
+                  struct slice *batches, struct shared **holder);
+enum err rig_lookup(struct store_rig *r, struct store_partition *p, int64_t time_ms,
+                    int64_t *offset);
+enum err rig_trim(struct store_rig *r, struct store_partition *p, int64_t upto);
+
+/* --- batches ------------------------------------------------------------------------------- */
+
+/* One batch of `count` records with these timestamps (NULL: all 0), each value `value` and its
+ * index ("value 0", …); in `to`, which is cleared first. */
+struct slice rig_batch(struct buf *to, const char *value, const int64_t *timestamps,
+                       uint32_t count);
+
+#endif
