@@ -5,6 +5,7 @@
 #include "store/wal_writer.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,20 +44,23 @@ static void wal_free(struct wal *w)
 static enum err make_dir(const struct wal_config *config, struct fault *f)
 {
 	const char *slash = strrchr(config->dir, '/');
-	char *parent;
+	char parent[PATH_MAX];
 	enum err err;
 	int rc;
 
 	err = disk_make_dir(config->disk, config->dir, f);
-	if (err || !slash || slash == config->dir)
+	if (err)
 		return err;
-	parent = strndup(config->dir, (size_t)(slash - config->dir));
-	CHECK(parent);
+	if (!slash)
+		snprintf(parent, sizeof(parent), ".");
+	else if (slash == config->dir)
+		snprintf(parent, sizeof(parent), "/");
+	else
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - config->dir), config->dir);
 	rc = config->disk->ops->sync_dir(config->disk, parent);
 	if (rc < 0)
-		err = fault_set(f, ERR_IO, -rc, "wal sync %s", parent);
-	free(parent);
-	return err;
+		return fault_set(f, ERR_IO, -rc, "wal sync %s", parent);
+	return OK;
 }
 
 static void say_what_was_found(const struct wal *w, const struct wal_found *found)

@@ -31,9 +31,12 @@
  * All little-endian.
  *
  * Torn or corrupt? At the first bad or missing frame the scan looks ahead, in this file and all
- * newer ones. A later valid frame whose durable_through lies at or past the break proves that what
- * is missing had been flushed: damage, reported with what is known of it. Without one it is a torn
- * tail: cut (the file is truncated there and synced) before anything is appended anew.
+ * newer ones. A later valid frame header whose durable_through lies at or past the break proves that
+ * what is missing had been flushed: damage, reported with what is known of it; so does the header of
+ * a newer file with a first sequence past the break, as a file is begun only when the one before is
+ * flushed. Without proof it is a torn tail: cut (the file is truncated there and synced, newer ones
+ * are removed) before anything is appended anew. A damaged file header costs nothing: the file's
+ * frames say what it said.
  * After a flush with nothing following, an empty mark frame carries durable_through within 100 ms.
  *
  * Failure. A failed write or flush fails the WAL for good: the group and everything after it
@@ -114,7 +117,8 @@ struct wal_recovery {
 	size_t damage_count;
 };
 
-/* A valid frame beyond `checkpointed`, in sequence order. An error ends the recovery. */
+/* A valid frame beyond `checkpointed`, in sequence order; marks are left out. An error ends the
+ * recovery. */
 typedef enum err wal_replay_cb(void *arg, const struct wal_frame *frame, struct fault *f);
 
 /* Blocks. Scans, replays, cuts a torn tail, begins a new file and starts the writer thread.
@@ -128,10 +132,10 @@ void wal_close(struct wal *w);
 
 /* One frame to be written. */
 struct wal_write {
-	struct wal_frame
-		frame;     /* in: all but sequence and durable_through; payload borrowed until done.
-				   durability: none and os: done after the write; interval: the same, and
-				   a flush follows; commit: done after the flush. out: sequence */
+	/* in: all but sequence and durable_through; payload borrowed until done. durability: none and
+	 * os: done after the write; interval: the same, and a flush follows; commit: done after the
+	 * flush. out: sequence */
+	struct wal_frame frame;
 	bool reserved;     /* in: may use the reserve (trims, catalog) */
 	struct loop *loop; /* in: where done runs */
 	void (*done)(struct wal_write *ww);

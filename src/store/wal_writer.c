@@ -7,12 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum {
-	MARK_DELAY_US = 50000,
-	GROW_BYTES_MIN = 1 << 20,
-	GROW_BYTES_MAX = 8 << 20,
-	GROW_SHARE = 20, /* growing ahead takes at most one part in so many of the free space */
-};
+enum { MARK_DELAY_US = 50000 };
 
 static int64_t mono_us(const struct wal *w)
 {
@@ -190,78 +185,6 @@ static int64_t take_group(struct wal *w)
 
 /* --- space ------------------------------------------------------------------------------------------ */
 
-static int64_t left_in_file(const struct wal *w, bool reserved)
-{
-	const struct wal_files *fs = &w->files;
-
-	if (!fs->active)
-		return 0;
-	return fs->grown - fs->at - (reserved ? 0 : w->config.reserve_bytes);
-}
-
-static enum err begin_file(struct wal *w, struct fault *f)
-{
-	enum err err = wal_writer_flush(w, f);
-
-	if (!err)
-		err = wal_files_begin(&w->files, w->last_sequence + 1, f);
-	if (err)
-		return err;
-	w->marked_through = w->last_sequence; /* the new header says so */
-	w->mark_due_mono = 0;
-	return OK;
-}
-
-/* How far to grow so that there are `bytes` and the reserve, and some more if space is plenty. As
- * much again as is used: a busy file grows in few steps, an idle one stays small. */
-static int64_t growth_target(const struct wal *w, int64_t bytes, bool reserved)
-{
-	const struct wal_files *fs = &w->files;
-	struct disk *disk = w->config.disk;
-	int64_t reserve = w->config.reserve_bytes;
-	int64_t need = fs->at + bytes + (reserved ? 0 : reserve);
-	int64_t most = wal_block_round(w->config.file_bytes + reserve);
-	int64_t ahead = fs->at < GROW_BYTES_MIN ? GROW_BYTES_MIN : wal_block_round(fs->at);
-	int64_t space = disk->ops->space(disk, w->config.dir);
-
-	if (ahead > GROW_BYTES_MAX)
-		ahead = GROW_BYTES_MAX;
-	if (reserved || ahead > space / GROW_SHARE || need >= most)
-		return need;
-	return need + ahead < most ? need + ahead : most;
-}
-
-static enum err grow_for(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
-{
-	enum err err = wal_writer_flush(w, f);
-
-	return err ? err : wal_files_grow(&w->files, growth_target(w, bytes, reserved), f);
-}
-
-/* Room for a group of `bytes`, a multiple of a block. */
-static enum err make_room(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
-{
-	struct wal_files *fs = &w->files;
-	bool is_full =
-		!fs->active || (fs->at > WAL_BLOCK_BYTES && fs->at + bytes > w->config.file_bytes);
-	enum err err;
-
-	if (is_full) {
-		err = begin_file(w, f);
-		if (err)
-			return err;
-	}
-	if (left_in_file(w, reserved) >= bytes)
-		return OK;
-	err = grow_for(w, bytes, reserved, f);
-	if (err != ERR_DISK_FULL || list_is_empty(&fs->spares))
-		return err;
-	err = begin_file(w, f);
-	if (!err && left_in_file(w, reserved) < bytes)
-		err = grow_for(w, bytes, reserved, f);
-	return err;
-}
-
 /* Keep what fits into the space there is, refuse the rest. Returns the bytes that are left. */
 static int64_t shrink_group(struct wal *w, const struct fault *full)
 {
@@ -275,7 +198,7 @@ static int64_t shrink_group(struct wal *w, const struct fault *full)
 		struct wal_write *ww = w->group[i];
 		int64_t more = wal_frame_bytes(ww->frame.payload.len);
 
-		if (is_refused(w, ww) || bytes + more > left_in_file(w, ww->reserved)) {
+		if (is_refused(w, ww) || bytes + more > wal_space_left(w, ww->reserved)) {
 			refuse(w, ww, full);
 			continue;
 		}
@@ -396,7 +319,7 @@ enum err wal_writer_mark(struct wal *w, struct fault *f)
 	size_t len;
 
 	w->mark_due_mono = 0;
-	err = make_room(w, WAL_BLOCK_BYTES, true, f);
+	err = wal_space_make(w, WAL_BLOCK_BYTES, true, f);
 	if (err == ERR_DISK_FULL)
 		return err;
 	if (err)
@@ -467,7 +390,7 @@ static void commit_next(struct wal *w)
 
 	if (w->group_count == 0)
 		return;
-	err = make_room(w, wal_block_round(bytes), group_is_reserved(w), &f);
+	err = wal_space_make(w, wal_block_round(bytes), group_is_reserved(w), &f);
 	if (err == ERR_DISK_FULL) {
 		bytes = shrink_group(w, &f);
 		err = OK;
@@ -494,7 +417,7 @@ static enum err roll_file(struct wal *w, struct fault *f)
 	}
 	if (w->files.active && w->files.at == WAL_BLOCK_BYTES)
 		return OK;
-	err = begin_file(w, f);
+	err = wal_space_next_file(w, f);
 	if (err && err != ERR_DISK_FULL)
 		err = fail(w, f);
 	return err;
@@ -551,23 +474,6 @@ static void sleep_until_due(struct wal *w)
 		wakeup_wait(&w->wakeup, left);
 }
 
-/* Off the hot path: nobody waits. Space that there is not, is asked for again when it is needed. */
-static void grow_ahead(struct wal *w)
-{
-	struct wal_files *fs = &w->files;
-	struct fault f;
-	int64_t to;
-
-	if (w->failure.code || !fs->active || left_in_file(w, false) >= GROW_BYTES_MIN ||
-	    fs->at >= w->config.file_bytes)
-		return;
-	to = growth_target(w, 0, false);
-	if (to <= fs->grown || wal_writer_flush(w, &f))
-		return;
-	if (wal_files_grow(fs, to, &f) == ERR_IO)
-		fail(w, &f);
-}
-
 static void update_stats(struct wal *w)
 {
 	const struct wal_files *fs = &w->files;
@@ -595,6 +501,7 @@ static void free_files(struct wal *w)
 void *wal_writer_run(void *arg)
 {
 	struct wal *w = arg;
+	struct fault f;
 
 	for (;;) {
 		bool stopping = atomic_load(&w->stopping);
@@ -612,7 +519,8 @@ void *wal_writer_run(void *arg)
 		} else if (stopping) {
 			return NULL;
 		} else {
-			grow_ahead(w);
+			if (!w->failure.code && wal_space_grow_ahead(w, &f))
+				fail(w, &f);
 			update_stats(w);
 			sleep_until_due(w);
 		}

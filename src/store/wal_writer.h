@@ -75,4 +75,19 @@ enum err wal_writer_flush(struct wal *w, struct fault *f) MUST_CHECK;
 /* An empty frame that carries durable_through; errors are final but ERR_DISK_FULL. */
 enum err wal_writer_mark(struct wal *w, struct fault *f) MUST_CHECK;
 
+/* --- wal_space.c ------------------------------------------------------------------------ */
+
+/* Bytes that the active file has for normal, or for `reserved`, frames; may be negative. */
+int64_t wal_space_left(const struct wal *w, bool reserved);
+
+/* Room for a group of `bytes`, whole blocks: grows the file, or begins the next. ERR_DISK_FULL:
+ * there may still be some, see wal_space_left; other errors are final. */
+enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct fault *f) MUST_CHECK;
+
+/* Flush the active file and begin the next. Errors as wal_space_make. */
+enum err wal_space_next_file(struct wal *w, struct fault *f) MUST_CHECK;
+
+/* When nobody waits: have space before it is needed. Errors are final. */
+enum err wal_space_grow_ahead(struct wal *w, struct fault *f) MUST_CHECK;
+
 #endif

@@ -135,8 +135,7 @@ static void probe_done(struct wal_write *ww)
 	fx->all_done = fx->done_count == fx->probe_count;
 }
 
-static struct wal_probe *submit(struct wal_fixture *fx, int64_t id, enum durability durability,
-                                bool reserved)
+static struct wal_probe *probe_new(struct wal_fixture *fx, int64_t id, enum durability durability)
 {
 	struct wal_probe *p = calloc(1, sizeof(*p));
 
@@ -145,25 +144,40 @@ static struct wal_probe *submit(struct wal_fixture *fx, int64_t id, enum durabil
 	p->id = id;
 	p->ww.frame = wal_fixture_frame(id, durability);
 	p->payload = (uint8_t *)(uintptr_t)p->ww.frame.payload.ptr;
-	p->ww.reserved = reserved;
 	p->ww.loop = fx->loop;
 	p->ww.done = probe_done;
 	fx->probes = reallocarray(fx->probes, fx->probe_count + 1, sizeof(struct wal_probe *));
 	CHECK(fx->probes);
 	fx->probes[fx->probe_count++] = p;
 	fx->all_done = false;
-	wal_write(fx->wal, &p->ww);
 	return p;
 }
 
 struct wal_probe *wal_fixture_write(struct wal_fixture *fx, int64_t id, enum durability durability)
 {
-	return submit(fx, id, durability, false);
+	struct wal_probe *p = probe_new(fx, id, durability);
+
+	wal_write(fx->wal, &p->ww);
+	return p;
 }
 
 struct wal_probe *wal_fixture_write_reserved(struct wal_fixture *fx, int64_t id)
 {
-	return submit(fx, id, DURABILITY_COMMIT, true);
+	struct wal_probe *p = probe_new(fx, id, DURABILITY_COMMIT);
+
+	p->ww.reserved = true;
+	wal_write(fx->wal, &p->ww);
+	return p;
+}
+
+struct wal_probe *wal_fixture_write_payload(struct wal_fixture *fx, int64_t id,
+                                            struct slice payload)
+{
+	struct wal_probe *p = probe_new(fx, id, DURABILITY_COMMIT);
+
+	p->ww.frame.payload = payload;
+	wal_write(fx->wal, &p->ww);
+	return p;
 }
 
 bool wal_fixture_wait(struct wal_fixture *fx)

@@ -45,6 +45,9 @@ bool wal_fixture_frame_is_right(const struct wal_frame *frame);
 
 struct wal_probe *wal_fixture_write(struct wal_fixture *fx, int64_t id, enum durability durability);
 struct wal_probe *wal_fixture_write_reserved(struct wal_fixture *fx, int64_t id);
+/* Another payload than the id's: a replay of it counts as wrong. Borrowed until done. */
+struct wal_probe *wal_fixture_write_payload(struct wal_fixture *fx, int64_t id,
+                                            struct slice payload);
 
 /* Until all probes are done; false when it takes longer than half a minute. */
 bool wal_fixture_wait(struct wal_fixture *fx);

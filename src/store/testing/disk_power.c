@@ -1,0 +1,166 @@
+#include "store/testing/disk_power.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <limits.h>
+
+static struct disk_power *power_of(struct disk *d)
+{
+	return CONTAINER_OF(d, struct disk_power, base);
+}
+
+static struct disk *inner(struct disk *d)
+{
+	return disk_sim_disk(power_of(d)->sim);
+}
+
+enum fate { FORWARD, FORWARD_THEN_CUT, CUT, OFF };
+
+static enum fate count_call(struct disk *d)
+{
+	struct disk_power *p = power_of(d);
+	unsigned left = atomic_load(&p->calls_left);
+
+	if (left == 0)
+		return OFF;
+	if (left != UINT_MAX)
+		atomic_store(&p->calls_left, left - 1);
+	if (left > 1)
+		return FORWARD;
+	return p->last_call_counts ? FORWARD_THEN_CUT : CUT;
+}
+
+/* `call` is made as its fate wants; in a power cut nobody hears how it went. */
+#define COUNTED(d, call)                                                                           \
+	do {                                                                                       \
+		enum fate fate = count_call(d);                                                    \
+                                                                                                   \
+		if (fate == FORWARD)                                                               \
+			return (call);                                                             \
+		if (fate == FORWARD_THEN_CUT)                                                      \
+			(void)(call);                                                              \
+		if (fate != OFF)                                                                   \
+			disk_sim_crash(power_of(d)->sim);                                          \
+		return -EIO;                                                                       \
+	} while (0)
+
+#define LOOKED(d, call) return disk_power_is_off(power_of(d)) ? -EIO : (call)
+
+static int power_open(struct disk *d, const char *path, int flags)
+{
+	COUNTED(d, inner(d)->ops->open(inner(d), path, flags));
+}
+
+static int power_close(struct disk *d, int fd)
+{
+	LOOKED(d, inner(d)->ops->close(inner(d), fd));
+}
+
+static ssize_t power_pread(struct disk *d, int fd, void *into, size_t len, int64_t at)
+{
+	LOOKED(d, inner(d)->ops->pread(inner(d), fd, into, len, at));
+}
+
+static ssize_t power_pwritev(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at)
+{
+	COUNTED(d, inner(d)->ops->pwritev(inner(d), fd, iov, count, at));
+}
+
+static ssize_t power_pwritev_sync(struct disk *d, int fd, const struct iovec *iov, int count,
+                                  int64_t at)
+{
+	COUNTED(d, inner(d)->ops->pwritev_sync(inner(d), fd, iov, count, at));
+}
+
+static int power_sync(struct disk *d, int fd)
+{
+	COUNTED(d, inner(d)->ops->sync(inner(d), fd));
+}
+
+static int power_sync_dir(struct disk *d, const char *path)
+{
+	COUNTED(d, inner(d)->ops->sync_dir(inner(d), path));
+}
+
+static int power_truncate(struct disk *d, int fd, int64_t len)
+{
+	COUNTED(d, inner(d)->ops->truncate(inner(d), fd, len));
+}
+
+static int64_t power_size(struct disk *d, int fd)
+{
+	LOOKED(d, inner(d)->ops->size(inner(d), fd));
+}
+
+static int power_rename(struct disk *d, const char *from, const char *to)
+{
+	COUNTED(d, inner(d)->ops->rename(inner(d), from, to));
+}
+
+static int power_unlink(struct disk *d, const char *path)
+{
+	COUNTED(d, inner(d)->ops->unlink(inner(d), path));
+}
+
+static int power_mkdir(struct disk *d, const char *path)
+{
+	COUNTED(d, inner(d)->ops->mkdir(inner(d), path));
+}
+
+static int power_rmdir(struct disk *d, const char *path)
+{
+	COUNTED(d, inner(d)->ops->rmdir(inner(d), path));
+}
+
+static int power_list(struct disk *d, const char *path, disk_list_cb *each, void *arg)
+{
+	LOOKED(d, inner(d)->ops->list(inner(d), path, each, arg));
+}
+
+static int power_lock(struct disk *d, int fd)
+{
+	LOOKED(d, inner(d)->ops->lock(inner(d), fd));
+}
+
+static int64_t power_space(struct disk *d, const char *path)
+{
+	LOOKED(d, inner(d)->ops->space(inner(d), path));
+}
+
+static const struct disk_ops power_ops = {
+	.open = power_open,
+	.close = power_close,
+	.pread = power_pread,
+	.pwritev = power_pwritev,
+	.pwritev_sync = power_pwritev_sync,
+	.sync = power_sync,
+	.sync_dir = power_sync_dir,
+	.truncate = power_truncate,
+	.size = power_size,
+	.rename = power_rename,
+	.unlink = power_unlink,
+	.mkdir = power_mkdir,
+	.rmdir = power_rmdir,
+	.list = power_list,
+	.lock = power_lock,
+	.space = power_space,
+};
+
+void disk_power_init(struct disk_power *p, uint64_t seed, int64_t capacity_bytes)
+{
+	*p = (struct disk_power){.base = {&power_ops}, .sim = disk_sim_new(seed, capacity_bytes)};
+	atomic_store(&p->calls_left, UINT_MAX);
+}
+
+void disk_power_fini(struct disk_power *p)
+{
+	disk_sim_free(p->sim);
+}
+
+void disk_power_on(struct disk_power *p, unsigned calls, bool last_call_counts)
+{
+	CHECK(calls > 0);
+	p->last_call_counts = last_call_counts;
+	atomic_store(&p->calls_left, calls);
+}

@@ -1,0 +1,100 @@
+/* Where a group goes: room in the active file, which grows ahead of use, or in the next file. */
+#include "store/wal_writer.h"
+
+#include "io/disk.h"
+
+enum {
+	GROW_BYTES_MIN = 1 << 20,
+	GROW_BYTES_MAX = 8 << 20,
+	GROW_SHARE = 20, /* growing ahead takes at most one part in so many of the free space */
+};
+
+int64_t wal_space_left(const struct wal *w, bool reserved)
+{
+	const struct wal_files *fs = &w->files;
+
+	if (!fs->active)
+		return 0;
+	return fs->grown - fs->at - (reserved ? 0 : w->config.reserve_bytes);
+}
+
+enum err wal_space_next_file(struct wal *w, struct fault *f)
+{
+	enum err err = wal_writer_flush(w, f);
+
+	if (!err)
+		err = wal_files_begin(&w->files, w->last_sequence + 1, f);
+	if (err)
+		return err;
+	w->marked_through = w->last_sequence; /* the new header says so */
+	w->mark_due_mono = 0;
+	return OK;
+}
+
+/* How far to grow so that there are `bytes` and the reserve, and some more if space is plenty. As
+ * much again as is used: a busy file grows in few steps, an idle one stays small. */
+static int64_t growth_target(const struct wal *w, int64_t bytes, bool reserved)
+{
+	const struct wal_files *fs = &w->files;
+	struct disk *disk = w->config.disk;
+	int64_t reserve = w->config.reserve_bytes;
+	int64_t need = fs->at + bytes + (reserved ? 0 : reserve);
+	int64_t most = wal_block_round(w->config.file_bytes + reserve);
+	int64_t ahead = fs->at < GROW_BYTES_MIN ? GROW_BYTES_MIN : wal_block_round(fs->at);
+	int64_t space = disk->ops->space(disk, w->config.dir);
+
+	if (ahead > GROW_BYTES_MAX)
+		ahead = GROW_BYTES_MAX;
+	if (reserved || ahead > space / GROW_SHARE || need >= most)
+		return need;
+	return need + ahead < most ? need + ahead : most;
+}
+
+static enum err grow_for(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
+{
+	enum err err = wal_writer_flush(w, f);
+
+	return err ? err : wal_files_grow(&w->files, growth_target(w, bytes, reserved), f);
+}
+
+enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
+{
+	struct wal_files *fs = &w->files;
+	bool is_full =
+		!fs->active || (fs->at > WAL_BLOCK_BYTES && fs->at + bytes > w->config.file_bytes);
+	enum err err;
+
+	if (is_full) {
+		err = wal_space_next_file(w, f);
+		if (err)
+			return err;
+	}
+	if (wal_space_left(w, reserved) >= bytes)
+		return OK;
+	err = grow_for(w, bytes, reserved, f);
+	if (err != ERR_DISK_FULL || list_is_empty(&fs->spares))
+		return err;
+	err = wal_space_next_file(w, f);
+	if (!err && wal_space_left(w, reserved) < bytes)
+		err = grow_for(w, bytes, reserved, f);
+	return err;
+}
+
+/* Off the hot path: nobody waits. Space that there is not, is asked for again when it is needed. */
+enum err wal_space_grow_ahead(struct wal *w, struct fault *f)
+{
+	struct wal_files *fs = &w->files;
+	int64_t to;
+	enum err err;
+
+	if (!fs->active || wal_space_left(w, false) >= GROW_BYTES_MIN ||
+	    fs->at >= w->config.file_bytes)
+		return OK;
+	to = growth_target(w, 0, false);
+	if (to <= fs->grown)
+		return OK;
+	err = wal_writer_flush(w, f);
+	if (!err)
+		err = wal_files_grow(fs, to, f);
+	return err == ERR_DISK_FULL ? OK : err;
+}
