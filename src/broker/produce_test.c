@@ -13,19 +13,19 @@ static void start(struct fixture *f, struct fixture_options options)
 }
 
 /* All of a topic as a fresh reader on shard 0 sees it. */
-static void read_all(struct fixture *f, const char *topic, struct listener_notes *notes)
+static void read_all(struct fixture *f, const char *topic, struct subscriber_notes *notes)
 {
-	struct listener *l = malloc(sizeof(*l));
+	struct subscriber *l = malloc(sizeof(*l));
 
-	listener_init(l, f, 0, topic);
+	subscriber_init(l, f, 0, topic);
 	l->options.follow = false;
-	listener_open(l);
-	listener_await_caught_up(l, notes);
-	listener_close(l);
+	subscriber_open(l);
+	subscriber_await_caught_up(l, notes);
+	subscriber_close(l);
 	free(l);
 }
 
-static struct listener_notes notes; /* too large for the stack; the last read_all */
+static struct subscriber_notes notes; /* too large for the stack; the last read_all */
 
 TEST(produce__first_event_creates_the_topic)
 {

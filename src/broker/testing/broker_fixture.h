@@ -110,7 +110,7 @@ struct store_partition *partition_of(struct fixture *f, const char *topic, uint3
 /* --- reading -------------------------------------------------------------------------------- */
 
 /* Takes whatever comes, and notes it down. */
-struct listener_notes {
+struct subscriber_notes {
 	char text[1 << 16]; /* "0@5=hello " per event: partition, offset, value */
 	uint32_t events;
 	bool caught_up;
@@ -121,12 +121,12 @@ struct listener_notes {
 	char cursor[1100];
 };
 
-struct listener {
+struct subscriber {
 	struct fixture *fixture;
 	unsigned shard;
 	struct reader_options options;
 	struct reader *reader;
-	struct listener_notes notes; /* the shard's */
+	struct subscriber_notes notes; /* the shard's */
 	bool stopped;                /* takes nothing on wake */
 	uint32_t wakes;
 
@@ -136,13 +136,13 @@ struct listener {
 	struct signal news;
 };
 
-/* Options for all of a topic from the start, following; change them before listener_open. */
-void listener_init(struct listener *l, struct fixture *f, unsigned shard, const char *topic);
-void listener_open(struct listener *l);
+/* Options for all of a topic from the start, following; change them before subscriber_open. */
+void subscriber_init(struct subscriber *l, struct fixture *f, unsigned shard, const char *topic);
+void subscriber_open(struct subscriber *l);
 /* Until the condition holds; then the notes so far. */
-void listener_await_events(struct listener *l, uint32_t count, struct listener_notes *notes);
-void listener_await_caught_up(struct listener *l, struct listener_notes *notes);
-void listener_await_failed(struct listener *l, struct listener_notes *notes);
-void listener_close(struct listener *l);
+void subscriber_await_events(struct subscriber *l, uint32_t count, struct subscriber_notes *notes);
+void subscriber_await_caught_up(struct subscriber *l, struct subscriber_notes *notes);
+void subscriber_await_failed(struct subscriber *l, struct subscriber_notes *notes);
+void subscriber_close(struct subscriber *l);
 
 #endif
