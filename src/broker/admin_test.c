@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 static struct fixture f;
-static struct subscriber l; /* both are large */
-static struct subscriber_notes notes;
+static struct ear l; /* both are large */
+static struct ear_notes notes;
 
 static void start(struct fixture_options options)
 {
@@ -134,15 +134,15 @@ TEST(delete__readers_are_told_and_the_name_is_free)
 	start((struct fixture_options){.shards = 2});
 	for (unsigned shard = 0; shard < 2; shard++) {
 		produce_one(&f, 0, "t", "old");
-		subscriber_init(&l, &f, shard, "t");
-		subscriber_open(&l);
-		subscriber_await_caught_up(&l, &notes);
+		ear_init(&l, &f, shard, "t");
+		ear_open(&l);
+		ear_await_caught_up(&l, &notes);
 		assert_int_equal(administer(&f, 1 - shard, ADMIN_TOPIC_DELETE, "t"), OK);
-		subscriber_await_failed(&l, &notes);
+		ear_await_failed(&l, &notes);
 		assert_int_equal(notes.failed, ERR_TOPIC_GONE);
 		assert_string_equal(notes.text, "0@0=old ");
 		assert_int_equal(fixture_metric(&f, METRIC_TOPICS), 0);
-		subscriber_close(&l);
+		ear_close(&l);
 	}
 	assert_int_equal(produce_one(&f, 1, "t", "new"), 0);
 	fixture_stop(&f);
@@ -179,9 +179,9 @@ TEST(delete__under_load_answers_everybody)
 	for (int round = 0; round < ROUNDS; round++) {
 		struct administered a;
 
-		subscriber_init(&l, &f, (unsigned)round % 3, "t");
+		ear_init(&l, &f, (unsigned)round % 3, "t");
 		l.options.wait_for_topic = true;
-		subscriber_open(&l);
+		ear_open(&l);
 		for (int i = 0; i < LOAD; i++) {
 			produced_init(&ps[i], &f, (unsigned)i % 3, "t", "x");
 			produced_start(&ps[i]);
@@ -198,8 +198,8 @@ TEST(delete__under_load_answers_everybody)
 			stored += err == OK;
 		}
 		if (administered_wait(&a) == OK && round % 2)
-			subscriber_await_failed(&l, &notes);
-		subscriber_close(&l);
+			ear_await_failed(&l, &notes);
+		ear_close(&l);
 	}
 	assert_true(stored > 0);
 	assert_int_equal(fixture_metric(&f, METRIC_EVENTS_IN), stored);

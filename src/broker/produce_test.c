@@ -13,19 +13,19 @@ static void start(struct fixture *f, struct fixture_options options)
 }
 
 /* All of a topic as a fresh reader on shard 0 sees it. */
-static void read_all(struct fixture *f, const char *topic, struct subscriber_notes *notes)
+static void read_all(struct fixture *f, const char *topic, struct ear_notes *notes)
 {
-	struct subscriber *l = malloc(sizeof(*l));
+	struct ear *l = malloc(sizeof(*l));
 
-	subscriber_init(l, f, 0, topic);
+	ear_init(l, f, 0, topic);
 	l->options.follow = false;
-	subscriber_open(l);
-	subscriber_await_caught_up(l, notes);
-	subscriber_close(l);
+	ear_open(l);
+	ear_await_caught_up(l, notes);
+	ear_close(l);
 	free(l);
 }
 
-static struct subscriber_notes notes; /* too large for the stack; the last read_all */
+static struct ear_notes notes; /* too large for the stack; the last read_all */
 
 TEST(produce__first_event_creates_the_topic)
 {

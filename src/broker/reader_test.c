@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 static struct fixture f;
-static struct subscriber l; /* both are large */
-static struct subscriber_notes notes;
+static struct ear l; /* both are large */
+static struct ear_notes notes;
 
 static void start(struct fixture_options options)
 {
@@ -37,23 +37,23 @@ static void produce_letters(const char *letters)
 /* What a look from `position` gives. */
 static const char *look(enum position_kind kind, int64_t value)
 {
-	subscriber_init(&l, &f, 0, "t");
+	ear_init(&l, &f, 0, "t");
 	l.options.follow = false;
 	l.options.position = (struct position){.kind = kind, .value = value};
-	subscriber_open(&l);
-	subscriber_await_caught_up(&l, &notes);
-	subscriber_close(&l);
+	ear_open(&l);
+	ear_await_caught_up(&l, &notes);
+	ear_close(&l);
 	return notes.text;
 }
 
 static enum err look_fails(enum position_kind kind, int64_t value)
 {
-	subscriber_init(&l, &f, 0, "t");
+	ear_init(&l, &f, 0, "t");
 	l.options.follow = false;
 	l.options.position = (struct position){.kind = kind, .value = value};
-	subscriber_open(&l);
-	subscriber_await_failed(&l, &notes);
-	subscriber_close(&l);
+	ear_open(&l);
+	ear_await_failed(&l, &notes);
+	ear_close(&l);
 	return notes.failed;
 }
 
@@ -132,16 +132,16 @@ TEST(reader__follows_what_comes)
 {
 	start((struct fixture_options){0});
 	produce_letters("ab");
-	subscriber_init(&l, &f, 0, "t");
+	ear_init(&l, &f, 0, "t");
 	l.options.position.kind = POSITION_END;
-	subscriber_open(&l);
-	subscriber_await_caught_up(&l, &notes);
+	ear_open(&l);
+	ear_await_caught_up(&l, &notes);
 	assert_string_equal(notes.text, "");
 	assert_int_equal(fixture_metric(&f, METRIC_SUBSCRIBERS), 1);
 	produce_letters("cd");
-	subscriber_await_events(&l, 2, &notes);
+	ear_await_events(&l, 2, &notes);
 	assert_string_equal(notes.text, "0@2=c 0@3=d ");
-	subscriber_close(&l);
+	ear_close(&l);
 	fixture_stop(&f);
 }
 
@@ -157,15 +157,15 @@ TEST(reader__is_not_woken_again_before_it_took)
 
 	start((struct fixture_options){0});
 	create_topic(&f, "t", 1);
-	subscriber_init(&l, &f, 0, "t");
-	subscriber_open(&l);
-	subscriber_await_caught_up(&l, &notes);
+	ear_init(&l, &f, 0, "t");
+	ear_open(&l);
+	ear_await_caught_up(&l, &notes);
 	l.stopped = true;
 	l.wakes = 0;
 	produce_letters("abcde");
 	fixture_on(&f, 0, count_wakes, &wakes);
 	assert_int_equal(wakes, 1);
-	subscriber_close(&l);
+	ear_close(&l);
 	fixture_stop(&f);
 }
 
@@ -178,17 +178,17 @@ TEST(reader__reads_all_partitions_of_all_shards)
 	for (unsigned shard = 0; shard < 2; shard++) {
 		int64_t sum = 0;
 
-		subscriber_init(&l, &f, shard, "t");
-		subscriber_open(&l);
+		ear_init(&l, &f, shard, "t");
+		ear_open(&l);
 		for (uint32_t i = 0; i < EVENTS * PARTITIONS; i++)
 			produce_to("t", i % PARTITIONS, "x");
-		subscriber_await_events(&l, EVENTS * PARTITIONS * (shard + 1), &notes);
-		subscriber_await_caught_up(&l, &notes);
+		ear_await_events(&l, EVENTS * PARTITIONS * (shard + 1), &notes);
+		ear_await_caught_up(&l, &notes);
 		assert_int_equal(notes.bounds_count, PARTITIONS);
 		for (uint32_t i = 0; i < PARTITIONS; i++)
 			sum += notes.bounds[i].next_offset;
 		assert_int_equal(sum, EVENTS * PARTITIONS * (shard + 1));
-		subscriber_close(&l);
+		ear_close(&l);
 	}
 	fixture_stop(&f);
 }
@@ -204,14 +204,14 @@ TEST(reader__order_holds_within_a_foreign_partition)
 		char topic[] = {'t', (char)('0' + shard), '\0'};
 		char *at;
 
-		subscriber_init(&l, &f, shard, topic);
+		ear_init(&l, &f, shard, topic);
 		l.options.wait_for_topic = true;
-		subscriber_open(&l);
+		ear_open(&l);
 		for (int i = 0; i < EVENTS; i++) {
 			produced_init(&ps[i], &f, 0, topic, "x");
 			produced_start(&ps[i]);
 		}
-		subscriber_await_events(&l, EVENTS, &notes);
+		ear_await_events(&l, EVENTS, &notes);
 		at = notes.text;
 		for (int i = 0; i < EVENTS; i++) {
 			snprintf(wanted, sizeof(wanted), "0@%d=x ", i);
@@ -219,7 +219,7 @@ TEST(reader__order_holds_within_a_foreign_partition)
 			at += strlen(wanted);
 			assert_int_equal(produced_wait(&ps[i]), OK);
 		}
-		subscriber_close(&l);
+		ear_close(&l);
 		free(ps);
 	}
 	fixture_stop(&f);
@@ -245,32 +245,32 @@ TEST(reader__cursor_continues_in_every_partition)
 	cursor = decoded(notes.cursor);
 	produce_to("t", 1, "c");
 	produce_to("t", 2, "d");
-	subscriber_init(&l, &f, 1, "t");
+	ear_init(&l, &f, 1, "t");
 	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = cursor};
-	subscriber_open(&l);
-	subscriber_await_events(&l, 2, &notes);
+	ear_open(&l);
+	ear_await_events(&l, 2, &notes);
 	assert_non_null(strstr(notes.text, "1@0=c "));
 	assert_non_null(strstr(notes.text, "2@1=d "));
-	subscriber_close(&l);
+	ear_close(&l);
 
-	subscriber_init(&l, &f, 1, "t");
+	ear_init(&l, &f, 1, "t");
 	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = cursor};
 	l.options.partition = 2;
 	l.options.follow = false;
-	subscriber_open(&l);
-	subscriber_await_caught_up(&l, &notes);
+	ear_open(&l);
+	ear_await_caught_up(&l, &notes);
 	assert_string_equal(notes.text, "2@1=d ");
-	subscriber_close(&l);
+	ear_close(&l);
 	fixture_stop(&f);
 }
 
 static enum err cursor_fails(const struct cursor *cursor)
 {
-	subscriber_init(&l, &f, 0, "t");
+	ear_init(&l, &f, 0, "t");
 	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = *cursor};
-	subscriber_open(&l);
-	subscriber_await_failed(&l, &notes);
-	subscriber_close(&l);
+	ear_open(&l);
+	ear_await_failed(&l, &notes);
+	ear_close(&l);
 	return notes.failed;
 }
 
@@ -304,12 +304,12 @@ TEST(reader__cursor_of_lost_events_or_of_another_topic_is_told_so)
 
 static enum err open_fails(const char *topic, int32_t partition, enum position_kind kind)
 {
-	subscriber_init(&l, &f, 0, topic);
+	ear_init(&l, &f, 0, topic);
 	l.options.partition = partition;
 	l.options.position.kind = kind;
-	subscriber_open(&l);
-	subscriber_await_failed(&l, &notes);
-	subscriber_close(&l);
+	ear_open(&l);
+	ear_await_failed(&l, &notes);
+	ear_close(&l);
 	return notes.failed;
 }
 
@@ -327,20 +327,20 @@ TEST(reader__bad_options_fail_later)
 TEST(reader__waits_for_its_topic_and_misses_nothing)
 {
 	start((struct fixture_options){.shards = 2});
-	subscriber_init(&l, &f, 1, "t");
+	ear_init(&l, &f, 1, "t");
 	l.options.position.kind = POSITION_END;
 	l.options.wait_for_topic = true;
-	subscriber_open(&l);
+	ear_open(&l);
 	fixture_on(&f, 1, count_wakes, &(uint32_t){0});
 	produce_letters("ab");
-	subscriber_await_events(&l, 2, &notes);
+	ear_await_events(&l, 2, &notes);
 	assert_string_equal(notes.text, "0@0=a 0@1=b ");
-	subscriber_close(&l);
+	ear_close(&l);
 
-	subscriber_init(&l, &f, 1, "never");
+	ear_init(&l, &f, 1, "never");
 	l.options.wait_for_topic = true;
-	subscriber_open(&l);
-	subscriber_close(&l);
+	ear_open(&l);
+	ear_close(&l);
 	fixture_stop(&f);
 }
 
@@ -387,17 +387,17 @@ TEST(reader__a_slow_one_that_retention_passes_is_trimmed)
 	for (int i = 0; i < 4; i++)
 		produce_one(&f, 0, "t", value);
 	for (unsigned shard = 0; shard < 2; shard++) {
-		subscriber_init(&l, &f, shard, "t");
+		ear_init(&l, &f, shard, "t");
 		l.stopped = true;
-		subscriber_open(&l);
+		ear_open(&l);
 		fixture_on(&f, shard, take_again, &(bool){true});
 		produce_one(&f, shard, "t", value); /* a round trip: its first run is there */
 		purge(-1);
 		fixture_on(&f, shard, take_again, &(bool){false}); /* the run, and asks on */
 		produce_one(&f, shard, "t", value);
-		subscriber_await_failed(&l, &notes);
+		ear_await_failed(&l, &notes);
 		assert_int_equal(notes.failed, ERR_TRIMMED);
-		subscriber_close(&l);
+		ear_close(&l);
 		for (int i = 0; i < 4; i++)
 			produce_one(&f, 0, "t", value);
 	}
@@ -427,12 +427,12 @@ TEST(reader__closes_at_any_time)
 	start((struct fixture_options){.shards = 2});
 	create_topic(&f, "t", 8);
 	for (unsigned i = 0; i < 40; i++) {
-		subscriber_init(&l, &f, i % 2, "t");
-		subscriber_open(&l);
+		ear_init(&l, &f, i % 2, "t");
+		ear_open(&l);
 		if (i % 4 < 2)
-			subscriber_await_caught_up(&l, &notes);
+			ear_await_caught_up(&l, &notes);
 		produce_letters("ab");
-		subscriber_close(&l);
+		ear_close(&l);
 	}
 	fixture_stop(&f);
 }

@@ -273,7 +273,7 @@ struct store_partition *partition_of(struct fixture *f, const char *topic, uint3
 
 /* --- reading ---------------------------------------------------------------------------------------------- */
 
-static void note_event(struct subscriber_notes *n, const struct delivery *d)
+static void note_event(struct ear_notes *n, const struct delivery *d)
 {
 	size_t used = strlen(n->text);
 
@@ -283,9 +283,9 @@ static void note_event(struct subscriber_notes *n, const struct delivery *d)
 	n->caught_up = false;
 }
 
-static void note_place(struct subscriber *l)
+static void note_place(struct ear *l)
 {
-	struct subscriber_notes *n = &l->notes;
+	struct ear_notes *n = &l->notes;
 	struct buf cursor = BUF_INIT(sizeof(n->cursor) - 1);
 	const struct reader_bounds *bounds = reader_bounds(l->reader, &n->bounds_count);
 
@@ -299,9 +299,9 @@ static void note_place(struct subscriber *l)
 	buf_fini(&cursor);
 }
 
-static void check_wanted(struct subscriber *l)
+static void check_wanted(struct ear *l)
 {
-	const struct subscriber_notes *n = &l->notes;
+	const struct ear_notes *n = &l->notes;
 
 	if ((!l->want_events || n->events < l->want_events) &&
 	    !(l->want_caught_up && n->caught_up) && !(l->want_failed && n->failed))
@@ -312,7 +312,7 @@ static void check_wanted(struct subscriber *l)
 	signal_raise(l->fixture, &l->news);
 }
 
-static void take_all(struct subscriber *l)
+static void take_all(struct ear *l)
 {
 	struct delivery d;
 	enum reader_take took;
@@ -329,16 +329,16 @@ static void take_all(struct subscriber *l)
 	check_wanted(l);
 }
 
-static void subscriber_woken(void *owner)
+static void ear_woken(void *owner)
 {
-	struct subscriber *l = owner;
+	struct ear *l = owner;
 
 	l->wakes++;
 	if (!l->stopped)
 		take_all(l);
 }
 
-void subscriber_init(struct subscriber *l, struct fixture *f, unsigned shard, const char *topic)
+void ear_init(struct ear *l, struct fixture *f, unsigned shard, const char *topic)
 {
 	memset(l, 0, sizeof(*l));
 	l->fixture = f;
@@ -352,29 +352,29 @@ void subscriber_init(struct subscriber *l, struct fixture *f, unsigned shard, co
 
 static void open_here(struct broker *b, void *arg)
 {
-	struct subscriber *l = arg;
+	struct ear *l = arg;
 
-	l->reader = reader_open(b, &l->options, subscriber_woken, l);
+	l->reader = reader_open(b, &l->options, ear_woken, l);
 	CHECK(l->reader);
 }
 
-void subscriber_open(struct subscriber *l)
+void ear_open(struct ear *l)
 {
 	fixture_on(l->fixture, l->shard, open_here, l);
 }
 
 struct wish {
-	struct subscriber *subscriber;
+	struct ear *ear;
 	uint32_t events;
 	bool caught_up;
 	bool failed;
-	struct subscriber_notes *notes;
+	struct ear_notes *notes;
 };
 
 static void wish_here(struct broker *b, void *arg)
 {
 	struct wish *w = arg;
-	struct subscriber *l = w->subscriber;
+	struct ear *l = w->ear;
 
 	(void)b;
 	l->want_events = w->events;
@@ -388,43 +388,43 @@ static void copy_notes(struct broker *b, void *arg)
 	struct wish *w = arg;
 
 	(void)b;
-	*w->notes = w->subscriber->notes;
+	*w->notes = w->ear->notes;
 }
 
 static void await(struct wish *w)
 {
-	struct subscriber *l = w->subscriber;
+	struct ear *l = w->ear;
 
 	fixture_on(l->fixture, l->shard, wish_here, w);
 	signal_wait(l->fixture, &l->news);
 	fixture_on(l->fixture, l->shard, copy_notes, w);
 }
 
-void subscriber_await_events(struct subscriber *l, uint32_t count, struct subscriber_notes *notes)
+void ear_await_events(struct ear *l, uint32_t count, struct ear_notes *notes)
 {
-	await(&(struct wish){.subscriber = l, .events = count, .notes = notes});
+	await(&(struct wish){.ear = l, .events = count, .notes = notes});
 }
 
-void subscriber_await_caught_up(struct subscriber *l, struct subscriber_notes *notes)
+void ear_await_caught_up(struct ear *l, struct ear_notes *notes)
 {
-	await(&(struct wish){.subscriber = l, .caught_up = true, .notes = notes});
+	await(&(struct wish){.ear = l, .caught_up = true, .notes = notes});
 }
 
-void subscriber_await_failed(struct subscriber *l, struct subscriber_notes *notes)
+void ear_await_failed(struct ear *l, struct ear_notes *notes)
 {
-	await(&(struct wish){.subscriber = l, .failed = true, .notes = notes});
+	await(&(struct wish){.ear = l, .failed = true, .notes = notes});
 }
 
 static void close_here(struct broker *b, void *arg)
 {
-	struct subscriber *l = arg;
+	struct ear *l = arg;
 
 	(void)b;
 	reader_close(l->reader);
 	l->reader = NULL;
 }
 
-void subscriber_close(struct subscriber *l)
+void ear_close(struct ear *l)
 {
 	fixture_on(l->fixture, l->shard, close_here, l);
 }

@@ -110,7 +110,7 @@ struct store_partition *partition_of(struct fixture *f, const char *topic, uint3
 /* --- reading -------------------------------------------------------------------------------- */
 
 /* Takes whatever comes, and notes it down. */
-struct subscriber_notes {
+struct ear_notes {
 	char text[1 << 16]; /* "0@5=hello " per event: partition, offset, value */
 	uint32_t events;
 	bool caught_up;
@@ -121,12 +121,12 @@ struct subscriber_notes {
 	char cursor[1100];
 };
 
-struct subscriber {
+struct ear {
 	struct fixture *fixture;
 	unsigned shard;
 	struct reader_options options;
 	struct reader *reader;
-	struct subscriber_notes notes; /* the shard's */
+	struct ear_notes notes; /* the shard's */
 	bool stopped;                /* takes nothing on wake */
 	uint32_t wakes;
 
@@ -136,13 +136,13 @@ struct subscriber {
 	struct signal news;
 };
 
-/* Options for all of a topic from the start, following; change them before subscriber_open. */
-void subscriber_init(struct subscriber *l, struct fixture *f, unsigned shard, const char *topic);
-void subscriber_open(struct subscriber *l);
+/* Options for all of a topic from the start, following; change them before ear_open. */
+void ear_init(struct ear *l, struct fixture *f, unsigned shard, const char *topic);
+void ear_open(struct ear *l);
 /* Until the condition holds; then the notes so far. */
-void subscriber_await_events(struct subscriber *l, uint32_t count, struct subscriber_notes *notes);
-void subscriber_await_caught_up(struct subscriber *l, struct subscriber_notes *notes);
-void subscriber_await_failed(struct subscriber *l, struct subscriber_notes *notes);
-void subscriber_close(struct subscriber *l);
+void ear_await_events(struct ear *l, uint32_t count, struct ear_notes *notes);
+void ear_await_caught_up(struct ear *l, struct ear_notes *notes);
+void ear_await_failed(struct ear *l, struct ear_notes *notes);
+void ear_close(struct ear *l);
 
 #endif
