@@ -1,7 +1,6 @@
 # bourn_layer(NAME USES layers… LIBS libraries…): src/NAME/**.c as one static library,
 # each *_test.c beside a module as a cmocka program, each *_fuzz.c as a libFuzzer program that
-# ctest runs for BOURN_FUZZ_SECONDS. What lies in a folder testing/ is a library of its own that
-# only tests and fuzzers are linked with, those of the layers to the right too.
+# ctest runs for BOURN_FUZZ_SECONDS.
 
 function(bourn_layer name)
   cmake_parse_arguments(LAYER "" "" "USES;LIBS" ${ARGN})
@@ -12,12 +11,7 @@ function(bourn_layer name)
   list(FILTER tests INCLUDE REGEX "_test\\.c$")
   set(fuzzers ${all})
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.c$")
-  set(testing ${sources})
-  list(FILTER testing INCLUDE REGEX "/testing/")
-  list(FILTER sources EXCLUDE REGEX "/testing/")
 
-  set(testing_uses ${LAYER_USES})
-  list(TRANSFORM testing_uses REPLACE "(.+)" "bourn_\\1_testing")
   list(TRANSFORM LAYER_USES PREPEND bourn_)
   if(sources)
     add_library(bourn_${name} STATIC ${sources})
@@ -29,19 +23,11 @@ function(bourn_layer name)
   target_include_directories(bourn_${name} ${scope} ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
   target_link_libraries(bourn_${name} ${scope} ${LAYER_USES} ${LAYER_LIBS})
 
-  if(testing)
-    add_library(bourn_${name}_testing STATIC EXCLUDE_FROM_ALL ${testing})
-    target_link_libraries(bourn_${name}_testing PUBLIC bourn_${name} ${testing_uses})
-  else()
-    add_library(bourn_${name}_testing INTERFACE)
-    target_link_libraries(bourn_${name}_testing INTERFACE bourn_${name} ${testing_uses})
-  endif()
-
   if(BOURN_TESTS)
     foreach(source ${tests})
       get_filename_component(test ${source} NAME_WE)
       add_executable(${test} ${source})
-      target_link_libraries(${test} PRIVATE bourn_${name}_testing PkgConfig::CMOCKA ${WSLAY_LIBRARY})
+      target_link_libraries(${test} PRIVATE bourn_${name} PkgConfig::CMOCKA ${WSLAY_LIBRARY})
       add_test(NAME ${name}/${test} COMMAND ${test})
       set_tests_properties(${name}/${test} PROPERTIES TIMEOUT 120)
     endforeach()
@@ -50,7 +36,7 @@ function(bourn_layer name)
     foreach(source ${fuzzers})
       get_filename_component(fuzzer ${source} NAME_WE)
       add_executable(${fuzzer} ${source})
-      target_link_libraries(${fuzzer} PRIVATE bourn_${name}_testing)
+      target_link_libraries(${fuzzer} PRIVATE bourn_${name})
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
       add_test(NAME fuzz/${fuzzer} COMMAND sh ${CMAKE_SOURCE_DIR}/tests/fuzz.sh
         $<TARGET_FILE:${fuzzer}> ${BOURN_FUZZ_SECONDS})

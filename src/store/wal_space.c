@@ -87,7 +87,7 @@ enum err wal_space_grow_ahead(struct wal *w, struct fault *f)
 	int64_t to;
 	enum err err;
 
-	if (!fs->active || wal_space_left(w, false) >= GROW_BYTES_MIN / 2 ||
+	if (!fs->active || wal_space_left(w, false) >= GROW_BYTES_MIN ||
 	    fs->at >= w->config.file_bytes)
 		return OK;
 	to = growth_target(w, 0, false);

@@ -1,0 +1,209 @@
+#include "front/front.h"
+
+#include "front/connection.h"
+#include "front/http/exchange.h"
+#include "front/shard.h"
+
+#include <stdlib.h>
+
+enum { STARVED_RETRY_MS = 8 };
+
+static void starved_fired(struct timer *t);
+static void stop_fired(struct timer *t);
+static void tell_stopped(struct task *t);
+
+struct front_limits front_limits_default(void)
+{
+	return (struct front_limits){
+		.event_bytes = 1 << 20,
+		.body_bytes = 16 << 20,
+		.message_bytes = 1 << 20,
+		.output_bytes = 1 << 20,
+		.request_events = 65536,
+		.pipelined = 64,
+		.header_ms = 10000,
+		.idle_ms = 75000,
+		.body_window_ms = 20000,
+		.body_window_bytes = 20 * 256,
+		.stall_ms = 60000,
+		.ping_after_ms = 20000,
+		.pong_ms = 10000,
+		.stop_ms = 1500,
+		.future_ms = 3600000,
+	};
+}
+
+struct front *front_new(struct loop *l, struct broker *b, const struct front_config *config)
+{
+	struct front *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->loop = l;
+	f->broker = b;
+	f->config = *config;
+	f->metrics = loop_metrics(l);
+	f->log = loop_log(l);
+	f->headers.limit = config->limits.body_bytes * 2 + (64 << 10);
+	f->date_second = INT64_MIN;
+	f->last_request_id = (uint64_t)loop_index(l) << 48;
+	list_init(&f->connections);
+	list_init(&f->idle_exchanges);
+	list_init(&f->starved);
+	f->starved_timer.fire = starved_fired;
+	f->stop_timer.fire = stop_fired;
+	f->stopped_task.run = tell_stopped;
+	return f;
+}
+
+void front_accept(struct front *f, int fd)
+{
+	connection_open(f, fd);
+}
+
+size_t front_connection_count(const struct front *f)
+{
+	return f->connection_count;
+}
+
+/* --- pools --------------------------------------------------------------------------------------- */
+
+void front_buf_take(struct front *f, struct buf *b)
+{
+	size_t limit = b->limit;
+
+	CHECK(!b->ptr);
+	if (f->idle_buf_count == 0)
+		return;
+	*b = f->idle_bufs[--f->idle_buf_count];
+	b->limit = limit;
+	buf_clear(b);
+}
+
+void front_buf_give(struct front *f, struct buf *b)
+{
+	bool keep =
+		b->ptr && b->cap <= FRONT_POOLED_BUF_BYTES && f->idle_buf_count < FRONT_POOLED_BUFS;
+
+	if (keep) {
+		f->idle_bufs[f->idle_buf_count++] = *b;
+		*b = BUF_INIT(b->limit);
+	} else {
+		buf_fini(b);
+	}
+}
+
+struct http_parser *front_parser_take(struct front *f)
+{
+	if (f->idle_parser_count > 0)
+		return f->idle_parsers[--f->idle_parser_count];
+	return malloc(sizeof(struct http_parser));
+}
+
+void front_parser_give(struct front *f, struct http_parser *p)
+{
+	if (f->idle_parser_count < FRONT_POOLED_PARSERS)
+		f->idle_parsers[f->idle_parser_count++] = p;
+	else
+		free(p);
+}
+
+const char *front_date(struct front *f)
+{
+	int64_t wall_ms = front_now(f).wall_ms;
+
+	if (wall_ms / 1000 != f->date_second) {
+		f->date_second = wall_ms / 1000;
+		http_date_format(wall_ms, f->date);
+	}
+	return f->date;
+}
+
+uint64_t front_next_request_id(struct front *f)
+{
+	return ++f->last_request_id;
+}
+
+/* --- out of credits ------------------------------------------------------------------------------ */
+
+void front_starve(struct front *f, struct connection *c)
+{
+	if (list_is_linked(&c->starved))
+		return;
+	list_append(&f->starved, &c->starved);
+	if (!timer_is_running(&f->starved_timer))
+		timer_start(f->loop, &f->starved_timer, STARVED_RETRY_MS);
+}
+
+static void starved_fired(struct timer *t)
+{
+	struct front *f = CONTAINER_OF(t, struct front, starved_timer);
+	struct list *node;
+
+	while ((node = list_take_first(&f->starved)))
+		connection_again(LIST_ENTRY(node, struct connection, starved));
+}
+
+/* --- the end ------------------------------------------------------------------------------------- */
+
+static void tell_stopped(struct task *t)
+{
+	struct front *f = CONTAINER_OF(t, struct front, stopped_task);
+
+	if (f->connection_count > 0 || f->told)
+		return;
+	f->told = true;
+	timer_stop(f->loop, &f->stop_timer);
+	timer_stop(f->loop, &f->starved_timer);
+	f->stopped(f->stopped_arg);
+}
+
+void front_connection_gone(struct front *f)
+{
+	CHECK(f->connection_count > 0);
+	f->connection_count--;
+	if (f->stopping && f->connection_count == 0)
+		loop_defer(f->loop, LOOP_WORK, &f->stopped_task);
+}
+
+static void stop_fired(struct timer *t)
+{
+	struct front *f = CONTAINER_OF(t, struct front, stop_timer);
+
+	LIST_EACH_SAFE (node, after, &f->connections)
+		connection_close(LIST_ENTRY(node, struct connection, node));
+}
+
+void front_stop(struct front *f, void (*stopped)(void *arg), void *arg)
+{
+	CHECK(!f->stopping);
+	f->stopping = true;
+	f->stopped = stopped;
+	f->stopped_arg = arg;
+	if (f->connection_count == 0) {
+		loop_defer(f->loop, LOOP_WORK, &f->stopped_task);
+		return;
+	}
+	timer_start(f->loop, &f->stop_timer, front_limits(f)->stop_ms);
+	LIST_EACH_SAFE (node, after, &f->connections) {
+		struct connection *c = LIST_ENTRY(node, struct connection, node);
+
+		if (!c->closed && !c->finishing)
+			c->protocol->stop(c);
+	}
+}
+
+void front_free(struct front *f)
+{
+	CHECK(f->connection_count == 0);
+	timer_stop(f->loop, &f->starved_timer);
+	timer_stop(f->loop, &f->stop_timer);
+	task_cancel(&f->stopped_task);
+	exchange_pool_free(f);
+	while (f->idle_parser_count > 0)
+		free(f->idle_parsers[--f->idle_parser_count]);
+	while (f->idle_buf_count > 0)
+		buf_fini(&f->idle_bufs[--f->idle_buf_count]);
+	buf_fini(&f->headers);
+	free(f);
+}

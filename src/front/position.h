@@ -1,0 +1,17 @@
+/* position: where a reader is to begin, as clients write it; the same on every front. */
+#ifndef BOURN_FRONT_POSITION_H
+#define BOURN_FRONT_POSITION_H
+
+#include "broker/reader.h"
+
+/* `cursor` beats `offset`; both may be NONE: then `fallback`.
+ *
+ *   cursor  the text that a reader was given; a plain number is the next offset
+ *   offset  a number, "earliest", "last", "end" or "latest", an RFC 3339 time, or "-10m": that long
+ *           before `now_ms`
+ *
+ * Errors: ERR_BAD_CURSOR, ERR_BAD_PARAMETER; `f` says what was wrong. */
+enum err position_parse(struct slice offset, struct slice cursor, enum position_kind fallback,
+                        int64_t now_ms, struct position *out, struct fault *f) MUST_CHECK;
+
+#endif

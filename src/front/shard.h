@@ -1,0 +1,86 @@
+/* shard: what the connections of one front share: pools, the date, the log's limiter. For the code
+ * in this folder only. */
+#ifndef BOURN_FRONT_SHARD_H
+#define BOURN_FRONT_SHARD_H
+
+#include "base/buf.h"
+#include "front/front.h"
+#include "io/log.h"
+#include "io/loop.h"
+#include "record/batch.h"
+#include "wire/http.h"
+#include "wire/http_write.h"
+
+enum {
+	FRONT_POOLED_BUFS = 256,
+	FRONT_POOLED_BUF_BYTES = 64 << 10, /* larger ones are not kept */
+	FRONT_POOLED_PARSERS = 32,
+	FRONT_POOLED_EXCHANGES = 1024,
+};
+
+struct front {
+	struct loop *loop;
+	struct broker *broker;
+	struct front_config config;
+	struct metrics *metrics; /* this shard's own */
+	struct log *log;
+	struct log_limiter refusals; /* one line per refused request, but not too many */
+
+	struct list
+		connections; /* struct connection; also those whose last request is not home yet */
+	size_t connection_count;
+	uint64_t last_request_id; /* the shard's number is in its upper 16 bits */
+
+	struct list idle_exchanges; /* struct exchange, for use again */
+	size_t idle_exchange_count;
+	struct http_parser *idle_parsers[FRONT_POOLED_PARSERS];
+	size_t idle_parser_count;
+	struct buf idle_bufs[FRONT_POOLED_BUFS];
+	size_t idle_buf_count;
+
+	struct buf headers;  /* record headers of the request at hand; scratch */
+	int64_t date_second; /* which second `created` and `date` are of */
+	char date[HTTP_DATE_LEN + 1];
+
+	struct list starved; /* struct connection that waits for the broker's credits */
+	struct timer starved_timer;
+
+	bool stopping;
+	bool told; /* `stopped` ran */
+	struct timer stop_timer;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+	struct task stopped_task;
+};
+
+/* Give `b` (owns nothing) memory from the pool; it keeps its limit. And back. */
+void front_buf_take(struct front *f, struct buf *b);
+void front_buf_give(struct front *f, struct buf *b);
+
+/* NULL: no memory. */
+struct http_parser *front_parser_take(struct front *f);
+void front_parser_give(struct front *f, struct http_parser *p);
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" of this turn. */
+const char *front_date(struct front *f);
+
+uint64_t front_next_request_id(struct front *f);
+
+/* Call connection_again(c) in a while: the broker is out of credits. */
+struct connection;
+void front_starve(struct front *f, struct connection *c);
+
+/* The connection's memory is gone. */
+void front_connection_gone(struct front *f);
+
+static inline struct now front_now(const struct front *f)
+{
+	return loop_now(f->loop);
+}
+
+static inline const struct front_limits *front_limits(const struct front *f)
+{
+	return &f->config.limits;
+}
+
+#endif
