@@ -19,9 +19,9 @@ pkg_check_modules(JANSSON QUIET IMPORTED_TARGET jansson)
 bourn_need(JANSSON_FOUND libjansson-dev)
 add_library(jansson ALIAS PkgConfig::JANSSON)
 
-pkg_check_modules(CYAML QUIET IMPORTED_TARGET libcyaml)
-bourn_need(CYAML_FOUND libcyaml-dev)
-add_library(cyaml ALIAS PkgConfig::CYAML)
+pkg_check_modules(YAML QUIET IMPORTED_TARGET yaml-0.1)
+bourn_need(YAML_FOUND libyaml-dev)
+add_library(yaml ALIAS PkgConfig::YAML)
 
 find_package(OpenSSL QUIET)
 bourn_need(OPENSSL_FOUND libssl-dev)

@@ -1,0 +1,144 @@
+#include "cli/cli.h"
+
+#include "base/suggest.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct cli_verb verbs[] = {
+	{"serve", "run the broker", cli_serve},
+	{"produce", "append events to a topic", cli_produce},
+	{"consume", "read a topic from any position", cli_consume},
+	{"subscribe", "print events as they come", cli_subscribe},
+	{"topic", "list, create, describe, empty and delete topics", cli_topic},
+	{"demo", "broker, producer and consumer in one process", cli_demo},
+	{"config", "check a configuration file, show the settings", cli_config},
+	{"version", "print the version", cli_version},
+};
+
+/* Named in the documentation, built later. */
+static const char *const verbs_to_come[] = {"group", "bench", "verify", "dump", "load", "hook"};
+
+static atomic_bool stopped;
+
+static void on_signal(int signum)
+{
+	(void)signum;
+	atomic_store(&stopped, true);
+}
+
+const atomic_bool *cli_stopped(void)
+{
+	return &stopped;
+}
+
+void cli_catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static void print_help(FILE *to)
+{
+	fputs("bourn: an event broker you can drive with curl\n\n"
+	      "usage: bourn VERB [OPTION...]\n\n",
+	      to);
+	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++)
+		fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+	fputs("\n`bourn VERB --help` tells more, with examples. First steps:\n\n"
+	      "  bourn serve                      in one terminal\n"
+	      "  bourn subscribe greetings        in another\n"
+	      "  bourn produce greetings hello    in a third\n\n"
+	      "Exit codes: 0 ok, 1 failed, 2 usage, 3 server unreachable, 4 refused, 5 not found.\n",
+	      to);
+}
+
+static int unknown_verb(const char *word)
+{
+	const char *names[ARRAY_COUNT(verbs)];
+	const char *near;
+
+	for (size_t i = 0; i < ARRAY_COUNT(verbs_to_come); i++) {
+		if (strcmp(word, verbs_to_come[i]) == 0) {
+			fprintf(stderr, "bourn: 'bourn %s' is not built yet\n", word);
+			return CLI_FAILED;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++)
+		names[i] = verbs[i].name;
+	near = suggest(slice_str(word), names, ARRAY_COUNT(verbs));
+	fprintf(stderr, "bourn: there is no verb '%s'", word);
+	if (near)
+		fprintf(stderr, "; did you mean '%s'?\n", near);
+	else
+		fputs("; see 'bourn help'\n", stderr);
+	return CLI_USAGE;
+}
+
+int cli_main(int argc, char **argv, const struct cli_parts *parts)
+{
+	char name[64];
+
+	argp_err_exit_status = CLI_USAGE;
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		print_help(stderr);
+		return CLI_USAGE;
+	}
+	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help(stdout);
+		return cli_finish_stdout(CLI_OK);
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		return cli_version(1, argv, parts);
+	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+		if (strcmp(argv[1], verbs[i].name) != 0)
+			continue;
+		snprintf(name, sizeof(name), "bourn %s", verbs[i].name);
+		argv[1] = name; /* argp names the program by argv[0] */
+		return verbs[i].run(argc - 1, argv + 1, parts);
+	}
+	return unknown_verb(argv[1]);
+}
+
+int cli_version(int argc, char **argv, const struct cli_parts *parts)
+{
+	(void)argc;
+	(void)argv;
+	printf("bourn %s\n", parts->version);
+	return cli_finish_stdout(CLI_OK);
+}
+
+int cli_fail(const struct fault *f)
+{
+	char text[512];
+
+	fprintf(stderr, "bourn: %s\n", fault_text(f, text, sizeof(text)));
+	switch (f->code) {
+	case ERR_UNREACHABLE:
+		fputs("bourn: is it running? 'bourn serve' starts one; --server or BOURN_URL names another\n",
+		      stderr);
+		return CLI_UNREACHABLE;
+	case ERR_REQUEST_SLOW: return CLI_UNREACHABLE;
+	case ERR_NOT_FOUND:
+	case ERR_TOPIC_UNKNOWN:
+	case ERR_PARTITION_UNKNOWN: return CLI_NOT_FOUND;
+	case ERR_SHUTTING_DOWN: return atomic_load(&stopped) ? CLI_OK : CLI_REFUSED;
+	case ERR_NO_MEMORY:
+	case ERR_CONFIG: return CLI_FAILED;
+	default: return CLI_REFUSED;
+	}
+}
+
+int cli_finish_stdout(int code)
+{
+	if (fflush(stdout) != 0 && errno != EPIPE) {
+		fprintf(stderr, "bourn: writing to stdout failed: %s\n", strerror(errno));
+		return code == CLI_OK ? CLI_FAILED : code;
+	}
+	return code;
+}

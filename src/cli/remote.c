@@ -1,0 +1,116 @@
+#include "cli/remote.h"
+
+#include "wire/base64.h"
+#include "wire/json.h"
+#include "wire/url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EVENT_TEXT_BYTES_MAX = 8 << 20 };
+
+static const char *const output_names[] = {"text", "json", "ndjson", "raw"};
+
+static const struct argp_option options[] = {
+	{"server", 's', "URL", 0, "the broker (BOURN_URL, or http://localhost:3030)", 90},
+	{"output", 'o', "FORM", 0, "text, json, ndjson or raw", 90},
+	{0},
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct remote_options *o = state->input;
+
+	switch (key) {
+	case 's': o->server = arg; return 0;
+	case 'o':
+		for (size_t i = 0; i < ARRAY_COUNT(output_names); i++) {
+			if (strcmp(arg, output_names[i]) == 0) {
+				o->output = (enum output)i;
+				return 0;
+			}
+		}
+		argp_error(state, "-o takes text, json, ndjson or raw, not '%s'", arg);
+		return EINVAL;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp remote_argp = {.options = options, .parser = parse_option};
+
+void remote_options_init(struct remote_options *o)
+{
+	const char *url = getenv("BOURN_URL");
+
+	o->server = url && *url ? url : "http://localhost:3030";
+	o->output = OUTPUT_TEXT;
+}
+
+enum err remote_call(struct client *c, const struct client_request *request,
+                     struct client_response *response, struct fault *f)
+{
+	enum err err = client_call(c, request, response, f);
+
+	if (err == OK && response->status >= 400)
+		err = client_problem(response, f);
+	return err;
+}
+
+void remote_path(struct buf *path, const char *prefix, const char *topic)
+{
+	buf_printf(path, "/%s/", prefix);
+	url_encode(slice_str(topic), path);
+}
+
+bool event_line_parse(struct slice line, struct event_line *out)
+{
+	struct json_value root, value;
+
+	if (!json_validate(line, JSON_DEPTH_MAX, NULL))
+		return false;
+	root = json_root(line);
+	if (root.kind != JSON_OBJECT)
+		return false;
+	*out = (struct event_line){.raw = root.raw};
+	if (!json_object_get(root, "offset", &value) || !json_to_int64(value, &out->offset) ||
+	    !json_object_get(root, "partition", &value) || !json_to_int64(value, &out->partition) ||
+	    !json_object_get(root, "encoding", &value) || value.kind != JSON_STRING)
+		return false;
+	out->encoding = slice_of(value.raw.ptr + 1, value.raw.len - 2);
+	if (json_object_get(root, "value", &value))
+		out->value = value.raw;
+	return true;
+}
+
+void event_line_payload(const struct event_line *e, struct buf *out)
+{
+	struct buf text = BUF_INIT(EVENT_TEXT_BYTES_MAX);
+
+	if (slice_eq(e->encoding, SLICE_LIT("json"))) {
+		buf_append_slice(out, e->value);
+	} else if (slice_eq(e->encoding, SLICE_LIT("text"))) {
+		json_string_decode(e->value, out);
+	} else if (slice_eq(e->encoding, SLICE_LIT("base64"))) {
+		json_string_decode(e->value, &text);
+		base64_decode(BASE64_STD, buf_slice(&text), out);
+	}
+	buf_fini(&text);
+}
+
+void event_line_print(const struct event_line *e, enum output output, const char *prefix)
+{
+	struct buf payload = BUF_INIT(EVENT_TEXT_BYTES_MAX);
+
+	if (output == OUTPUT_JSON || output == OUTPUT_NDJSON) {
+		fwrite(e->raw.ptr, 1, e->raw.len, stdout);
+		putchar('\n');
+		return;
+	}
+	event_line_payload(e, &payload);
+	if (output == OUTPUT_TEXT)
+		fputs(prefix, stdout);
+	fwrite(payload.ptr, 1, payload.len, stdout);
+	if (output == OUTPUT_TEXT)
+		putchar('\n');
+	buf_fini(&payload);
+}

@@ -1,0 +1,162 @@
+/* bourn serve: configuration from file, environment and flags, then the broker until SIGTERM. */
+#include "cli/cli.h"
+
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct serve_flag {
+	const char *setting;
+	const char *value;
+};
+
+enum {
+	FLAGS_MAX = 32,
+	OPTION_SHARDS = 256,
+	OPTION_STORAGE,
+	OPTION_DURABILITY,
+	OPTION_LOG,
+	OPTION_SET
+};
+
+struct serve_options {
+	const char *file; /* NULL: ./bourn.yaml if there is one */
+	struct serve_flag flags[FLAGS_MAX];
+	size_t flag_count;
+	char texts[FLAGS_MAX][256]; /* names cut from --set */
+};
+
+static const struct argp_option options[] = {
+	{"config", 'c', "FILE", 0, "settings (./bourn.yaml if it is there)", 0},
+	{"host", 'h', "HOST", 0, "listen on this address (localhost)", 0},
+	{"port", 'p', "PORT", 0, "listen on this port (3030); 0: any free one", 0},
+	{"data", 'd', "DIR", 0, "data directory (./data)", 0},
+	{"shards", OPTION_SHARDS, "N", 0, "event loops (auto: one a core)", 0},
+	{"storage", OPTION_STORAGE, "TYPE", 0, "engine (memory)", 0},
+	{"durability", OPTION_DURABILITY, "CLASS", 0, "of new topics: commit, interval, os, none",
+         0},
+	{"log-level", OPTION_LOG, "LEVEL", 0, "debug, info, warn, error, off", 0},
+	{"set", OPTION_SET, "NAME=VALUE", 0, "any setting, as limits.idle_timeout=30s", 0},
+	{0},
+};
+
+static void add_flag(struct serve_options *o, const char *setting, const char *value,
+                     struct argp_state *state)
+{
+	if (o->flag_count == FLAGS_MAX)
+		argp_error(state, "more than %d flags", FLAGS_MAX);
+	o->flags[o->flag_count++] = (struct serve_flag){setting, value};
+}
+
+static void add_setting(struct serve_options *o, char *arg, struct argp_state *state)
+{
+	const char *equals = strchr(arg, '=');
+	char *name = o->texts[o->flag_count < FLAGS_MAX ? o->flag_count : 0];
+
+	if (!equals || equals == arg || equals - arg >= (long)sizeof(o->texts[0]))
+		argp_error(state, "--set takes NAME=VALUE, not '%s'", arg);
+	snprintf(name, sizeof(o->texts[0]), "%.*s", (int)(equals - arg), arg);
+	add_flag(o, name, equals + 1, state);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct serve_options *o = state->input;
+
+	switch (key) {
+	case 'c': o->file = arg; return 0;
+	case 'h': add_flag(o, "server.host", arg, state); return 0;
+	case 'p': add_flag(o, "server.port", arg, state); return 0;
+	case 'd': add_flag(o, "storage.path", arg, state); return 0;
+	case OPTION_SHARDS: add_flag(o, "server.shards", arg, state); return 0;
+	case OPTION_STORAGE: add_flag(o, "storage.type", arg, state); return 0;
+	case OPTION_DURABILITY: add_flag(o, "storage.durability", arg, state); return 0;
+	case OPTION_LOG: add_flag(o, "log.level", arg, state); return 0;
+	case OPTION_SET: add_setting(o, arg, state); return 0;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_option,
+	.doc = "Run the broker. A flag beats the environment (BOURN_SERVER_PORT), which beats the\n"
+	       "file, which beats the default.\v"
+	       "Examples:\n"
+	       "  bourn serve\n"
+	       "  bourn serve --port 8080 --data /var/lib/bourn\n"
+	       "  bourn serve --config /etc/bourn.yaml --set limits.idle_timeout=30s\n"
+	       "\n"
+	       "'bourn config show' lists every setting.\n",
+};
+
+static void warn(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "bourn: warning: %s\n", text);
+}
+
+static enum err load_config(struct config *c, const struct serve_options *o, struct fault *f)
+{
+	enum err err = OK;
+
+	if (o->file || access("bourn.yaml", F_OK) == 0)
+		err = config_read_file(c, o->file ? o->file : "bourn.yaml", warn, NULL, f);
+	if (err == OK)
+		err = config_read_environment(c, (const char *const *)environ, f);
+	for (size_t i = 0; i < o->flag_count && err == OK; i++)
+		err = config_set(c, o->flags[i].setting, o->flags[i].value, f);
+	return err;
+}
+
+static void announce(const struct config *c, const struct cli_parts *parts, struct server *s)
+{
+	const char *host = c->server.host;
+	bool bracketed = strchr(host, ':') != NULL;
+
+	fprintf(stderr,
+	        "bourn %s listening on http://%s%s%s:%u (engine %s, data in %s, %u shard%s)\n",
+	        parts->version, bracketed ? "[" : "", host, bracketed ? "]" : "", server_port(s),
+	        c->storage.type, c->storage.path, server_shard_count(s),
+	        server_shard_count(s) == 1 ? "" : "s");
+}
+
+static int fail(const struct fault *f)
+{
+	char text[512];
+
+	if (f->code == ERR_CONFIG)
+		fprintf(stderr, "bourn: %s\n", f->where);
+	else
+		fprintf(stderr, "bourn: %s\n", fault_text(f, text, sizeof(text)));
+	return CLI_FAILED;
+}
+
+int cli_serve(int argc, char **argv, const struct cli_parts *parts)
+{
+	struct serve_options o = {0};
+	struct server_parts server_parts = {.version = parts->version,
+	                                    .engines = parts->engines,
+	                                    .disk = parts->disk,
+	                                    .catch_signals = true};
+	struct config c;
+	struct server *s;
+	struct fault f = {0};
+	int code = CLI_OK;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	config_init(&c);
+	server_parts.config = &c;
+	if (load_config(&c, &o, &f) != OK || server_new(&server_parts, &s, &f) != OK) {
+		code = fail(&f);
+	} else {
+		announce(&c, parts, s);
+		server_run(s);
+		server_free(s);
+	}
+	config_fini(&c);
+	return code;
+}

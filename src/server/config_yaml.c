@@ -1,0 +1,243 @@
+/* bourn.yaml into the table of settings, by libyaml's document API: every complaint has the line
+ * and column of the very word it is about. (libcyaml binds the same parser to structs, but tells a
+ * wrong key at the place of the word before it, and forgets where values stood.) */
+#include "base/check.h"
+#include "server/config_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <yaml.h>
+
+struct reading {
+	struct config *config;
+	yaml_document_t document;
+	const char *name; /* of the file */
+	config_warn_cb *warn;
+	void *warn_arg;
+	struct fault *fault;
+	bool seen[CONFIG_ROWS_MAX]; /* by row */
+};
+
+static struct slice scalar_text(const yaml_node_t *node)
+{
+	return slice_of(node->data.scalar.value, node->data.scalar.length);
+}
+
+/* "bourn.yaml:3:5: <what>"; the arguments may stand in the fault itself. */
+static enum err __attribute__((format(printf, 3, 4)))
+complain(struct reading *r, const yaml_mark_t *mark, const char *format, ...)
+{
+	char what[sizeof(r->fault->where)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	return fault_set(r->fault, ERR_CONFIG, 0, "%s:%zu:%zu: %s", r->name, mark->line + 1,
+	                 mark->column + 1, what);
+}
+
+static enum err complain_unknown(struct reading *r, const yaml_node_t *key, const char *section)
+{
+	struct slice word = scalar_text(key);
+	const char *near = section ? config_suggest_key(slice_str(section), word)
+	                           : config_suggest_section(word);
+
+	return complain(r, &key->start_mark, "unknown key '%.*s'%s%s%s%s%s",
+	                word.len > 40 ? 40 : (int)word.len, (const char *)word.ptr,
+	                section ? " in " : "", section ? section : "",
+	                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* What config_row_set said of the value, with the setting's name and its place. */
+static enum err complain_value(struct reading *r, const yaml_node_t *at,
+                               const struct config_row *row)
+{
+	return complain(r, &at->start_mark, "%s%s%s: %s", row->section, row->key[0] ? "." : "",
+	                row->key, r->fault->where);
+}
+
+static const char *node_kind(const yaml_node_t *node)
+{
+	switch (node->type) {
+	case YAML_SCALAR_NODE: return "a value";
+	case YAML_SEQUENCE_NODE: return "a list";
+	case YAML_MAPPING_NODE: return "a section";
+	default: return "nothing";
+	}
+}
+
+static enum err expect(struct reading *r, const yaml_node_t *node, yaml_node_type_t type,
+                       const char *wanted, const struct config_row *row)
+{
+	if (node->type == type)
+		return OK;
+	fault_set(r->fault, ERR_CONFIG, 0, "wants %s, not %s", wanted, node_kind(node));
+	return complain_value(r, node, row);
+}
+
+static enum err read_list(struct reading *r, const struct config_row *row, const yaml_node_t *node)
+{
+	enum err err = expect(r, node, YAML_SEQUENCE_NODE, "a list", row);
+
+	if (err)
+		return err;
+	if (row->kind == CONFIG_LIST)
+		config_row_clear(r->config, row);
+	for (yaml_node_item_t *item = node->data.sequence.items.start;
+	     item < node->data.sequence.items.top; item++) {
+		yaml_node_t *entry = yaml_document_get_node(&r->document, *item);
+
+		if (row->kind == CONFIG_LIST)
+			err = expect(r, entry, YAML_SCALAR_NODE, "a text", row);
+		if (err)
+			return err;
+		if (config_row_set(r->config, row,
+		                   entry->type == YAML_SCALAR_NODE ? scalar_text(entry)
+		                                                   : SLICE_LIT("…"),
+		                   r->fault) != OK)
+			return complain_value(r, entry, row);
+	}
+	return OK;
+}
+
+static enum err read_value(struct reading *r, const struct config_row *row, const yaml_node_t *key,
+                           const yaml_node_t *value)
+{
+	size_t index = (size_t)(row - config_rows);
+	enum err err;
+
+	CHECK(index < ARRAY_COUNT(r->seen));
+	if (r->seen[index]) {
+		fault_set(r->fault, ERR_CONFIG, 0, "is set twice");
+		return complain_value(r, key, row);
+	}
+	r->seen[index] = true;
+	if (row->kind == CONFIG_LIST || row->kind == CONFIG_EMPTY)
+		return read_list(r, row, value);
+	if (row->kind == CONFIG_IGNORED) {
+		char text[256];
+
+		snprintf(text, sizeof(text), "%s:%zu:%zu: %s.%s has no effect", r->name,
+		         key->start_mark.line + 1, key->start_mark.column + 1, row->section,
+		         row->key);
+		r->warn(r->warn_arg, text);
+		return OK;
+	}
+	err = expect(r, value, YAML_SCALAR_NODE, "a single value", row);
+	if (err)
+		return err;
+	if (config_row_set(r->config, row, scalar_text(value), r->fault) != OK)
+		return complain_value(r, value, row);
+	return OK;
+}
+
+static enum err read_section(struct reading *r, const char *section, const yaml_node_t *node)
+{
+	if (node->type == YAML_SCALAR_NODE && node->data.scalar.length == 0)
+		return OK; /* "server:" with nothing below it */
+	if (node->type != YAML_MAPPING_NODE)
+		return complain(r, &node->start_mark, "a section of keys is wanted here");
+	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+	     pair < node->data.mapping.pairs.top; pair++) {
+		yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
+		yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
+		const struct config_row *row;
+		enum err err;
+
+		if (key->type != YAML_SCALAR_NODE)
+			return complain(r, &key->start_mark, "a key must be a plain word");
+		row = config_row_find(slice_str(section), scalar_text(key));
+		if (!row)
+			return complain_unknown(r, key, section);
+		err = read_value(r, row, key, value);
+		if (err)
+			return err;
+	}
+	return OK;
+}
+
+static enum err read_root(struct reading *r)
+{
+	yaml_node_t *root = yaml_document_get_root_node(&r->document);
+
+	if (!root || (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0))
+		return OK; /* an empty file: all defaults */
+	if (root->type != YAML_MAPPING_NODE)
+		return complain(r, &root->start_mark, "sections are wanted here, as 'server:'");
+	for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+	     pair < root->data.mapping.pairs.top; pair++) {
+		yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
+		yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
+		const struct config_row *whole;
+		enum err err;
+
+		if (key->type != YAML_SCALAR_NODE)
+			return complain(r, &key->start_mark, "a key must be a plain word");
+		whole = config_row_find(scalar_text(key), SLICE_LIT(""));
+		if (whole)
+			err = read_value(r, whole, key, value);
+		else if (config_section_exists(scalar_text(key)))
+			err = read_section(r, (const char *)key->data.scalar.value, value);
+		else
+			err = complain_unknown(r, key, NULL);
+		if (err)
+			return err;
+	}
+	return OK;
+}
+
+enum err config_read_yaml(struct config *c, struct slice text, const char *name,
+                          config_warn_cb *warn, void *arg, struct fault *f)
+{
+	struct reading r = {.config = c, .name = name, .warn = warn, .warn_arg = arg, .fault = f};
+	yaml_parser_t parser;
+	enum err err;
+
+	if (!yaml_parser_initialize(&parser))
+		return fault_set(f, ERR_NO_MEMORY, 0, "configuration");
+	yaml_parser_set_input_string(&parser, text.ptr, text.len);
+	if (!yaml_parser_load(&parser, &r.document)) {
+		err = complain(&r, &parser.problem_mark, "%s",
+		               parser.problem ? parser.problem : "not YAML");
+		yaml_parser_delete(&parser);
+		return err;
+	}
+	err = read_root(&r);
+	yaml_document_delete(&r.document);
+	yaml_parser_delete(&parser);
+	return err;
+}
+
+enum err config_read_file(struct config *c, const char *path, config_warn_cb *warn, void *arg,
+                          struct fault *f)
+{
+	struct buf text = BUF_INIT(CONFIG_FILE_BYTES_MAX);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	enum err err;
+	ssize_t got;
+
+	if (fd < 0)
+		return fault_set(f, ERR_CONFIG, errno, "%s", path);
+	do {
+		if (!buf_reserve(&text, 4096)) {
+			err = fault_set(f, ERR_CONFIG, 0, "%s: larger than 1 MiB", path);
+			goto close_file;
+		}
+		got = read(fd, text.ptr + text.len, text.cap - text.len);
+		if (got > 0)
+			text.len += (size_t)got;
+	} while (got > 0 || (got < 0 && errno == EINTR));
+	if (got < 0)
+		err = fault_set(f, ERR_CONFIG, errno, "%s", path);
+	else
+		err = config_read_yaml(c, buf_slice(&text), path, warn, arg, f);
+
+close_file:
+	close(fd);
+	buf_fini(&text);
+	return err;
+}
