@@ -93,19 +93,6 @@ static void set_high_watermark(struct partition *p, int64_t offset)
 	p->base.state.high_watermark = offset;
 }
 
-void partition_take_chunk(struct partition *p, struct chunk *c)
-{
-	struct partition_state *s = &p->base.state;
-
-	CHECK(c->base_offset >= s->log_end);
-	CHECK(c->len > 0);
-	chunk_append(p, c);
-	note_epoch(p, c->leader_epoch, c->base_offset);
-	s->bytes += (int64_t)c->len;
-	s->log_end = c->end_offset;
-	set_high_watermark(p, s->log_end);
-}
-
 /* As large as all that is there: so memory doubles with a growing topic, and stays within twice what
  * retention keeps of a full one. */
 static size_t chunk_size_next(const struct partition *p, size_t need, size_t want)
@@ -157,7 +144,7 @@ struct slice partition_filled(const struct partition *p)
 	return c ? slice_of(c->bytes + c->len, c->filled - c->len) : SLICE_NONE;
 }
 
-void partition_show(struct partition *p)
+static void show_filled(struct partition *p)
 {
 	struct chunk *c = tail(p);
 
@@ -165,7 +152,25 @@ void partition_show(struct partition *p)
 	chunk_show(c);
 	CHECK(c->end_offset == p->base.state.log_end);
 	set_high_watermark(p, c->end_offset);
+}
+
+void partition_show(struct partition *p)
+{
+	show_filled(p);
 	partition_retain(p);
+}
+
+void partition_take(struct partition *p, struct slice batch, int32_t leader_epoch,
+                    size_t more_bytes)
+{
+	struct fault f = {0};
+	bool filled;
+
+	p->base.state.leader_epoch = leader_epoch;
+	filled = partition_fill(p, batch, more_bytes, &f);
+	CHECK(filled);
+	CHECK(f.code == OK); /* at start there is memory, or no start */
+	show_filled(p);
 }
 
 void partition_unfill(struct partition *p)

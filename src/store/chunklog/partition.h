@@ -88,8 +88,9 @@ void partition_fini(struct partition *p);
 
 /* --- the log (partition.c) --------------------------------------------------------------------- */
 
-/* Recovery: `c` (moved) holds what follows the log end. */
-void partition_take_chunk(struct partition *p, struct chunk *c);
+/* Recovery: append one valid batch, whose offset is the log end, as it stands. No retention. */
+void partition_take(struct partition *p, struct slice batch, int32_t leader_epoch,
+                    size_t more_bytes);
 
 /* Recovery: the batches [log end, to) are lost. Fences. */
 void partition_lose(struct partition *p, int64_t to);

@@ -235,9 +235,9 @@ static enum err check_topic_dirs(struct recovery *r, struct fault *f)
 
 /* --- segments ---------------------------------------------------------------------------------------- */
 
-static void take_chunk(void *arg, struct chunk *c)
+static void take_batch(void *arg, struct slice batch, int32_t leader_epoch, size_t more_bytes)
 {
-	partition_take_chunk(arg, c);
+	partition_take(arg, batch, leader_epoch, more_bytes);
 }
 
 static void go_on_at(struct partition *p, int64_t offset)
@@ -256,7 +256,7 @@ static void load_segment(struct recovery *r, struct partition *p, const struct s
 	if (s->leader_epoch > r->leader_epoch_max)
 		r->leader_epoch_max = s->leader_epoch;
 	go_on_at(p, s->base_offset);
-	if (!segment_load(&home, &found, take_chunk, p, &why) && found.end_offset == s->end_offset)
+	if (!segment_load(&home, &found, take_batch, p, &why) && found.end_offset == s->end_offset)
 		return;
 	if (found.end_offset >= s->end_offset)
 		fault_set(&why, ERR_CORRUPT, 0, "it holds more than the manifest says");
@@ -284,9 +284,11 @@ static void load_partition(struct recovery *r, struct partition *p)
 	partition_settle(p);
 }
 
-static void ignore_chunk(void *arg __attribute__((unused)), struct chunk *c)
+static void ignore_batch(void *arg __attribute__((unused)),
+                         struct slice batch __attribute__((unused)),
+                         int32_t leader_epoch __attribute__((unused)),
+                         size_t more_bytes __attribute__((unused)))
 {
-	chunk_put(c);
 }
 
 /* The manifest is an old one: see which files there are, and how far each goes. */
@@ -315,7 +317,7 @@ static enum err rescan_partition(struct recovery *r, struct partition *p, struct
 			.bytes = INT64_MAX,
 		};
 		/* Where it ends early it was torn, or is damaged: what follows tells. */
-		if (segment_load(&home, found, ignore_chunk, NULL, &why) &&
+		if (segment_load(&home, found, ignore_batch, NULL, &why) &&
 		    found->end_offset == found->base_offset)
 			continue;
 		s->segment_count++;
@@ -355,17 +357,14 @@ static void replay_batches(struct partition *p, const struct wal_frame *frame)
 	struct batch b;
 
 	go_on_at(p, frame->base_offset);
-	state->leader_epoch = frame->leader_epoch;
 	while (rest.len > 0 && !chunk_accept(rest, next, &b, NULL)) {
 		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
 		next = b.last_offset + 1;
-		if (b.base_offset < state->log_end)
-			continue; /* a checkpoint has it */
-		while (!partition_fill(p, b.bytes, rest.len, NULL))
-			partition_show(p);
-		partition_show(p);
+		if (b.base_offset >= state->log_end) /* else a checkpoint has it */
+			partition_take(p, b.bytes, frame->leader_epoch, rest.len);
 	}
 	go_on_at(p, frame->log_end);
+	partition_retain(p);
 }
 
 static void replay_trim(struct partition *p, const struct wal_frame *frame)

@@ -15,6 +15,8 @@ enum {
 	FORMAT_VERSION = 1,
 	CRC_AT = SEGMENT_HEADER_BYTES - 4,
 	BASE_DIGITS = 20,
+	BLOCK_BYTES = 4096,
+	READ_BYTES = 1 << 20,
 };
 
 static const char magic[8] = "bournseg";
@@ -98,6 +100,11 @@ static enum err header_check(const struct segment_home *h, const uint8_t *at, st
 	return OK;
 }
 
+static int64_t block_round(int64_t at)
+{
+	return (at + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
 /* --- writing --------------------------------------------------------------------------------------- */
 
 static enum err write_header(const struct segment_home *h, const struct segment *s, int fd,
@@ -114,7 +121,7 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
                         int count, int64_t end_offset, struct fault *f)
 {
 	bool is_new = s->bytes == 0;
-	int64_t at = is_new ? SEGMENT_HEADER_BYTES : s->bytes;
+	int64_t at = is_new ? SEGMENT_HEADER_BYTES : block_round(s->bytes);
 	char path[SEGMENT_PATH_BYTES];
 	enum err err;
 	int fd;
@@ -158,90 +165,109 @@ struct load {
 	const struct segment_home *home;
 	const char *path;
 	int fd;
-	int64_t at;  /* next byte to read */
+	int64_t at;  /* the next batch's first byte in the file */
 	int64_t end; /* of the bytes that count */
 	int64_t next_offset;
 	int64_t end_offset; /* not beyond this one; INT64_MAX: unknown */
 	int32_t leader_epoch;
+	uint8_t *buffer; /* owned; holds the file's bytes from `at` on … */
+	size_t skip;     /* … from here … */
+	size_t have;     /* … to here */
+	size_t cap;
 };
 
-/* Take the batches that are whole in the chunk's `got` bytes. ERR_CORRUPT when the first one is
- * neither right nor cut off by the end of the bytes; `*size` is the first one's. */
-static enum err accept_all(struct load *l, struct chunk *c, size_t got, size_t *first_size,
-                           struct fault *f)
+static enum err load_corrupt(const struct load *l, const char *what, struct fault *f)
 {
-	*first_size = 0;
-	while (c->filled < got && l->next_offset < l->end_offset) {
-		struct slice rest = slice_of(c->bytes + c->filled, got - c->filled);
-		size_t size = 0;
-		struct batch b;
-		enum err err;
-
-		if (rest.len < BATCH_PREFIX_BYTES)
-			break;
-		if (!batch_peek_size(rest, WAL_PAYLOAD_BYTES_MAX, &size))
-			return fault_set(f, ERR_CORRUPT, 0, "%s: impossible length at byte %lld",
-			                 l->path, (long long)l->at + (long long)c->filled);
-		if (c->filled == 0)
-			*first_size = size;
-		if (size > rest.len)
-			break;
-		err = chunk_accept(rest, l->next_offset, &b, f);
-		if (err)
-			return err;
-		batch_assign(c->bytes + c->filled, b.base_offset, l->leader_epoch);
-		c->filled += b.bytes.len;
-		l->next_offset = b.last_offset + 1;
-	}
-	return OK;
+	return fault_set(f, ERR_CORRUPT, 0, "%s: %s at byte %lld", l->path, what, (long long)l->at);
 }
 
-static enum err load_chunk(struct load *l, size_t cap, struct chunk **out, size_t *first_size,
-                           struct fault *f)
+/* Have at least `need` bytes of what is left in the buffer; there are so many. */
+static enum err load_bytes(struct load *l, size_t need, struct fault *f)
 {
-	struct chunk *c;
+	size_t held = l->have - l->skip;
+	size_t want;
 	enum err err;
 
-	if ((int64_t)cap > l->end - l->at)
-		cap = (size_t)(l->end - l->at);
-	c = chunk_new(l->next_offset, l->leader_epoch, cap);
-	CHECK(c); /* at start there is memory, or no start */
-	err = disk_read_all(l->home->disk, l->fd, c->bytes, cap, l->at, l->path, f);
-	if (!err)
-		err = accept_all(l, c, cap, first_size, f);
-	l->at += (int64_t)c->filled;
-	if (c->filled == 0) {
-		chunk_put(c);
-		*out = NULL;
-		return err;
+	if (held >= need)
+		return OK;
+	if (held > 0)
+		memmove(l->buffer, l->buffer + l->skip, held);
+	l->skip = 0;
+	l->have = held;
+	want = (int64_t)READ_BYTES < l->end - l->at ? READ_BYTES : (size_t)(l->end - l->at);
+	if (want < need)
+		want = need;
+	if (want > l->cap) {
+		l->cap = want;
+		l->buffer = realloc(l->buffer, l->cap);
+		CHECK(l->buffer); /* at start there is memory, or no start */
 	}
-	chunk_show(c);
-	*out = c;
+	err = disk_read_all(l->home->disk, l->fd, l->buffer + held, want - held,
+	                    l->at + (int64_t)held, l->path, f);
+	if (!err)
+		l->have = want;
 	return err;
 }
 
-static enum err load_all(struct load *l, segment_chunk_cb *each, void *arg, struct fault *f)
+static void load_step(struct load *l, size_t bytes)
 {
-	size_t cap = CHUNK_BYTES_MAX;
+	l->at += (int64_t)bytes;
+	l->skip += bytes;
+}
 
-	while (l->at < l->end && l->next_offset < l->end_offset) {
-		struct chunk *c = NULL;
-		size_t first_size = 0;
-		enum err err = load_chunk(l, cap, &c, &first_size, f);
+/* What is not the batch that must follow may be the zeros before a new run. */
+static enum err load_padding(struct load *l, struct fault *f)
+{
+	size_t bytes = (size_t)(block_round(l->at) - l->at);
+	enum err err;
 
-		if (c)
-			each(arg, c);
-		if (err)
-			return err;
-		if (!c && (int64_t)first_size > l->end - l->at)
-			return fault_set(f, ERR_CORRUPT, 0, "%s: the last batch is cut off",
-			                 l->path);
-		if (!c && first_size <= cap)
-			return fault_set(f, ERR_CORRUPT, 0, "%s: %lld stray bytes at its end",
-			                 l->path, (long long)(l->end - l->at));
-		cap = c ? CHUNK_BYTES_MAX : first_size;
-	}
+	if (bytes == 0 || (int64_t)bytes >= l->end - l->at)
+		return load_corrupt(l, "no batch", f);
+	err = load_bytes(l, bytes, f);
+	for (size_t i = 0; i < bytes && !err; i++)
+		if (l->buffer[l->skip + i] != 0)
+			err = load_corrupt(l, "no batch", f);
+	if (!err)
+		load_step(l, bytes);
+	return err;
+}
+
+static enum err load_batch(struct load *l, segment_batch_cb *each, void *arg, struct fault *f)
+{
+	size_t size = 0;
+	struct batch b;
+	enum err err;
+
+	if (l->end - l->at < BATCH_HEADER_BYTES)
+		return load_corrupt(l, "a batch is cut off", f);
+	err = load_bytes(l, BATCH_HEADER_BYTES, f);
+	if (err)
+		return err;
+	if ((int64_t)load_be64(l->buffer + l->skip) != l->next_offset)
+		return load_padding(l, f);
+	if (!batch_peek_size(slice_of(l->buffer + l->skip, l->have - l->skip),
+	                     WAL_PAYLOAD_BYTES_MAX, &size))
+		return load_corrupt(l, "impossible length", f);
+	if ((int64_t)size > l->end - l->at)
+		return load_corrupt(l, "a batch is cut off", f);
+	err = load_bytes(l, size, f);
+	if (!err)
+		err = chunk_accept(slice_of(l->buffer + l->skip, size), l->next_offset, &b, f);
+	if (err)
+		return err;
+	load_step(l, size);
+	l->next_offset = b.last_offset + 1;
+	each(arg, b.bytes, l->leader_epoch, (size_t)(l->end - l->at));
 	return OK;
+}
+
+static enum err load_all(struct load *l, segment_batch_cb *each, void *arg, struct fault *f)
+{
+	enum err err = OK;
+
+	while (l->at < l->end && l->next_offset < l->end_offset && !err)
+		err = load_batch(l, each, arg, f);
+	return err;
 }
 
 /* Open the file and trust its header; `size` is how long the file is. */
@@ -265,7 +291,7 @@ static enum err load_begin(struct load *l, struct segment *s, int64_t *size, str
 	return err;
 }
 
-enum err segment_load(const struct segment_home *h, struct segment *s, segment_chunk_cb *each,
+enum err segment_load(const struct segment_home *h, struct segment *s, segment_batch_cb *each,
                       void *arg, struct fault *f)
 {
 	char path[SEGMENT_PATH_BYTES];
@@ -293,6 +319,7 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_c
 		l.end = size;
 	}
 	err = load_all(&l, each, arg, f);
+	free(l.buffer);
 	h->disk->ops->close(h->disk, l.fd);
 	s->end_offset = l.next_offset;
 	s->bytes = l.at;

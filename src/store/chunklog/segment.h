@@ -1,9 +1,10 @@
 /* segment: one file of a partition's saved log, `topics/<uuid>/<partition>/<base offset>.seg`.
  *
- * A 4 KiB header, then record batches as they stand in memory, one behind the other. Checkpoints
- * append to the newest one; a new one is begun at 64 MiB, at a new leader epoch and behind a hole.
- * How much of a file counts is said by the manifest; what a failed or interrupted checkpoint left
- * behind that is written over. All batches of a segment bear its epoch.
+ * A 4 KiB header, then runs: what one checkpoint appended, record batches one behind the other as
+ * they stand in memory. A run begins on a 4 KiB block, so a block that holds saved bytes is never
+ * written again; what is left of the block before it is zeros. A new segment is begun at 64 MiB, at
+ * a new leader epoch and behind a hole; all its batches bear its epoch. How much of a file counts is
+ * said by the manifest; what a failed or interrupted checkpoint left behind that is written over.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch
@@ -42,7 +43,7 @@ struct segment_home {
 struct segment {
 	int64_t base_offset;
 	int64_t end_offset;
-	int64_t bytes; /* that count, header included; 0: there is no file yet */
+	int64_t bytes; /* that count, header included, up to the last batch; 0: there is no file yet */
 	int32_t leader_epoch;
 };
 
@@ -65,14 +66,15 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 enum err segment_remove(const struct segment_home *h, const struct segment *s,
                         struct fault *f) MUST_CHECK;
 
-/* Each chunk read; the reference moves to the callee. */
-typedef void segment_chunk_cb(void *arg, struct chunk *c);
+/* Each batch read; borrowed until the call returns. `more_bytes` may follow in this segment. */
+typedef void segment_batch_cb(void *arg, struct slice batch, int32_t leader_epoch,
+                              size_t more_bytes);
 
 /* Read and verify: every batch must be whole and right, at the offset that must be there.
  * `s` says where it begins and how much counts; bytes == INT64_MAX: as far as it goes, but not
  * beyond end_offset. Returns where what is right ends (in `s`), and why there (`f`, ERR_CORRUPT or
  * ERR_IO) unless that is where it should. The epoch is the header's. */
-enum err segment_load(const struct segment_home *h, struct segment *s, segment_chunk_cb *each,
+enum err segment_load(const struct segment_home *h, struct segment *s, segment_batch_cb *each,
                       void *arg, struct fault *f) MUST_CHECK;
 
 /* Base offsets of all segment files there are, rising; owned by the caller. OK and none when there
