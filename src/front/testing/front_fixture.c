@@ -49,9 +49,9 @@ void front_fixture_start(struct front_fixture *fx, uint32_t partitions)
 	CHECK(fx->listener);
 }
 
-static void stopped(void *arg)
+void front_fixture_noted(void *flag)
 {
-	*(bool *)arg = true;
+	*(bool *)flag = true;
 }
 
 void front_fixture_stop(struct front_fixture *fx)
@@ -60,7 +60,7 @@ void front_fixture_stop(struct front_fixture *fx)
 
 	listener_close(fx->listener);
 	if (!fx->front->stopping) {
-		front_stop(fx->front, stopped, &is_stopped);
+		front_stop(fx->front, front_fixture_noted, &is_stopped);
 		CHECK(loop_run_until(fx->broker.loops[0], &is_stopped, PATIENCE_MS));
 	}
 	front_free(fx->front);

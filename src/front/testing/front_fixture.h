@@ -20,7 +20,11 @@ struct front_fixture {
 /* Fills in config. */
 void front_fixture_init(struct front_fixture *fx);
 void front_fixture_start(struct front_fixture *fx, uint32_t partitions);
+/* Stops the front too, if the test did not. */
 void front_fixture_stop(struct front_fixture *fx);
+
+/* For front_stop: sets the bool. */
+void front_fixture_noted(void *flag);
 
 struct peer {
 	struct front_fixture *fx;

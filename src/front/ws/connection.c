@@ -211,17 +211,14 @@ static void expired(struct connection *c)
 	ws_append_frame(connection_output(c), WS_PING, SLICE_NONE, NULL);
 }
 
-/* The close frame waits behind the events; a peer that begins to read in time gets it, and with it
- * the place to go on from. */
+/* The close frame waits behind the events; a peer that begins to read before the close's deadline
+ * gets it, and with it the place to go on from. */
 static void stalled(struct connection *c)
 {
 	struct ws_connection *ws = ws_of(c);
 
-	if (ws->close_sent) {
-		connection_close(c);
-		return;
-	}
-	ws->part->too_slow(ws);
+	if (!ws->close_sent)
+		ws->part->too_slow(ws);
 	c->out_moved_us = mono_us(ws);
 }
 
