@@ -1,5 +1,5 @@
 /* What store.h promises, held against every engine: those of the release and remote_sim, each bare
- * on one shard and behind a (disarmed) fault_store on two. */
+ * on one shard and behind a (disarmed) fault_store on two. BOURN_SEED=n runs another seed. */
 #include "base/test.h"
 #include "store/testing/remote_sim.h"
 #include "store/testing/store_rig.h"
@@ -13,8 +13,6 @@ enum {
 	PIPELINE_MAX = 64,
 	ALL = 1 << 30, /* bytes_max: no limit */
 };
-
-static const uint64_t seed = 20260101;
 
 /* --- readers -------------------------------------------------------------------------------- */
 
@@ -844,6 +842,7 @@ TEST(model__agrees_under_random_operations)
 
 struct variant {
 	const struct store_ops *ops;
+	uint64_t seed;
 	unsigned shard_count;
 	bool wrapped;
 };
@@ -854,7 +853,7 @@ static int open_rig(void **state)
 	struct store_rig *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
-	rig_open(r, v->ops, v->shard_count, v->wrapped, seed);
+	rig_open(r, v->ops, v->shard_count, v->wrapped, v->seed);
 	*state = r;
 	return 0;
 }
@@ -909,6 +908,8 @@ static int run(struct variant v)
 int main(void)
 {
 	const struct store_registry *released = store_registry_default();
+	const char *chosen = getenv("BOURN_SEED");
+	uint64_t seed = chosen ? strtoull(chosen, NULL, 10) : 20260101;
 	int failed = 0;
 
 	for (size_t i = 0; i <= released->count; i++) {
@@ -916,8 +917,8 @@ int main(void)
 			i < released->count ? released->engines[i] : &store_remote_sim;
 
 		printf("engine %s, seed %llu\n", ops->name, (unsigned long long)seed);
-		failed += run((struct variant){ops, 1, false});
-		failed += run((struct variant){ops, 2, true});
+		failed += run((struct variant){ops, seed, 1, false});
+		failed += run((struct variant){ops, seed, 2, true});
 	}
 	return failed;
 }
