@@ -474,6 +474,76 @@ TEST(watch__wakes_on_trim)
 	store_watch_remove(&w.watch);
 }
 
+/* A reader that lives on the watch: reads what is there, waits, reads on. */
+struct follower {
+	struct store_watch watch;
+	struct store_read read;
+	struct store_rig *rig;
+	struct reading *got;
+	int64_t next;
+	size_t wanted;
+	bool idle;
+	bool has_all;
+};
+
+static void follower_read(struct follower *f)
+{
+	f->idle = false;
+	f->read.offset = f->next;
+	f->rig->store->ops->read(&f->read);
+}
+
+static void follower_moved(struct store_watch *w)
+{
+	struct follower *f = CONTAINER_OF(w, struct follower, watch);
+
+	if (f->idle)
+		follower_read(f);
+}
+
+static void follower_got(struct store_read *r)
+{
+	struct follower *f = CONTAINER_OF(r, struct follower, read);
+
+	assert_int_equal(r->fault.code, OK);
+	f->idle = true;
+	f->next = see(f->got, r->partition, r->batches, r->bytes_max, f->next);
+	if (r->holder)
+		shared_put(r->holder);
+	f->has_all = f->got->count == f->wanted;
+	if (f->next < r->partition->state.high_watermark)
+		follower_read(f);
+}
+
+TEST(watch__a_follower_loses_nothing_and_sees_nothing_twice)
+{
+	struct store_rig *r = *state;
+	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+	struct pipeline l = {.rig = r};
+	struct follower f = {
+		.watch = {.moved = follower_moved},
+		.read = {.partition = p, .bytes_max = 300, .done = follower_got},
+		.rig = r,
+		.got = calloc(1, sizeof(*f.got)),
+		.wanted = PIPELINE_MAX,
+		.idle = true,
+	};
+
+	assert_non_null(f.got);
+	store_watch_add(p, &f.watch);
+	for (int i = 0; i < PIPELINE_MAX; i++) {
+		pipeline_add(&l, p, -1);
+		if (i % 8 == 7)
+			assert_true(rig_run(r, &l.all));
+	}
+	assert_true(rig_run(r, &f.has_all));
+	for (unsigned i = 0; i < PIPELINE_MAX; i++)
+		assert_int_equal(f.got->events[i].offset, l.appends[i].op.base_offset);
+	store_watch_remove(&f.watch);
+	assert_true(rig_run(r, &f.idle));
+	free(f.got);
+}
+
 /* --- trim ----------------------------------------------------------------------------------- */
 
 TEST(trim__moves_the_log_start_and_forgets_what_is_below)
@@ -687,6 +757,70 @@ TEST(topic_delete__completes_what_is_under_way_before_it_is_done)
 		            l.appends[i].op.fault.code == ERR_TOPIC_GONE);
 }
 
+/* --- retention and checkpoints -------------------------------------------------------------- */
+
+static void retained_moved(struct store_watch *w)
+{
+	struct watcher *watcher = CONTAINER_OF(w, struct watcher, watch);
+
+	watcher->woken = watcher->p->state.log_start >= watcher->log_start;
+}
+
+/* Twenty events where ten may stay: whole batches of four go, never the last one. */
+static void check_retention(struct store_rig *r, const struct topic_spec *spec)
+{
+	const struct store_topic *topic;
+	struct watcher w = {.watch = {.moved = retained_moved}, .log_start = 10};
+
+	assert_int_equal(rig_create(r, spec, &topic, NULL), OK);
+	w.p = topic->partitions[0];
+	store_watch_add(w.p, &w.watch);
+	for (int i = 0; i < 5; i++)
+		append(r, w.p, "v", 4);
+	assert_true(rig_run(r, &w.woken));
+	store_watch_remove(&w.watch);
+	assert_true(w.p->state.log_start <= 16);
+	assert_int_equal(count_from(r, w.p, w.p->state.log_start), 20 - w.p->state.log_start);
+}
+
+TEST(retention__keeps_the_newest_by_count)
+{
+	struct store_rig *r = *state;
+	struct topic_spec spec = rig_spec(r, "t", 1);
+
+	spec.settings.retention_count = 10;
+	if (r->ops->capabilities & STORE_RETENTION)
+		check_retention(r, &spec);
+}
+
+TEST(retention__keeps_the_newest_by_bytes)
+{
+	struct store_rig *r = *state;
+	struct topic_spec spec = rig_spec(r, "t", 1);
+	struct buf batch = BUF_INIT(BATCH_LIMIT);
+
+	spec.settings.retention_bytes = (int64_t)rig_batch(&batch, "v", NULL, 4).len * 5 / 2;
+	if (r->ops->capabilities & STORE_RETENTION)
+		check_retention(r, &spec);
+	buf_fini(&batch);
+}
+
+TEST(checkpoint__keeps_everything_or_is_not_there)
+{
+	struct store_rig *r = *state;
+	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+	bool built = r->ops->capabilities & STORE_CHECKPOINT;
+
+	for (int i = 0; i < 3; i++) {
+		append(r, p, "v", 5);
+		assert_int_equal(rig_checkpoint(r), built ? OK : ERR_NOT_IMPLEMENTED);
+	}
+	append(r, p, "after", 1);
+	assert_int_equal(count_from(r, p, 0), 16);
+	rig_reopen(r);
+	assert_int_equal(count_from(r, rig_find(r, "t")->partitions[0], 0), 16);
+}
+
 /* --- across a restart ----------------------------------------------------------------------- */
 
 TEST(reopen__everything_is_where_it_was)
@@ -813,6 +947,16 @@ static void model_lookup(struct store_rig *r, struct model *m)
 	assert_int_equal(offset, at < m->count ? m->offsets[at] : m->p->state.high_watermark);
 }
 
+static void model_restart(struct store_rig *r, struct model *m)
+{
+	if (roll(r, 2))
+		rig_checkpoint(r);
+	if (roll(r, 3) == 0) {
+		rig_reopen(r);
+		m->p = rig_find(r, "t")->partitions[0];
+	}
+}
+
 TEST(model__agrees_under_random_operations)
 {
 	struct store_rig *r = *state;
@@ -825,12 +969,7 @@ TEST(model__agrees_under_random_operations)
 		case 0: model_trim(r, m); break;
 		case 1: model_read(r, m); break;
 		case 2: model_lookup(r, m); break;
-		case 3:
-			if (roll(r, 4) == 0) {
-				rig_reopen(r);
-				m->p = rig_find(r, "t")->partitions[0];
-			}
-			break;
+		case 3: model_restart(r, m); break;
 		default: model_append(r, m);
 		}
 	}
@@ -883,6 +1022,7 @@ static int run(struct variant v)
 		UNDER_CONTRACT(watch__wakes_when_the_high_watermark_has_moved),
 		UNDER_CONTRACT(watch__removed_it_is_not_called_again),
 		UNDER_CONTRACT(watch__wakes_on_trim),
+		UNDER_CONTRACT(watch__a_follower_loses_nothing_and_sees_nothing_twice),
 		UNDER_CONTRACT(trim__moves_the_log_start_and_forgets_what_is_below),
 		UNDER_CONTRACT(trim__everything_and_offsets_go_on),
 		UNDER_CONTRACT(trim__below_the_start_is_nothing_and_beyond_the_end_refused),
@@ -894,6 +1034,9 @@ static int run(struct variant v)
 		UNDER_CONTRACT(topic_alter__takes_hold_at_once_and_stays),
 		UNDER_CONTRACT(topic_delete__tells_its_watchers_and_frees_the_name),
 		UNDER_CONTRACT(topic_delete__completes_what_is_under_way_before_it_is_done),
+		UNDER_CONTRACT(retention__keeps_the_newest_by_count),
+		UNDER_CONTRACT(retention__keeps_the_newest_by_bytes),
+		UNDER_CONTRACT(checkpoint__keeps_everything_or_is_not_there),
 		UNDER_CONTRACT(reopen__everything_is_where_it_was),
 		UNDER_CONTRACT(reopen__offsets_go_on_and_epochs_never_back),
 		UNDER_CONTRACT(model__agrees_under_random_operations),

@@ -17,7 +17,7 @@ static void store_open(struct store_rig *r)
 		.path = r->dir,
 		.disk = disk_real(),
 		.clock = clock_system(),
-		.entropy = &r->entropy.base,
+		.entropy = r->entropy,
 		.log = r->log,
 		.loops = r->loops,
 		.shard_count = r->shard_count,
@@ -32,7 +32,7 @@ static void store_open(struct store_rig *r)
 			&(struct loop_config){
 				.index = i,
 				.clock = config.clock,
-				.entropy = &r->dice.base,
+				.entropy = r->entropy,
 				.log = r->log,
 				.metrics = &r->metrics[i],
 			},
@@ -71,7 +71,8 @@ void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_c
 	CHECK(mkdtemp(r->dir) != NULL);
 	r->log = log_new(STDERR_FILENO, LOG_ERROR, false, clock_system());
 	CHECK(r->log != NULL);
-	entropy_seeded_init(&r->entropy, seed);
+	entropy_seeded_init(&r->entropy_seeded, seed);
+	r->entropy = seed ? &r->entropy_seeded.base : entropy_system();
 	entropy_seeded_init(&r->dice, ~seed);
 	store_open(r);
 }
@@ -289,6 +290,26 @@ enum err rig_trim(struct store_rig *r, struct store_partition *p, int64_t upto)
 	struct trim_call c = {.op = {.partition = p, .upto = upto, .done = trim_done}};
 
 	r->store->ops->trim(&c.op);
+	CHECK(!c.done);
+	CHECK(rig_run(r, &c.done));
+	return c.op.fault.code;
+}
+
+struct checkpoint_call {
+	struct store_checkpoint op;
+	bool done;
+};
+
+static void checkpoint_done(struct store_checkpoint *c)
+{
+	CONTAINER_OF(c, struct checkpoint_call, op)->done = true;
+}
+
+enum err rig_checkpoint(struct store_rig *r)
+{
+	struct checkpoint_call c = {.op = {.store = r->store, .done = checkpoint_done}};
+
+	r->store->ops->checkpoint(&c.op);
 	CHECK(!c.done);
 	CHECK(rig_run(r, &c.done));
 	return c.op.fault.code;

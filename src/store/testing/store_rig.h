@@ -19,15 +19,17 @@ struct store_rig {
 	bool wrapped;
 	char dir[RIG_DIR_BYTES_MAX];
 	struct log *log;
-	struct entropy_seeded entropy; /* the store's */
-	struct entropy_seeded dice;    /* the test's and the loops' */
+	struct entropy *entropy; /* the store's and the loops' */
+	struct entropy_seeded entropy_seeded;
+	struct entropy_seeded dice; /* the test's */
 	struct metrics metrics[RIG_SHARDS_MAX];
 	struct loop *loops[RIG_SHARDS_MAX];
 	struct store *store;
 	struct fault_store *faults; /* NULL: not wrapped */
 };
 
-/* Makes the directory and the loops, opens the store; `wrapped`: behind a fault_store. */
+/* Makes the directory and the loops, opens the store; `wrapped`: behind a fault_store. Seed 0: the
+ * system's randomness, as loops on threads of their own need. */
 void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
               uint64_t seed);
 /* Closes and opens again: whatever pointed into the store is void. */
@@ -59,6 +61,7 @@ enum err rig_read(struct store_rig *r, struct store_partition *p, int64_t offset
 enum err rig_lookup(struct store_rig *r, struct store_partition *p, int64_t time_ms,
                     int64_t *offset);
 enum err rig_trim(struct store_rig *r, struct store_partition *p, int64_t upto);
+enum err rig_checkpoint(struct store_rig *r);
 
 /* --- batches ------------------------------------------------------------------------------- */
 
