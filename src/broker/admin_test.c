@@ -105,6 +105,8 @@ TEST(alter__is_seen_on_every_shard)
 		assert_int_equal(retention_ms, 77);
 	}
 	assert_int_equal(produce_one(&f, 2, "t", "x"), 0);
+	assert_int_equal(administer(&f, 0, ADMIN_TOPIC_DELETE, "t"), OK);
+	assert_int_equal(administer(&f, 0, ADMIN_TOPIC_DESCRIBE, "t"), ERR_TOPIC_UNKNOWN);
 	fixture_stop(&f);
 }
 
@@ -126,6 +128,36 @@ TEST(purge__empties_and_offsets_go_on)
 	administered_start(&a);
 	assert_int_equal(administered_wait(&a), ERR_OUT_OF_RANGE);
 	broker_admin_fini(&a.admin);
+	fixture_stop(&f);
+}
+
+TEST(purge__of_one_partition_leaves_the_others)
+{
+	struct administered a;
+	struct produced p;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 4);
+	for (int i = 0; i < 4; i++) {
+		produced_init(&p, &f, 0, "t", "x");
+		p.produce.partition = i;
+		produced_start(&p);
+		assert_int_equal(produced_wait(&p), OK);
+	}
+	administered_init(&a, &f, 0, ADMIN_TOPIC_PURGE, "t");
+	a.admin.partition = 2;
+	administered_start(&a);
+	assert_int_equal(administered_wait(&a), OK);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(a.admin.topic.partitions[i].earliest, i == 2);
+	broker_admin_fini(&a.admin);
+	a.admin.partition = 4;
+	administered_start(&a);
+	assert_int_equal(administered_wait(&a), ERR_PARTITION_UNKNOWN);
+	a.admin.partition = -1;
+	a.admin.upto = 1;
+	administered_start(&a);
+	assert_int_equal(administered_wait(&a), ERR_PARTITION_REQUIRED);
 	fixture_stop(&f);
 }
 
@@ -290,6 +322,7 @@ int main(void)
 		cmocka_unit_test(describe__gathers_from_all_shards),
 		cmocka_unit_test(alter__is_seen_on_every_shard),
 		cmocka_unit_test(purge__empties_and_offsets_go_on),
+		cmocka_unit_test(purge__of_one_partition_leaves_the_others),
 		cmocka_unit_test(delete__readers_are_told_and_the_name_is_free),
 		cmocka_unit_test(delete__that_fails_leaves_the_topic_there),
 		cmocka_unit_test(delete__under_load_answers_everybody),

@@ -114,7 +114,6 @@ void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned)
 	if (b->index == 0)
 		metric_add(b->metrics, METRIC_TOPICS, -1);
 	topics_remove(&b->topics, t);
-	turn_batch_send_topic(t);
 	while ((node = list_take_first(&t->readers)))
 		reader_topic_gone(node);
 	t->abandoned = abandoned;

@@ -239,6 +239,50 @@ TEST(produce__racing_creations_make_one_topic)
 	free(ps);
 }
 
+TEST(produce__copies_made_while_a_topic_is_created_are_given_back)
+{
+	struct fixture f;
+	char *value = malloc(EVENT_BYTES_MAX + 1);
+	char topic[16];
+
+	memset(value, 'x', EVENT_BYTES_MAX);
+	value[EVENT_BYTES_MAX] = '\0';
+	start(&f, (struct fixture_options){0});
+	for (int i = 0; i < 40; i++) { /* more than may be held at once */
+		snprintf(topic, sizeof(topic), "t%d", i);
+		assert_int_equal(produce_one(&f, 0, topic, value), 0);
+	}
+	fixture_stop(&f);
+	free(value);
+}
+
+static void start_three(struct broker *b, void *arg)
+{
+	struct produced *ps = arg;
+
+	(void)b;
+	for (int i = 0; i < 3; i++)
+		produced_start_here(&ps[i]);
+}
+
+TEST(produce__expected_offset_comes_after_what_was_asked_before)
+{
+	struct fixture f;
+	struct produced ps[3];
+
+	start(&f, (struct fixture_options){0});
+	assert_int_equal(produce_one(&f, 0, "t", "x"), 0);
+	for (int i = 0; i < 3; i++)
+		produced_init(&ps[i], &f, 0, "t", "x");
+	ps[1].produce.expected_offset = 2;
+	fixture_on(&f, 0, start_three, ps);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(produced_wait(&ps[i]), OK);
+		assert_int_equal(ps[i].produce.one.offset, 1 + i);
+	}
+	fixture_stop(&f);
+}
+
 static void fail_topic_ops(struct broker *b, void *arg)
 {
 	enum err *err = arg;
@@ -386,6 +430,8 @@ int main(void)
 		cmocka_unit_test(produce__atomic_events_go_where_the_first_key_goes),
 		cmocka_unit_test(produce__events_without_key_take_turns_between_partitions),
 		cmocka_unit_test(produce__racing_creations_make_one_topic),
+		cmocka_unit_test(produce__copies_made_while_a_topic_is_created_are_given_back),
+		cmocka_unit_test(produce__expected_offset_comes_after_what_was_asked_before),
 		cmocka_unit_test(produce__a_creation_that_fails_fails_all_who_wait),
 		cmocka_unit_test(produce__a_failed_append_fails_its_requests),
 		cmocka_unit_test(produce__without_credits_it_is_busy_and_they_come_back),

@@ -266,6 +266,7 @@ static enum err reader_wait_for_topic(struct reader *r, const struct reader_opti
 	if (!r->wait)
 		return ERR_NO_MEMORY;
 	list_append(&r->wait->readers, &r->node);
+	reader_wake(r);
 	return OK;
 }
 

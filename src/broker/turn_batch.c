@@ -123,14 +123,6 @@ void turn_batch_send(struct turn_batch *tb, int64_t expected_offset)
 	}
 }
 
-void turn_batch_send_topic(struct topic *t)
-{
-	for (uint32_t i = 0; i < t->facts->spec.partition_count; i++) {
-		if (t->open[i])
-			turn_batch_send(t->open[i], -1);
-	}
-}
-
 static size_t shared_bytes_max(const struct topic *t)
 {
 	size_t max = (size_t)t->facts->spec.settings.max_message_bytes;

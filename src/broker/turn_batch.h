@@ -40,9 +40,6 @@ static inline void turn_batch_add(struct turn_batch *tb, const struct record *r)
 /* Off it goes; an empty one is only put back. `expected_offset` as in store_append. */
 void turn_batch_send(struct turn_batch *tb, int64_t expected_offset);
 
-/* All of this topic's open batches. */
-void turn_batch_send_topic(struct topic *t);
-
 void turn_batches_init(struct broker *b);
 void turn_batches_fini(struct broker *b);
 

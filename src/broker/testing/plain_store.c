@@ -1,9 +1,12 @@
 #include "broker/testing/plain_store.h"
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "record/batch.h"
 
 #include <stdlib.h>
+
+enum { LAST_OFFSET_DELTA_AT = 23 };
 
 /* One stored batch; shared with whoever read it. */
 struct stored {
@@ -116,6 +119,11 @@ static enum err append_now(struct plain_shard *shard, struct store_append *a)
 	memcpy(stored->bytes, a->batches.ptr, a->batches.len);
 	batch_assign(stored->bytes, state->log_end, state->leader_epoch);
 	stored->last_offset = state->log_end + batch.last_offset - batch.base_offset;
+	if (shard->knobs.gap_inside) {
+		stored->last_offset += shard->knobs.gap_inside;
+		store_be32(stored->bytes + LAST_OFFSET_DELTA_AT,
+		           (uint32_t)(stored->last_offset - state->log_end));
+	}
 	p->batches = realloc(p->batches, (p->count + 1) * sizeof(struct stored *));
 	CHECK(p->batches);
 	p->batches[p->count++] = stored;

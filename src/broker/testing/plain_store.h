@@ -14,6 +14,7 @@ struct plain_knobs {
 	bool hold_topic_ops;     /* shard 0 */
 	int64_t gap;             /* offsets lost after every batch */
 	int64_t gap_before;      /* offsets lost before the next batch; then 0 again */
+	uint32_t gap_inside;     /* offsets lost in every batch, behind its last record */
 	uint64_t appends;        /* out: completed */
 	uint64_t reads;          /* out: completed */
 };
