@@ -14,19 +14,8 @@ static void *run_loop(void *arg)
 	return NULL;
 }
 
-void fixture_start(struct fixture *f, const struct fixture_options *options)
+static void plain_open(struct fixture *f)
 {
-	struct broker_config config = {
-		.shard_count = options->shards ? options->shards : 1,
-		.default_partitions = options->partitions ? options->partitions : 1,
-		.credits = options->credits ? options->credits : 64,
-		.auto_create = !options->no_auto_create,
-		.default_durability = DURABILITY_COMMIT,
-		.loops = f->loops,
-	};
-
-	*f = (struct fixture){.shard_count = config.shard_count};
-	f->caller = (struct caller){.principal = SLICE_LIT("anonymous"), .front = FRONT_INTERNAL};
 	for (unsigned i = 0; i < f->shard_count; i++) {
 		struct loop_config loop = {
 			.index = i,
@@ -39,10 +28,80 @@ void fixture_start(struct fixture *f, const struct fixture_options *options)
 		CHECK(f->loops[i]);
 	}
 	f->store = plain_store_new(f->loops, f->shard_count);
-	config.store = f->store;
+}
+
+static void plain_close(struct fixture *f)
+{
+	plain_store_free(f->store);
+	for (unsigned i = 0; i < f->shard_count; i++)
+		loop_free(f->loops[i]);
+}
+
+static void take_rig(struct fixture *f)
+{
+	f->store = f->rig.store;
+	for (unsigned i = 0; i < f->shard_count; i++)
+		f->loops[i] = f->rig.loops[i];
+}
+
+static void group_start(struct fixture *f, const struct fixture_options *options)
+{
+	struct broker_config config = {
+		.store = f->store,
+		.loops = f->loops,
+		.shard_count = f->shard_count,
+		.default_partitions = options->partitions ? options->partitions : 1,
+		.credits = options->credits ? options->credits : 64,
+		.auto_create = !options->no_auto_create,
+		.default_durability = DURABILITY_COMMIT,
+	};
+
 	f->group = broker_group_new(&config);
 	for (unsigned i = 1; i < f->shard_count; i++)
 		CHECK(pthread_create(&f->threads[i], NULL, run_loop, f->loops[i]) == 0);
+}
+
+static void group_stop(struct fixture *f)
+{
+	fixture_drain(f);
+	for (unsigned i = 1; i < f->shard_count; i++) {
+		loop_stop(f->loops[i]);
+		CHECK(pthread_join(f->threads[i], NULL) == 0);
+	}
+	broker_group_free(f->group);
+}
+
+void fixture_start(struct fixture *f, const struct fixture_options *options)
+{
+	memset(f, 0, sizeof(*f));
+	f->shard_count = options->shards ? options->shards : 1;
+	f->is_plain = options->engine == NULL;
+	f->caller = (struct caller){.principal = SLICE_LIT("anonymous"), .front = FRONT_INTERNAL};
+	if (f->is_plain) {
+		plain_open(f);
+	} else {
+		rig_open(&f->rig, options->engine, f->shard_count, false, 0);
+		take_rig(f);
+	}
+	group_start(f, options);
+}
+
+void fixture_restart(struct fixture *f, const struct fixture_options *options)
+{
+	CHECK(!f->is_plain);
+	group_stop(f);
+	rig_reopen(&f->rig);
+	take_rig(f);
+	group_start(f, options);
+}
+
+void fixture_stop(struct fixture *f)
+{
+	group_stop(f);
+	if (f->is_plain)
+		plain_close(f);
+	else
+		rig_close(&f->rig);
 }
 
 static void drained(void *arg)
@@ -58,19 +117,6 @@ void fixture_drain(struct fixture *f)
 
 	broker_group_drain(f->group, drained, &is_drained);
 	CHECK(loop_run_until(f->loops[0], &is_drained, PATIENCE_MS));
-}
-
-void fixture_stop(struct fixture *f)
-{
-	fixture_drain(f);
-	for (unsigned i = 1; i < f->shard_count; i++) {
-		loop_stop(f->loops[i]);
-		CHECK(pthread_join(f->threads[i], NULL) == 0);
-	}
-	broker_group_free(f->group);
-	plain_store_free(f->store);
-	for (unsigned i = 0; i < f->shard_count; i++)
-		loop_free(f->loops[i]);
 }
 
 static void signal_arrived(struct message *m)
@@ -125,7 +171,7 @@ int64_t fixture_metric(struct fixture *f, enum metric m)
 	int64_t sum = 0;
 
 	for (unsigned i = 0; i < f->shard_count; i++)
-		sum += atomic_load(&f->metrics[i].values[m]);
+		sum += atomic_load(&loop_metrics(f->loops[i])->values[m]);
 	return sum;
 }
 

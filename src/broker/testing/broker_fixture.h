@@ -1,5 +1,5 @@
-/* broker_fixture: a group of brokers over a plain_store for tests. Shard 0 runs on the test's own
- * thread while it waits, the others on threads of their own. */
+/* broker_fixture: a group of brokers for tests, over a plain_store or any engine. Shard 0 runs on the
+ * test's own thread while it waits, the others on threads of their own. */
 #ifndef BOURN_BROKER_TESTING_BROKER_FIXTURE_H
 #define BOURN_BROKER_TESTING_BROKER_FIXTURE_H
 
@@ -9,6 +9,7 @@
 #include "broker/reader.h"
 #include "broker/testing/plain_store.h"
 #include "io/metrics.h"
+#include "store/testing/store_rig.h"
 
 #include <pthread.h>
 
@@ -16,7 +17,9 @@ enum { FIXTURE_SHARDS_MAX = 4 };
 
 struct fixture {
 	unsigned shard_count;
-	struct metrics metrics[FIXTURE_SHARDS_MAX];
+	bool is_plain;
+	struct metrics metrics[FIXTURE_SHARDS_MAX]; /* with a plain_store, else the rig's */
+	struct store_rig rig;                       /* any other engine's */
 	struct loop *loops[FIXTURE_SHARDS_MAX];
 	pthread_t threads[FIXTURE_SHARDS_MAX];
 	struct store *store;
@@ -29,11 +32,14 @@ struct fixture_options {
 	uint32_t partitions; /* of new topics; 0: 1 */
 	uint32_t credits;    /* 0: 64 */
 	bool no_auto_create;
+	const struct store_ops *engine; /* NULL: a plain_store */
 };
 
 void fixture_start(struct fixture *f, const struct fixture_options *options);
 /* Drains, then stops; everything must be closed. */
 void fixture_stop(struct fixture *f);
+/* Drains and stops, and starts again on what the engine kept. */
+void fixture_restart(struct fixture *f, const struct fixture_options *options);
 /* Until broker_group_drain says so. */
 void fixture_drain(struct fixture *f);
 
@@ -127,7 +133,7 @@ struct ear {
 	struct reader_options options;
 	struct reader *reader;
 	struct ear_notes notes; /* the shard's */
-	bool stopped;                /* takes nothing on wake */
+	bool stopped;           /* takes nothing on wake */
 	uint32_t wakes;
 
 	uint32_t want_events; /* raise `news` when … */
