@@ -19,7 +19,7 @@ static enum admin_state admin_refuse(struct admin_job *j, enum err code, const c
 	return ADMIN_FINISH;
 }
 
-/* --- one change of a topic at a time: on shard 0 ---------------------------------------------------- */
+/* --- one change of a topic at a time: on shard 0 ---------------------------------------------- */
 
 static void claim_add(struct broker *b, struct admin_job *j)
 {
@@ -62,7 +62,7 @@ static void admin_unclaim(struct admin_job *j)
 	loop_defer(b->loop, LOOP_WORK, &next->task);
 }
 
-/* --- the store: on shard 0 ---------------------------------------------------------------------------- */
+/* --- the store: on shard 0 -------------------------------------------------------------------- */
 
 static bool same_settings(const struct topic_settings *a, const struct topic_settings *b)
 {
@@ -232,7 +232,7 @@ static void topic_op_done(struct store_topic_op *o)
 	admin_step(j);
 }
 
-/* --- the way ---------------------------------------------------------------------------------------------- */
+/* --- the way ---------------------------------------------------------------------------------- */
 
 static void admin_arrived(struct message *m)
 {
@@ -318,7 +318,7 @@ void admin_step(struct admin_job *j)
 	}
 }
 
-/* --- the request ------------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static enum operation operation_of(enum admin_kind kind)
 {
@@ -419,7 +419,7 @@ void broker_admin_fini(struct admin *a)
 	a->fenced_count = 0;
 }
 
-/* --- this shard's table ----------------------------------------------------------------------------------------- */
+/* --- this shard's table ----------------------------------------------------------------------- */
 
 struct topic_settings broker_default_settings(const struct broker *b)
 {

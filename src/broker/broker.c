@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-/* --- credits -------------------------------------------------------------------------------------- */
+/* --- credits ---------------------------------------------------------------------------------- */
 
 static bool is_low(const struct broker *b, uint32_t credits)
 {
@@ -41,7 +41,7 @@ bool broker_has_credits(const struct broker *b)
 	return b->credits_low == 0;
 }
 
-/* --- drain: a message visits the shards in turn, and stays on each until nothing is under way ------ */
+/* --- drain: a message visits the shards in turn, and stays on each until nothing is under way - */
 
 static void drain_step(struct message *m);
 
@@ -94,7 +94,7 @@ void broker_group_drain(struct broker_group *g, void (*drained)(void *arg), void
 	loop_post(g->config.loops[0], &g->drain);
 }
 
-/* --- topics come and go --------------------------------------------------------------------------- */
+/* --- topics come and go ----------------------------------------------------------------------- */
 
 void shard_publish(struct broker *b, struct topic_facts *facts)
 {
@@ -121,7 +121,7 @@ void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned)
 		loop_defer(b->loop, LOOP_WORK, abandoned);
 }
 
-/* --- the group ---------------------------------------------------------------------------------------- */
+/* --- the group -------------------------------------------------------------------------------- */
 
 static struct broker *shard_new(struct broker_group *g, unsigned index,
                                 struct topic_facts *const *facts, size_t count)

@@ -211,7 +211,7 @@ TEST(listeners__get_what_others_append)
 	fixture_stop(&f);
 }
 
-/* --- each of these over each engine ------------------------------------------------------------ */
+/* --- each of these over each engine ----------------------------------------------------------- */
 
 static const struct {
 	const char *name;

@@ -12,7 +12,7 @@ static const struct store_ops *ops_of(const struct partition_reader *pr)
 	return pr->partition->store->ops;
 }
 
-/* --- the question, on the owner's thread -------------------------------------------------------- */
+/* --- the question, on the owner's thread ------------------------------------------------------ */
 
 static void answer_clear(struct partition_reader *pr)
 {
@@ -294,7 +294,7 @@ static void question_begins_here(struct task *t)
 	question_step(CONTAINER_OF(t, struct partition_reader, task));
 }
 
-/* --- cancel ---------------------------------------------------------------------------------------- */
+/* --- cancel ----------------------------------------------------------------------------------- */
 
 static void nothing_abroad(struct partition_reader *pr)
 {
@@ -361,7 +361,7 @@ bool partition_reader_cancel(struct partition_reader *pr)
 	return false;
 }
 
-/* --- home --------------------------------------------------------------------------------------------- */
+/* --- home ------------------------------------------------------------------------------------- */
 
 void partition_reader_init(struct partition_reader *pr, struct broker *home, struct topic *topic,
                            uint32_t partition)

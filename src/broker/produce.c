@@ -8,7 +8,7 @@
 
 enum { COPIED_BYTES_MAX = 32 << 20 }; /* of records that wait for their topics, per shard */
 
-/* --- the end of a request ---------------------------------------------------------------------- */
+/* --- the end of a request --------------------------------------------------------------------- */
 
 static void produce_end(struct produce *p)
 {
@@ -80,7 +80,7 @@ void produce_init(struct broker *b)
 	b->turn = 1; /* no topic was written in it */
 }
 
-/* --- checks that need no partition -------------------------------------------------------------- */
+/* --- checks that need no partition ------------------------------------------------------------ */
 
 static enum err check_bytes(struct produce *p, size_t bytes, int32_t bytes_max)
 {
@@ -119,7 +119,7 @@ static enum err check_request(struct produce *p, uint32_t partition_count)
 	return OK;
 }
 
-/* --- one partition -------------------------------------------------------------------------------- */
+/* --- one partition ---------------------------------------------------------------------------- */
 
 static uint32_t sticky_partition(struct broker *b, struct topic *t)
 {
@@ -189,7 +189,7 @@ static enum err append_to_one(struct produce *p, struct topic *t, const struct r
 	return OK;
 }
 
-/* --- several partitions ----------------------------------------------------------------------------- */
+/* --- several partitions ----------------------------------------------------------------------- */
 
 /* Which record goes where; one allocation, gone when the call returns. */
 struct split {
@@ -324,7 +324,7 @@ static enum err append_to(struct produce *p, struct topic *t, const struct recor
 	return append_to_several(p, t, records, count);
 }
 
-/* --- a topic that is not there yet ---------------------------------------------------------------- */
+/* --- a topic that is not there yet ------------------------------------------------------------ */
 
 /* The records and all they point to, in one allocation. */
 struct produce_copy {
@@ -439,7 +439,7 @@ static enum err wait_for_topic(struct produce *p, const struct record *records, 
 	return OK;
 }
 
-/* ---------------------------------------------------------------------------------------------------- */
+/* --- the call --------------------------------------------------------------------------------- */
 
 static void produce_begin(struct produce *p)
 {

@@ -76,7 +76,7 @@ static void reader_fail_corrupt(struct reader *r, const struct reader_bounds *at
 	reader_fail(r, &fault);
 }
 
-/* --- questions ------------------------------------------------------------------------------------ */
+/* --- questions -------------------------------------------------------------------------------- */
 
 static struct reader_bounds *bounds_of(const struct partition_reader *pr)
 {
@@ -150,7 +150,7 @@ static void cancel_all(struct reader *r)
 	}
 }
 
-/* --- the beginning -------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 static bool partitions_new(struct reader *r, uint32_t count)
 {
@@ -336,7 +336,7 @@ void reader_topic_gone(struct list *node)
 	reader_fail(r, &gone);
 }
 
-/* --- taking ------------------------------------------------------------------------------------------ */
+/* --- taking ----------------------------------------------------------------------------------- */
 
 enum reader_take reader_take(struct reader *r, struct delivery *out)
 {

@@ -6,7 +6,7 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/* --- threads ------------------------------------------------------------------------------------ */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static void *run_loop(void *arg)
 {
@@ -175,7 +175,7 @@ int64_t fixture_metric(struct fixture *f, enum metric m)
 	return sum;
 }
 
-/* --- produce ---------------------------------------------------------------------------------------- */
+/* --- produce ---------------------------------------------------------------------------------- */
 
 static void produced_done(struct produce *p)
 {
@@ -244,7 +244,7 @@ int64_t produce_one(struct fixture *f, unsigned shard, const char *topic, const 
 	return p.produce.one.offset;
 }
 
-/* --- admin ---------------------------------------------------------------------------------------------- */
+/* --- admin ------------------------------------------------------------------------------------ */
 
 static void administered_done(struct admin *a)
 {
@@ -317,7 +317,7 @@ struct store_partition *partition_of(struct fixture *f, const char *topic, uint3
 	return t->facts->stored->partitions[partition];
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void note_event(struct ear_notes *n, const struct delivery *d)
 {

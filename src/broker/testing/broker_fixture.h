@@ -57,7 +57,7 @@ void signal_wait(struct fixture *f, struct signal *s);
 
 int64_t fixture_metric(struct fixture *f, enum metric m);
 
-/* --- produce -------------------------------------------------------------------------------- */
+/* --- produce ---------------------------------------------------------------------------------- */
 
 enum { PRODUCED_EVENTS_MAX = 16 };
 
@@ -90,7 +90,7 @@ enum err produced_wait(struct produced *p);
 /* One event, stored: its offset. */
 int64_t produce_one(struct fixture *f, unsigned shard, const char *topic, const char *value);
 
-/* --- admin ---------------------------------------------------------------------------------- */
+/* --- admin ------------------------------------------------------------------------------------ */
 
 struct administered {
 	struct admin admin;
@@ -113,7 +113,7 @@ void create_topic(struct fixture *f, const char *name, uint32_t partitions);
 /* The partition's own, for what happens on its owner. */
 struct store_partition *partition_of(struct fixture *f, const char *topic, uint32_t partition);
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Takes whatever comes, and notes it down. */
 struct ear_notes {

@@ -90,7 +90,7 @@ static struct stored *stored_new(size_t len)
 	return stored;
 }
 
-/* --- partitions -------------------------------------------------------------------------- */
+/* --- partitions ------------------------------------------------------------------------------- */
 
 static void plain_append(struct store_append *a)
 {
@@ -282,7 +282,7 @@ static void complete_reads(struct plain_shard *shard)
 	}
 }
 
-/* --- topics, on shard 0 ------------------------------------------------------------------------ */
+/* --- topics, on shard 0 ----------------------------------------------------------------------- */
 
 static void plain_topic_create(struct store_topic_op *o)
 {
@@ -421,7 +421,7 @@ static void complete(struct task *task)
 		complete_topic_ops(shard->store);
 }
 
-/* --- the store ----------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 static struct store_topic *const *plain_topics(struct store *s, size_t *count)
 {
