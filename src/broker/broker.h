@@ -31,7 +31,7 @@ struct broker_config {
 	uint32_t credits; /* requests under way per pair of shards; 4096 */
 };
 
-/* Main thread, before the loops run: takes the store's topics. */
+/* Shard 0's thread; other shards must not have theirs yet. Takes the store's topics. */
 struct broker_group *broker_group_new(const struct broker_config *config);
 
 /* Main thread, after the loops ended. */

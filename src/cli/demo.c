@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@ static const char *const messages[] = {
 
 struct demo {
 	struct server *server;
+	sem_t ready;        /* posted when it serves, or has ended */
+	struct fault fault; /* of the server */
 	struct client *producer;
 	struct client *consumer;
 	struct client_response response;
@@ -32,9 +35,18 @@ static const struct argp argp = {
 	       "  bourn demo\n",
 };
 
+static void server_ready(void *arg, struct server *s)
+{
+	(void)s;
+	sem_post(&((struct demo *)arg)->ready);
+}
+
 static void *serve(void *arg)
 {
-	server_run(arg);
+	struct demo *d = arg;
+
+	if (server_run(d->server, &d->fault) != OK)
+		sem_post(&d->ready);
 	return NULL;
 }
 
@@ -107,7 +119,9 @@ static enum err run(struct demo *d, const struct cli_parts *parts, const char *d
 	struct server_parts server_parts = {.config = &c,
 	                                    .version = parts->version,
 	                                    .engines = parts->engines,
-	                                    .disk = parts->disk};
+	                                    .disk = parts->disk,
+	                                    .ready = server_ready,
+	                                    .ready_arg = d};
 	pthread_t thread;
 	enum err err;
 
@@ -119,14 +133,23 @@ static enum err run(struct demo *d, const struct cli_parts *parts, const char *d
 		err = server_new(&server_parts, &d->server, f);
 	if (err)
 		goto free_config;
-	CHECK(pthread_create(&thread, NULL, serve, d->server) == 0);
+	CHECK(pthread_create(&thread, NULL, serve, d) == 0);
+	while (sem_wait(&d->ready) != 0)
+		continue; /* interrupted */
+	if (d->fault.code) {
+		pthread_join(thread, NULL);
+		*f = d->fault;
+		err = d->fault.code;
+		goto free_server;
+	}
 	snprintf(d->url, sizeof(d->url), "http://localhost:%u", server_port(d->server));
 	printf("A broker is listening on %s, its data in %s.\n", d->url, dir);
 	err = talk(d, f);
 	server_stop(d->server);
 	pthread_join(thread, NULL);
-	server_free(d->server);
 
+free_server:
+	server_free(d->server);
 free_config:
 	config_fini(&c);
 	return err;
@@ -141,6 +164,7 @@ int cli_demo(int argc, char **argv, const struct cli_parts *parts)
 	enum err err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+	sem_init(&d.ready, 0, 0);
 	snprintf(dir, sizeof(dir), "%s/bourn-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	client_response_init(&d.response);
 	if (!mkdtemp(dir)) {

@@ -112,16 +112,22 @@ static enum err load_config(struct config *c, const struct serve_options *o, str
 	return err;
 }
 
-static void announce(const struct config *c, const struct cli_parts *parts, struct server *s)
+struct announcement {
+	const struct config *config;
+	const char *version;
+};
+
+static void announce(void *arg, struct server *s)
 {
-	const char *host = c->server.host;
+	const struct announcement *a = arg;
+	const char *host = a->config->server.host;
 	bool bracketed = strchr(host, ':') != NULL;
+	unsigned shards = server_shard_count(s);
 
 	fprintf(stderr,
 	        "bourn %s listening on http://%s%s%s:%u (engine %s, data in %s, %u shard%s)\n",
-	        parts->version, bracketed ? "[" : "", host, bracketed ? "]" : "", server_port(s),
-	        c->storage.type, c->storage.path, server_shard_count(s),
-	        server_shard_count(s) == 1 ? "" : "s");
+	        a->version, bracketed ? "[" : "", host, bracketed ? "]" : "", server_port(s),
+	        a->config->storage.type, a->config->storage.path, shards, shards == 1 ? "" : "s");
 }
 
 static int fail(const struct fault *f)
@@ -135,28 +141,37 @@ static int fail(const struct fault *f)
 	return CLI_FAILED;
 }
 
+static enum err serve(const struct server_parts *parts, struct fault *f)
+{
+	struct server *s;
+	enum err err = server_new(parts, &s, f);
+
+	if (err)
+		return err;
+	err = server_run(s, f);
+	server_free(s);
+	return err;
+}
+
 int cli_serve(int argc, char **argv, const struct cli_parts *parts)
 {
 	struct serve_options o = {0};
-	struct server_parts server_parts = {.version = parts->version,
+	struct config c;
+	struct announcement announcement = {.config = &c, .version = parts->version};
+	struct server_parts server_parts = {.config = &c,
+	                                    .version = parts->version,
 	                                    .engines = parts->engines,
 	                                    .disk = parts->disk,
-	                                    .catch_signals = true};
-	struct config c;
-	struct server *s;
+	                                    .catch_signals = true,
+	                                    .ready = announce,
+	                                    .ready_arg = &announcement};
 	struct fault f = {0};
 	int code = CLI_OK;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	config_init(&c);
-	server_parts.config = &c;
-	if (load_config(&c, &o, &f) != OK || server_new(&server_parts, &s, &f) != OK) {
+	if (load_config(&c, &o, &f) != OK || serve(&server_parts, &f) != OK)
 		code = fail(&f);
-	} else {
-		announce(&c, parts, s);
-		server_run(s);
-		server_free(s);
-	}
 	config_fini(&c);
 	return code;
 }

@@ -33,14 +33,13 @@ struct front_limits front_limits_default(void)
 	};
 }
 
-struct front *front_new(struct loop *l, struct broker *b, const struct front_config *config)
+struct front *front_new(struct loop *l, const struct front_config *config)
 {
 	struct front *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
 	f->loop = l;
-	f->broker = b;
 	f->config = *config;
 	f->metrics = loop_metrics(l);
 	f->log = loop_log(l);
@@ -54,6 +53,12 @@ struct front *front_new(struct loop *l, struct broker *b, const struct front_con
 	f->stop_timer.fire = stop_fired;
 	f->stopped_task.run = tell_stopped;
 	return f;
+}
+
+void front_serve(struct front *f, struct broker *b)
+{
+	CHECK(!f->broker);
+	f->broker = b;
 }
 
 void front_accept(struct front *f, int fd)

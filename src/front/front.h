@@ -5,7 +5,7 @@
  * storage knowledge here.
  *
  *   main:    admission_new, then front_new per shard, before the loops run
- *   loop:    front_accept … front_accept … front_stop → stopped(arg)
+ *   loop:    front_accept … front_serve … front_accept … front_stop → stopped(arg)
  *   main:    front_free per shard, admission_free, after the loops ended */
 #ifndef BOURN_FRONT_FRONT_H
 #define BOURN_FRONT_FRONT_H
@@ -52,12 +52,15 @@ struct front_config {
 	const char *engine;              /* storage.type, for /v1/info */
 	const char *const *capabilities; /* what the engine can do, for /v1/info */
 	size_t capability_count;
-	bool (*ready)(void *arg); /* any shard's thread: recovered and serving? */
-	void *ready_arg;
 };
 
-/* Memory ends: NULL. */
-struct front *front_new(struct loop *l, struct broker *b, const struct front_config *config);
+/* Until front_serve all but /livez, /readyz and /metrics is refused with ERR_NOT_READY.
+ * Memory ends: NULL. */
+struct front *front_new(struct loop *l, const struct front_config *config);
+
+/* The store has recovered: from now on requests go to `b`, which is borrowed until front_free. On
+ * the front's loop, or before it runs. Once. */
+void front_serve(struct front *f, struct broker *b);
 
 /* Take over a connected socket, on the front's loop. Closed at once when a limit is reached. */
 void front_accept(struct front *f, int fd);

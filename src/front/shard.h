@@ -20,7 +20,7 @@ enum {
 
 struct front {
 	struct loop *loop;
-	struct broker *broker;
+	struct broker *broker; /* NULL until front_serve */
 	struct front_config config;
 	struct metrics *metrics; /* this shard's own */
 	struct log *log;

@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SHARDS_MAX = 256, CAPABILITY_COUNT = 6 };
+enum { SHARDS_MAX = 256, CAPABILITY_COUNT = 6, CREDITS = 4096 };
 
 struct shard {
 	struct server *server;
@@ -23,7 +23,8 @@ struct shard {
 	struct metrics metrics;
 	struct loop *loop;
 	struct front *front;
-	struct message stop;    /* main's wish to this shard, then its answer to shard 0 */
+	struct message serve;   /* home's wish to this shard, then its answer to home */
+	struct message stop;    /* the same */
 	_Atomic int64_t handed; /* sockets on their way to it */
 	pthread_t thread;
 };
@@ -35,11 +36,15 @@ struct server {
 	struct metrics *metrics[SHARDS_MAX];
 	struct shard *shards; /* owned: shard_count of them */
 	unsigned shard_count;
-	unsigned fronts_open;
+	unsigned fronts_waited_for;                 /* to serve, later to stop */
+	bool opened;                                /* the store, or not: `fault` */
 	const char *capabilities[CAPABILITY_COUNT]; /* of the engine, by name */
 	const char **allowed_hosts;                 /* owned arrays of the config's texts */
 	const char **allowed_origins;
-	struct store *store;
+	const struct store_ops *engine;
+	struct store *store; /* NULL until it has recovered */
+	struct work open;
+	struct fault fault;
 	struct admission *admission;
 	struct broker_group *brokers;
 	struct listener *listener;
@@ -112,8 +117,12 @@ static void front_is_stopped(struct message *m)
 {
 	struct server *s = CONTAINER_OF(m, struct shard, stop)->server;
 
-	if (--s->fronts_open == 0)
+	if (--s->fronts_waited_for > 0)
+		return;
+	if (s->brokers)
 		broker_group_drain(s->brokers, brokers_drained, s);
+	else
+		brokers_drained(s);
 }
 
 static void front_stopped(void *arg)
@@ -131,18 +140,25 @@ static void shard_stop(struct message *m)
 	front_stop(shard->front, front_stopped, shard);
 }
 
+static void stop_all(struct server *s)
+{
+	listener_close(s->listener);
+	s->listener = NULL;
+	s->fronts_waited_for = s->shard_count;
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		s->shards[i].stop.deliver = shard_stop;
+		loop_post(s->loops[i], &s->shards[i].stop);
+	}
+}
+
+/* A store that is being opened must be open before it can be closed: then `started` goes on. */
 static void stop_on_home(struct message *m)
 {
 	struct server *s = CONTAINER_OF(m, struct server, stop);
 
 	log_line(s->log, LOG_INFO, "server", "stopping: finishing what was asked for");
-	listener_close(s->listener);
-	s->listener = NULL;
-	s->fronts_open = s->shard_count;
-	for (unsigned i = 0; i < s->shard_count; i++) {
-		s->shards[i].stop.deliver = shard_stop;
-		loop_post(s->loops[i], &s->shards[i].stop);
-	}
+	if (s->opened && s->fronts_waited_for == 0)
+		stop_all(s);
 }
 
 void server_stop(struct server *s)
@@ -219,10 +235,10 @@ static enum err make_loops(struct server *s, struct fault *f)
 	return OK;
 }
 
-static enum err open_store(struct server *s, struct fault *f)
+static void open_store(struct work *w)
 {
+	struct server *s = CONTAINER_OF(w, struct server, open);
 	const struct config *c = s->parts.config;
-	const struct store_ops *engine = store_registry_find(s->parts.engines, c->storage.type);
 	struct store_config config = {.path = c->storage.path,
 	                              .disk = s->parts.disk,
 	                              .clock = clock_system(),
@@ -234,11 +250,68 @@ static enum err open_store(struct server *s, struct fault *f)
 	                              .checkpoint_bytes = c->storage.snapshot_bytes,
 	                              .checkpoint_ms = c->storage.snapshot_ms};
 
-	if (!engine)
-		return fault_set(f, ERR_CONFIG, 0,
-		                 "storage.type '%.40s' is no engine of this build; 'memory' is",
-		                 c->storage.type);
-	return engine->open(&config, &s->store, f);
+	if (s->engine->open(&config, &s->store, &s->fault) == OK)
+		s->fault.code = OK;
+}
+
+/* Every front serves. */
+static void started(struct server *s)
+{
+	if (atomic_load(&s->stopping))
+		stop_all(s);
+	else if (s->parts.ready)
+		s->parts.ready(s->parts.ready_arg, s);
+}
+
+static void front_serves(struct message *m)
+{
+	struct server *s = CONTAINER_OF(m, struct shard, serve)->server;
+
+	if (--s->fronts_waited_for == 0)
+		started(s);
+}
+
+static void shard_serve(struct message *m)
+{
+	struct shard *shard = CONTAINER_OF(m, struct shard, serve);
+	struct server *s = shard->server;
+
+	front_serve(shard->front, broker_of(s->brokers, shard->index));
+	shard->serve.deliver = front_serves;
+	loop_post(s->loops[0], &shard->serve);
+}
+
+static void serve_all(struct server *s)
+{
+	const struct config *c = s->parts.config;
+	struct broker_config config = {.store = s->store,
+	                               .loops = s->loops,
+	                               .shard_count = s->shard_count,
+	                               .default_partitions =
+	                                       (uint32_t)c->broker.default_topic_partitions,
+	                               .auto_create = c->broker.auto_create_topics,
+	                               .default_durability = (enum durability)c->storage.durability,
+	                               .credits = CREDITS};
+
+	s->brokers = broker_group_new(&config);
+	s->fronts_waited_for = s->shard_count;
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		s->shards[i].serve.deliver = shard_serve;
+		loop_post(s->loops[i], &s->shards[i].serve);
+	}
+}
+
+static void store_opened(struct work *w)
+{
+	struct server *s = CONTAINER_OF(w, struct server, open);
+
+	s->opened = true;
+	if (s->fault.code == OK) {
+		serve_all(s);
+	} else {
+		atomic_store(&s->stopping, true);
+		stop_all(s);
+	}
 }
 
 static const char **list_array(const struct config_list *list)
@@ -280,11 +353,6 @@ static const struct capability_name {
 	{STORE_CLASSES, "durability_classes"},
 };
 
-static bool is_ready(void *arg)
-{
-	return !atomic_load_explicit(&((struct server *)arg)->stopping, memory_order_relaxed);
-}
-
 static enum err make_fronts(struct server *s, struct fault *f)
 {
 	const struct config *c = s->parts.config;
@@ -293,13 +361,11 @@ static enum err make_fronts(struct server *s, struct fault *f)
 	                              .host = c->server.host,
 	                              .metrics = s->metrics,
 	                              .shard_count = s->shard_count,
-	                              .engine = s->store->ops->name,
-	                              .capabilities = s->capabilities,
-	                              .ready = is_ready,
-	                              .ready_arg = s};
+	                              .engine = s->engine->name,
+	                              .capabilities = s->capabilities};
 
 	for (size_t i = 0; i < ARRAY_COUNT(capability_names); i++)
-		if (s->store->ops->capabilities & capability_names[i].bit)
+		if (s->engine->capabilities & capability_names[i].bit)
 			s->capabilities[config.capability_count++] = capability_names[i].name;
 	s->admission = admission_new((size_t)c->limits.connections,
 	                             (size_t)c->limits.connections_per_address);
@@ -311,7 +377,7 @@ static enum err make_fronts(struct server *s, struct fault *f)
 	config.allowed_origins = s->allowed_origins;
 	config.allowed_origin_count = c->server.allowed_origins.count;
 	for (unsigned i = 0; i < s->shard_count; i++) {
-		s->shards[i].front = front_new(s->loops[i], broker_of(s->brokers, i), &config);
+		s->shards[i].front = front_new(s->loops[i], &config);
 		if (!s->shards[i].front)
 			return fault_set(f, ERR_NO_MEMORY, 0, "front of shard %u", i);
 	}
@@ -321,22 +387,16 @@ static enum err make_fronts(struct server *s, struct fault *f)
 static enum err compose(struct server *s, struct fault *f)
 {
 	const struct config *c = s->parts.config;
-	struct broker_config config = {.loops = s->loops,
-	                               .default_partitions =
-	                                       (uint32_t)c->broker.default_topic_partitions,
-	                               .auto_create = c->broker.auto_create_topics,
-	                               .default_durability = (enum durability)c->storage.durability,
-	                               .credits = 4096};
-	enum err err = make_loops(s, f);
+	enum err err;
 
+	s->engine = store_registry_find(s->parts.engines, c->storage.type);
+	if (!s->engine)
+		return fault_set(f, ERR_CONFIG, 0,
+		                 "storage.type '%.40s' is no engine of this build; 'memory' is",
+		                 c->storage.type);
+	err = make_loops(s, f);
 	if (err)
 		return err;
-	err = open_store(s, f);
-	if (err)
-		return err;
-	config.store = s->store;
-	config.shard_count = s->shard_count;
-	s->brokers = broker_group_new(&config);
 	err = make_fronts(s, f);
 	if (err)
 		return err;
@@ -382,13 +442,18 @@ static void *shard_main(void *arg)
 	return NULL;
 }
 
-void server_run(struct server *s)
+enum err server_run(struct server *s, struct fault *f)
 {
+	s->open.run = open_store;
+	s->open.done = store_opened;
+	loop_work(s->loops[0], &s->open);
 	for (unsigned i = 1; i < s->shard_count; i++)
 		CHECK(pthread_create(&s->shards[i].thread, NULL, shard_main, &s->shards[i]) == 0);
 	loop_run(s->loops[0]);
 	for (unsigned i = 1; i < s->shard_count; i++)
 		pthread_join(s->shards[i].thread, NULL);
+	*f = s->fault;
+	return s->fault.code;
 }
 
 void server_free(struct server *s)

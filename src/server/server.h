@@ -1,7 +1,9 @@
-/* server: the composition root, the only place that knows every part: it opens the store, makes a
- * loop, a broker and a front per shard, listens, and takes it all down again in order.
+/* server: the composition root, the only place that knows every part: it makes a loop and a front
+ * per shard, listens, opens the store, gives each front its broker, and takes it all down again in
+ * order.
  *
- *   start: descriptors → loops → store (recovers) → brokers → fronts → listener
+ *   start: loops → fronts → listener (answers /livez; /readyz is 503) → store (recovers, on a worker)
+ *          → brokers → the fronts serve
  *   stop:  listener → fronts (finish what was asked) → brokers (drained) → loops → store (clean) */
 #ifndef BOURN_SERVER_SERVER_H
 #define BOURN_SERVER_SERVER_H
@@ -17,16 +19,19 @@ struct server_parts {
 	const char *version;
 	const struct store_registry *engines;
 	struct disk *disk;
-	bool catch_signals; /* SIGTERM and SIGINT stop it */
+	bool catch_signals;                         /* SIGTERM and SIGINT stop it */
+	void (*ready)(void *arg, struct server *s); /* on shard 0's thread, once: all is served */
+	void *ready_arg;
 };
 
-/* Blocks until the store has recovered and the port is bound; nothing is served before server_run.
- * Errors: ERR_CONFIG (no such engine, a name that does not resolve), the store's, ERR_IO. */
+/* The port is bound when this returns; nothing is answered before server_run.
+ * Errors: ERR_CONFIG (no such engine), ERR_LISTEN, ERR_INTERNAL (no descriptors). */
 enum err server_new(const struct server_parts *parts, struct server **out,
                     struct fault *f) MUST_CHECK;
 
-/* Serves until stopped; the calling thread is shard 0's, the others get their own. */
-void server_run(struct server *s);
+/* Opens the store, then serves until stopped; the calling thread is shard 0's, the others get their
+ * own. Once. Errors: the store's, when it could not be opened. */
+enum err server_run(struct server *s, struct fault *f) MUST_CHECK;
 
 /* Any thread: server_run returns when everything asked for is answered. Once. */
 void server_stop(struct server *s);

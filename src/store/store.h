@@ -5,7 +5,8 @@
  * page. Some engines' logs live elsewhere: offsets may have gaps, others may append, the base
  * offset of a batch is known only when its append completes.
  *
- * Threads. `open` and `close` block and are called by main while no loop runs. Topic operations and
+ * Threads. `open` blocks, on any thread; loops may be running already, so what it has for one goes
+ * there as a message. `close` blocks and is called while no loop runs. Topic operations and
  * checkpoint are called on shard 0's loop. Everything about a partition happens on its owning
  * shard's loop: partition_shard(uuid, index, shard_count) says which.
  *
@@ -179,7 +180,7 @@ struct store_ops {
 	/* Blocks; every operation is done already. Makes the next start need no scan. Frees all. */
 	void (*close)(struct store *s);
 
-	/* After open, before the loops run: every topic there is. The array is the store's. */
+	/* After open, before the first operation: every topic there is. The array is the store's. */
 	struct store_topic *const *(*topics)(struct store *s, size_t *count);
 
 	void (*topic_create)(struct store_topic_op *o);

@@ -33,11 +33,9 @@ void livez_handle(struct exchange *x, const struct http_request *r)
 
 void readyz_handle(struct exchange *x, const struct http_request *r)
 {
-	const struct front_config *config = &x->front->config;
-
 	if (x->front->stopping)
 		exchange_refuse(x, ERR_SHUTTING_DOWN, "%s", "");
-	else if (config->ready && !config->ready(config->ready_arg))
+	else if (!x->front->broker)
 		exchange_refuse(x, ERR_NOT_READY, "%s", "");
 	else
 		livez_handle(x, r);

@@ -96,6 +96,8 @@ static bool look_at_head(struct http_connection *h)
 	guard_check(x, r);
 	if (!x->fault.code)
 		router_find(x, r);
+	if (!x->fault.code && !f->broker && !(x->route->flags & ROUTE_ALWAYS))
+		fault_set(&x->fault, ERR_NOT_READY, 0, "%s", "");
 	h->parser->body_bytes_max = body_limit(x, r);
 	h->reading = x;
 	return true;
@@ -167,7 +169,7 @@ static bool may_read(struct http_connection *h)
 		return true;
 	if (h->in_flight >= limits->pipelined || connection_pending(c) >= limits->output_bytes)
 		return false;
-	if (broker_has_credits(c->front->broker))
+	if (!c->front->broker || broker_has_credits(c->front->broker))
 		return true;
 	front_starve(c->front, c);
 	return false;

@@ -42,7 +42,8 @@ void front_fixture_start(struct front_fixture *fx, uint32_t partitions)
 	if (fx->admission)
 		fx->config.admission = fx->admission;
 	fx->config.metrics = &fx->metrics;
-	fx->front = front_new(fx->broker.loops[0], broker_of(fx->broker.group, 0), &fx->config);
+	fx->front = front_new(fx->broker.loops[0], &fx->config);
+	front_serve(fx->front, broker_of(fx->broker.group, 0));
 	CHECK(fx->front);
 	fx->front->log = fx->log;
 	fx->listener = listener_open(fx->broker.loops[0], "127.0.0.1", 0, accepted, fx, &fault);

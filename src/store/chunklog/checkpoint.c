@@ -291,6 +291,16 @@ static void look(struct timer *t)
 	timer_start(log->shards[0].loop, t, LOOK_MS);
 }
 
+static void start_looking(struct message *m)
+{
+	struct checkpoint *c = CONTAINER_OF(m, struct checkpoint, start);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+
+	c->looking = true;
+	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
+	timer_start(log->shards[0].loop, &c->timer, LOOK_MS);
+}
+
 void checkpoint_start(struct chunklog *log, uint64_t published_sequence)
 {
 	struct checkpoint *c = &log->checkpoint;
@@ -300,14 +310,18 @@ void checkpoint_start(struct chunklog *log, uint64_t published_sequence)
 	CHECK(c->gathered);
 	list_init(&c->asked);
 	list_init(&c->answered);
-	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
 	c->timer.fire = look;
-	timer_start(log->shards[0].loop, &c->timer, LOOK_MS);
+	c->start.deliver = start_looking;
+	loop_post(log->shards[0].loop, &c->start);
 }
 
 void checkpoint_stop(struct chunklog *log)
 {
-	timer_stop(log->shards[0].loop, &log->checkpoint.timer);
+	struct loop *home = log->shards[0].loop;
+
+	while (!log->checkpoint.looking)
+		(void)loop_run_until(home, &log->checkpoint.looking, 1);
+	timer_stop(home, &log->checkpoint.timer);
 }
 
 void checkpoint_ask(struct chunklog *log, struct store_checkpoint *asked)

@@ -36,6 +36,8 @@ struct checkpoint {
 	struct list asked;    /* store_checkpoint: answered by the next one to begin */
 	struct list answered; /* … by the one that runs */
 	struct timer timer;   /* looks whether one is due */
+	struct message start; /* of the timer, on home's loop */
+	bool looking;         /* it has begun */
 	struct wal_roll roll;
 	struct work work;
 	struct save **gathered; /* owned; one list a shard */
@@ -49,10 +51,10 @@ struct checkpoint {
 	struct fault fault;
 };
 
-/* Recovery is through. `published`: what the present manifest says. */
+/* Recovery is through; any thread. `published`: what the present manifest says. */
 void checkpoint_start(struct chunklog *log, uint64_t published);
 
-/* No more of them begin by themselves. */
+/* No more of them begin by themselves. No loop is running. */
 void checkpoint_stop(struct chunklog *log);
 
 /* One that begins from now on answers `c`. */
@@ -61,7 +63,7 @@ void checkpoint_ask(struct chunklog *log, struct store_checkpoint *c);
 /* The last one; the next start finds nothing to replay. None is running. */
 void checkpoint_finish(struct chunklog *log);
 
-/* Blocking, no loop running: the manifest of what partitions have as `saved`. */
+/* Blocking, no shard at work: the manifest of what partitions have as `saved`. */
 enum err checkpoint_write_manifest(struct chunklog *log, uint64_t sequence,
                                    struct fault *f) MUST_CHECK;
 
