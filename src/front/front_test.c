@@ -196,6 +196,9 @@ TEST(produce__lines_of_values_are_one_batch)
 	expect("Event-Next: 2\r\n");
 	expect("\"value\":{\"a\":1}}\n");
 	expect("\"value\":\"two\"}\n");
+	ask("POST /produce/t HTTP/1.1\r\n" HOST
+	    "Content-Type: application/x-ndjson\r\nContent-Length: 2\r\n\r\n3\n");
+	expect("\"offset\":2,\"count\":1,");
 }
 
 TEST(produce__a_bad_line_refuses_all)

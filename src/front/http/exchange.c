@@ -43,6 +43,7 @@ static void exchange_reset(struct exchange *x)
 	x->argument[0] = '\0';
 	x->state = NULL;
 	x->event_count = 0;
+	x->counted = false;
 }
 
 struct exchange *exchange_new(struct http_connection *http, struct front *f)

@@ -224,7 +224,8 @@ static void append_durability(struct buf *body, enum durability durability)
 	buf_append_lit(body, "\"}\n");
 }
 
-/* {"topic":"t","partition":0,"offset":12,"timestamp":…,"durability":"commit"} */
+/* {"topic":"t","partition":0,"offset":12,"count":3,"timestamp":…,"durability":"commit"}; `count`
+ * for lines of values, be it one. */
 static void write_one(struct exchange *x)
 {
 	uint8_t memory[REPLY_BODY_BYTES_MAX];
@@ -233,7 +234,7 @@ static void write_one(struct exchange *x)
 	begin_body(x, &body);
 	buf_append_lit(&body, ",");
 	append_place(&body, &x->produce.one);
-	if (x->event_count > 1) {
+	if (x->counted) {
 		buf_append_lit(&body, ",\"count\":");
 		buf_append_int64(&body, x->event_count);
 	}
@@ -437,6 +438,7 @@ static void produce_several(struct exchange *x, const struct produce_options *o,
 		exchange_answer(x);
 		return;
 	}
+	x->counted = kind == BODY_VALUES;
 	start(x, o, kind == BODY_VALUES || kind == BODY_CLOUDEVENT, list.records, list.count);
 	event_list_fini(&list);
 }
