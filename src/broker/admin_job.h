@@ -1,8 +1,8 @@
 /* admin_job: an admin request on its way through the shards. Private to broker/.
  *
  * From home to shard 0, where it claims the topic's name (one change of a topic at a time) and
- * talks to the store; it visits every shard in turn; back at 0 it lets go of the name and goes home. The
- * whole job belongs to the shard that it is on.
+ * talks to the store; it visits every shard in turn; back at 0 it lets go of the name and goes
+ * home. The whole job belongs to the shard that it is on.
  *
  *	CLAIM → BEGIN → (STORE) → (VISIT 0, 1, … → VISITED) → (STORE) → FINISH → HOME
  *	create: store, publish      describe: look      alter: store, replace

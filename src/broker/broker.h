@@ -39,10 +39,10 @@ void broker_group_free(struct broker_group *g);
 
 struct broker *broker_of(struct broker_group *g, unsigned shard);
 
-/* Shard 0: from now on new produce and admin requests are refused (ERR_SHUTTING_DOWN); `drained` runs
- * on shard 0's loop when none is under way on any shard, and nothing of a reader that was closed.
- * May be called again after that: the server drains, closes all connections, and drains once more
- * before it stops the loops and frees the group. */
+/* Shard 0: from now on new produce and admin requests are refused (ERR_SHUTTING_DOWN); `drained`
+ * runs on shard 0's loop when none is under way on any shard, and nothing of a reader that was
+ * closed. May be called again after that: the server drains, closes all connections, and drains
+ * once more before it stops the loops and frees the group. */
 void broker_group_drain(struct broker_group *g, void (*drained)(void *arg), void *arg);
 
 struct loop *broker_loop(const struct broker *b);

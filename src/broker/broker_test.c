@@ -23,8 +23,8 @@ static void start(const struct store_ops *engine)
 				  .shards = SHARDS, .partitions = PARTITIONS, .engine = engine});
 }
 
-/* LOAD events from all shards to all partitions; event i to partition i % PARTITIONS, so a partition
- * gets its events from one shard, in the order of i. */
+/* LOAD events from all shards to all partitions; event i to partition i % PARTITIONS, so a
+ * partition gets its events from one shard, in the order of i. */
 static void start_load(void)
 {
 	for (unsigned i = 0; i < LOAD; i++) {

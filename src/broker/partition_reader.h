@@ -13,8 +13,8 @@
  *	cancel ────── message ────────────> a watch ends, a read runs out
  *	cancelled <── message ──────────────
  *
- * On one shard the messages are deferred tasks and plain calls. Questions take no credit: the reader
- * that holds this struct is their bound. */
+ * On one shard the messages are deferred tasks and plain calls. Questions take no credit: the
+ * reader that holds this struct is their bound. */
 #ifndef BOURN_BROKER_PARTITION_READER_H
 #define BOURN_BROKER_PARTITION_READER_H
 

@@ -67,10 +67,10 @@ struct reader_bounds {
 
 struct reader;
 
-/* The handle is owned by the caller until reader_close; NULL when memory ends. `wake(owner)` runs on
- * the caller's loop, never from inside a call, once after the open and once after each take that
- * answered WAIT or CAUGHT_UP, however much came meanwhile. The events that are at hand are taken
- * before a failure is told. Errors (also of the options) come by READER_FAILED: BAD_TOPIC
+/* The handle is owned by the caller until reader_close; NULL when memory ends. `wake(owner)` runs
+ * on the caller's loop, never from inside a call, once after the open and once after each take
+ * that answered WAIT or CAUGHT_UP, however much came meanwhile. The events that are at hand are
+ * taken before a failure is told. Errors (also of the options) come by READER_FAILED: BAD_TOPIC
  * TOPIC_UNKNOWN PARTITION_UNKNOWN PARTITION_REQUIRED BAD_CURSOR DENIED NO_MEMORY; TRIMMED
  * (`earliest` in the bounds), TRUNCATED, OUT_OF_RANGE, CORRUPT, TOPIC_GONE, IO.
  *
@@ -83,8 +83,8 @@ enum reader_take reader_take(struct reader *r, struct delivery *out);
 
 const struct fault *reader_fault(const struct reader *r);
 
-/* Known once the first take was not READER_WAIT; one row a partition read, in rising order. The rows
- * are the reader's. */
+/* Known once the first take was not READER_WAIT; one row a partition read, in rising order. The
+ * rows are the reader's. */
 const struct reader_bounds *reader_bounds(const struct reader *r, uint32_t *count);
 
 /* Partitions of the topic in all (not only those read); 0: not known yet. */

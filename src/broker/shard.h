@@ -73,9 +73,9 @@ void shard_end(struct broker *b);
 /* A new topic: everybody on this shard who waits for its name goes on. */
 void shard_publish(struct broker *b, struct topic_facts *facts);
 
-/* Out of this shard's table: its readers fail. `abandoned` is deferred once nothing of this shard is
- * under way to the topic (open batches leave at the end of the turn); the row is then the caller's
- * to free. */
+/* Out of this shard's table: its readers fail. `abandoned` is deferred once nothing of this shard
+ * is under way to the topic (open batches leave at the end of the turn); the row is then the
+ * caller's to free. */
 void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned);
 
 #endif

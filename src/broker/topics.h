@@ -73,7 +73,8 @@ struct topic *topics_find(struct topics *ts, struct slice name);
 /* Where `name` is, or would be, in `sorted`. */
 size_t topics_rank(const struct topics *ts, struct slice name);
 
-/* Takes a reference. Out of memory is fatal here: the catalog has the topic and shards must agree. */
+/* Takes a reference. Out of memory is fatal here: the catalog has the topic and shards must
+ * agree. */
 struct topic *topics_insert(struct topics *ts, struct topic_facts *facts);
 
 /* New facts of the same topic; takes a reference. */

@@ -1,4 +1,5 @@
-/* turn_batch: the records of one turn for one partition, on their way to the log. Private to broker/.
+/* turn_batch: the records of one turn for one partition, on their way to the log. Private to
+ * broker/.
  *
  * Opened by the first request that needs it, joined by the others of the turn, sent in LOOP_COMMIT
  * (or before, when it is full) as one append: right here, or as a message to the shard that owns

@@ -1,5 +1,5 @@
-/* broker_fixture: a group of brokers for tests, over a plain_store or any engine. Shard 0 runs on the
- * test's own thread while it waits, the others on threads of their own. */
+/* broker_fixture: a group of brokers for tests, over a plain_store or any engine. Shard 0 runs on
+ * the test's own thread while it waits, the others on threads of their own. */
 #ifndef BOURN_BROKER_TESTING_BROKER_FIXTURE_H
 #define BOURN_BROKER_TESTING_BROKER_FIXTURE_H
 
