@@ -41,9 +41,9 @@ failed:
 	return false;
 }
 
-void buf_append(struct buf *b, const void *bytes, size_t len)
+void buf_append_grow(struct buf *b, const void *bytes, size_t len)
 {
-	if (len == 0 || !buf_reserve(b, len))
+	if (!buf_reserve(b, len))
 		return;
 	memcpy(b->ptr + b->len, bytes, len);
 	b->len += len;

@@ -22,7 +22,22 @@ void buf_fini(struct buf *b);
 /* Make room for `more` bytes after len. False (and failed) when that is beyond the limit. */
 bool buf_reserve(struct buf *b, size_t more);
 
-void buf_append(struct buf *b, const void *bytes, size_t len);
+/* Out of line: when there is no room yet. */
+void buf_append_grow(struct buf *b, const void *bytes, size_t len);
+
+/* On the path of every event, many times. */
+static inline void buf_append(struct buf *b, const void *bytes, size_t len)
+{
+	if (len == 0)
+		return;
+	if (b->failed || len > b->cap - b->len) {
+		buf_append_grow(b, bytes, len);
+		return;
+	}
+	memcpy(b->ptr + b->len, bytes, len);
+	b->len += len;
+}
+
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Decimal, without going through printf: on the hot path of every answer. */
