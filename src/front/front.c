@@ -45,6 +45,7 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	f->log = loop_log(l);
 	f->headers.limit = config->limits.body_bytes * 2 + (64 << 10);
 	f->date_second = INT64_MIN;
+	f->created_head.limit = 512;
 	f->last_request_id = (uint64_t)loop_index(l) << 48;
 	list_init(&f->connections);
 	list_init(&f->idle_exchanges);
@@ -113,15 +114,32 @@ void front_parser_give(struct front *f, struct http_parser *p)
 		free(p);
 }
 
-const char *front_date(struct front *f)
+static void update_date(struct front *f)
 {
 	int64_t wall_ms = front_now(f).wall_ms;
+	struct buf *head = &f->created_head;
 
-	if (wall_ms / 1000 != f->date_second) {
-		f->date_second = wall_ms / 1000;
-		http_date_format(wall_ms, f->date);
-	}
+	if (wall_ms / 1000 == f->date_second)
+		return;
+	f->date_second = wall_ms / 1000;
+	http_date_format(wall_ms, f->date);
+	buf_clear(head);
+	http_head_begin(head, 201);
+	http_head_date(head, f->date);
+	http_head_field(head, "Content-Type", SLICE_LIT("application/json"));
+	buf_append_lit(head, "Content-Length: ");
+}
+
+const char *front_date(struct front *f)
+{
+	update_date(f);
 	return f->date;
+}
+
+struct slice front_created_head(struct front *f)
+{
+	update_date(f);
+	return buf_slice(&f->created_head);
 }
 
 uint64_t front_next_request_id(struct front *f)
@@ -210,5 +228,6 @@ void front_free(struct front *f)
 	while (f->idle_buf_count > 0)
 		buf_fini(&f->idle_bufs[--f->idle_buf_count]);
 	buf_fini(&f->headers);
+	buf_fini(&f->created_head);
 	free(f);
 }

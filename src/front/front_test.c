@@ -243,6 +243,9 @@ TEST(produce__an_unknown_envelope_member_is_refused)
 {
 	post("application/vnd.bourn.events+x-ndjson", "{\"value\":1,\"vlaue\":2}");
 	expect("line 1: unknown member \\\"vlaue\\\"");
+	post("application/vnd.bourn.events+x-ndjson",
+	     "{\"value\":1,\"headers\":[[\"h\",\"v\",null]]}");
+	expect("line 1: a header is not [name, value]");
 }
 
 TEST(produce__cloudevents)

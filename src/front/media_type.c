@@ -9,7 +9,10 @@ struct slice media_type_name(struct slice content_type)
 
 bool media_type_is(struct slice content_type, const char *name)
 {
-	return slice_eq_nocase(media_type_name(content_type), slice_str(name));
+	struct slice given = media_type_name(content_type);
+	struct slice wanted = slice_str(name);
+
+	return slice_eq(given, wanted) || slice_eq_nocase(given, wanted);
 }
 
 static bool ends_with(struct slice name, struct slice end)

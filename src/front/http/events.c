@@ -203,7 +203,7 @@ static enum err take_pair(struct events_parse *p, struct json_value pair)
 	json_iter_init(&it, pair);
 	while (count < 3 && json_iter_next(&it, &none, &parts[count]))
 		count++;
-	base64 = count == 3 && json_string_is(parts[2].raw, "base64");
+	base64 = count == 3 && is_string(parts[2]) && json_string_is(parts[2].raw, "base64");
 	if (count < 2 || (count == 3 && !base64) || json_iter_next(&it, &none, &parts[2]))
 		return REFUSE(p, ERR_BAD_RECORD, "a header is not [name, value]");
 	err = decode_text(p, "a header's name", parts[0], &name);

@@ -195,6 +195,22 @@ void reply(struct exchange *x, int status, const char *content_type, struct slic
 	reply_end(x, body);
 }
 
+void reply_created(struct exchange *x, struct slice body)
+{
+	struct buf *out;
+
+	if (!x->keep_alive || x->version_minor == 0 || x->cors_origin) {
+		reply(x, 201, "application/json", body);
+		return;
+	}
+	count_reply(x->front->metrics, 201);
+	out = connection_output(x->http->connection);
+	buf_append_slice(out, front_created_head(x->front));
+	buf_append_int64(out, (int64_t)body.len);
+	buf_append_lit(out, "\r\n\r\n");
+	buf_append_slice(out, body);
+}
+
 void problem_of(const struct exchange *x, const struct problem_member *members, size_t member_count,
                 struct buf *out)
 {

@@ -105,6 +105,9 @@ void reply_end(struct exchange *x, struct slice body);
 /* A whole answer. */
 void reply(struct exchange *x, int status, const char *content_type, struct slice body);
 
+/* 201 with a JSON body: on the hot path of every event. */
+void reply_created(struct exchange *x, struct slice body);
+
 /* x->fault as problem+json, with more members. */
 void reply_problem(struct exchange *x, const struct problem_member *members, size_t member_count);
 

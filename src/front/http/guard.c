@@ -2,12 +2,20 @@
 
 #include <ctype.h>
 
+/* Digits, or nothing: "localhost:" is an authority too. */
+static bool is_port(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (!isdigit(text.ptr[i]))
+			return false;
+	return text.len <= 5;
+}
+
 /* "[::1]:3030" → "[::1]", "localhost:3030" → "localhost". False: not a port, or nothing before it. */
 static bool without_port(struct slice host, struct slice *name)
 {
 	const uint8_t *end = NULL;
 	struct slice port;
-	int64_t number;
 
 	*name = host;
 	if (host.len > 0 && host.ptr[0] == '[') {
@@ -27,8 +35,7 @@ static bool without_port(struct slice host, struct slice *name)
 		return true;
 	if (port.ptr[0] != ':')
 		return false;
-	port = slice_of(port.ptr + 1, port.len - 1);
-	return port.len == 0 || (slice_to_int64(port, &number) && number >= 0 && number <= 65535);
+	return is_port(slice_of(port.ptr + 1, port.len - 1));
 }
 
 static bool is_ipv4(struct slice name)

@@ -35,7 +35,7 @@ TEST(guard__hosts_that_are_not)
 		"[::1]x",
 		"[evil]",
 		"localhost:x",
-		"localhost:65536",
+		"localhost:100000",
 		"localhost:-1",
 		"evil.example:localhost",
 	};

@@ -242,7 +242,7 @@ static void write_one(struct exchange *x)
 	buf_append_int64(&body, x->timestamp);
 	append_durability(&body, x->produce.durability);
 	CHECK(!body.failed);
-	reply(x, 201, "application/json", buf_slice(&body));
+	reply_created(x, buf_slice(&body));
 }
 
 /* {"topic":"t","results":[{"partition":0,"offset":12,"count":3}],"durability":"commit"} */
@@ -262,7 +262,7 @@ static void write_many(struct exchange *x)
 	}
 	buf_append_lit(&body, "]");
 	append_durability(&body, p->durability);
-	reply(x, 201, "application/json", buf_slice(&body));
+	reply_created(x, buf_slice(&body));
 	buf_fini(&body);
 }
 
