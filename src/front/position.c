@@ -2,6 +2,8 @@
 
 #include "wire/timefmt.h"
 
+#include <ctype.h>
+
 static enum err from_cursor(struct slice cursor, struct position *out, struct fault *f)
 {
 	if (slice_to_int64(cursor, &out->value) && out->value >= 0) {
@@ -35,12 +37,12 @@ static bool named(struct slice text, enum position_kind *kind)
 	return false;
 }
 
-/* "-10m" */
+/* "-10m". The unit must be there: "-1" is more often a wrong offset than a second ago. */
 static bool ago(struct slice text, int64_t now_ms, int64_t *ms)
 {
 	int64_t back;
 
-	if (text.len < 2 || text.ptr[0] != '-')
+	if (text.len < 3 || text.ptr[0] != '-' || isdigit(text.ptr[text.len - 1]))
 		return false;
 	if (!duration_parse(slice_of(text.ptr + 1, text.len - 1), &back))
 		return false;

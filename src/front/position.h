@@ -8,7 +8,7 @@
  *
  *   cursor  the text that a reader was given; a plain number is the next offset
  *   offset  a number, "earliest", "last", "end" or "latest", an RFC 3339 time, or "-10m": that long
- *           before `now_ms`
+ *           before `now_ms` (with a unit)
  *
  * Errors: ERR_BAD_CURSOR, ERR_BAD_PARAMETER; `f` says what was wrong. */
 enum err position_parse(struct slice offset, struct slice cursor, enum position_kind fallback,

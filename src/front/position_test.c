@@ -29,7 +29,7 @@ TEST(position__every_form_of_offset)
 	expect("0", POSITION_OFFSET, 0);
 	expect("9223372036854775807", POSITION_OFFSET, INT64_MAX);
 	expect("1970-01-01T00:00:02Z", POSITION_TIME, 2000);
-	expect("-10", POSITION_TIME, 990000);
+	expect("-10s", POSITION_TIME, 990000);
 	expect("-1m", POSITION_TIME, 940000);
 	expect("-7d", POSITION_TIME, 0);
 }
@@ -37,7 +37,7 @@ TEST(position__every_form_of_offset)
 TEST(position__what_is_no_offset)
 {
 	static const char *const wrong[] = {
-		"", "soon", "-", "-x", "1.5", "0x1", "9223372036854775808", "Earliest"};
+		"", "soon", "-", "-x", "-1", "1.5", "0x1", "9223372036854775808", "Earliest"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(wrong); i++)
 		assert_int_equal(parse(wrong[i], NULL), ERR_BAD_PARAMETER);

@@ -104,16 +104,18 @@ static bool look_at_head(struct http_connection *h)
 }
 
 /* A client that asks whether to send its body is told to, or gets the refusal instead; what it
- * sends after that could be its body or its next request, so the connection is closed then. */
+ * sends after that could be its body or its next request, so the connection is closed then. A body
+ * that is stated to be too large is not asked for: the parser refuses it next. */
 static void invite_body(struct http_connection *h)
 {
+	const struct http_parser *p = h->parser;
 	struct exchange *x = h->reading;
 
-	if (!h->parser->request.expect_continue)
+	if (!p->request.expect_continue)
 		return;
 	if (x->fault.code)
 		refuse_framing(h, x->fault.code, "");
-	else
+	else if (p->request.content_length <= (int64_t)p->body_bytes_max)
 		buf_append_lit(connection_output(h->connection), "HTTP/1.1 100 Continue\r\n\r\n");
 }
 

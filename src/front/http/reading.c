@@ -14,6 +14,33 @@ enum err reading_parse(const struct front *f, const struct params *params,
 	                      fallback, front_now(f).wall_ms, &out->position, fault);
 }
 
+/* An empty id is what a client sends that has none yet. */
+static struct slice resume_at(const struct http_request *r, const struct params *params)
+{
+	struct slice id = http_header(r, "last-event-id");
+
+	if (id.len == 0)
+		id = params_text(params, "last_event_id");
+	return id.len ? id : params_text(params, "cursor");
+}
+
+enum err reading_subscription(struct exchange *x, const struct http_request *r, struct reading *out)
+{
+	static const char *const known[] = {"partition", "offset", "cursor", "last_event_id"};
+	struct params params;
+	enum err err = params_parse(r->query, known, ARRAY_COUNT(known), &params, &x->fault);
+
+	if (err)
+		return err;
+	err = params_partition(&params, &out->partition, &x->fault);
+	if (!err)
+		err = position_parse(params_text(&params, "offset"), resume_at(r, &params),
+		                     POSITION_END, front_now(x->front).wall_ms, &out->position,
+		                     &x->fault);
+	params_fini(&params);
+	return err;
+}
+
 struct reader *reading_open(struct exchange *x, const struct reading *reading,
                             enum operation operation, bool follow, void (*wake)(void *owner),
                             void *owner)

@@ -16,6 +16,11 @@ enum err reading_parse(const struct front *f, const struct params *params,
                        enum position_kind fallback, struct reading *out,
                        struct fault *fault) MUST_CHECK;
 
+/* Of a request to subscribe, which may resume: Last-Event-ID beats ?last_event_id= beats ?cursor=
+ * beats ?offset= (default end). Sets x->fault. */
+enum err reading_subscription(struct exchange *x, const struct http_request *r,
+                              struct reading *out) MUST_CHECK;
+
 /* Open a reader on the path's topic. A subscription waits for a topic that is not there. NULL: no
  * memory. */
 struct reader *reading_open(struct exchange *x, const struct reading *reading,

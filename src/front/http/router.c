@@ -95,9 +95,14 @@ static void take_name(struct exchange *x, struct slice raw)
 	uint8_t decoded[3 * TOPIC_NAME_BYTES_MAX];
 	size_t len = 0;
 
-	if (raw.len > sizeof(decoded) || !url_decode(raw, decoded, &len) ||
-	    len > TOPIC_NAME_BYTES_MAX) {
-		fault_set(&x->fault, ERR_BAD_TOPIC, 0, "longer than %d bytes, or a bad escape",
+	if (raw.len > sizeof(decoded)) {
+		len = raw.len;
+	} else if (!url_decode(raw, decoded, &len)) {
+		fault_set(&x->fault, ERR_BAD_TOPIC, 0, "'%.*s' has a bad escape", SLICE_FMT(raw));
+		return;
+	}
+	if (len > TOPIC_NAME_BYTES_MAX) {
+		fault_set(&x->fault, ERR_BAD_TOPIC, 0, "it is longer than %d bytes",
 		          TOPIC_NAME_BYTES_MAX);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* GET /subscribe/{t}: an endless stream of JSON events, one a line: what `curl -N` gets. From
- * ?offset= (default end) or ?cursor=, of ?partition= or all.
+ * ?offset= (default end), ?cursor= or Last-Event-ID, of ?partition= or all.
  *
  * The reader is a place: events are taken from it only while the socket takes them, so a slow
  * client holds at most limits.output_bytes here. When the stream fails, its last line is
@@ -204,20 +204,6 @@ static const struct exchange_ops stream_ops = {
 	.fini = stream_fini,
 };
 
-static enum err take_query(struct exchange *x, const struct http_request *r,
-                           struct reading *reading)
-{
-	static const char *const known[] = {"partition", "offset", "cursor"};
-	struct params params;
-	enum err err = params_parse(r->query, known, ARRAY_COUNT(known), &params, &x->fault);
-
-	if (err)
-		return err;
-	err = reading_parse(x->front, &params, POSITION_END, reading, &x->fault);
-	params_fini(&params);
-	return err;
-}
-
 void stream_handle(struct exchange *x, const struct http_request *r)
 {
 	struct reading reading;
@@ -228,7 +214,7 @@ void stream_handle(struct exchange *x, const struct http_request *r)
 		                "Server-Sent Events; ask for application/x-ndjson or a WebSocket");
 		return;
 	}
-	if (take_query(x, r, &reading)) {
+	if (reading_subscription(x, r, &reading)) {
 		exchange_answer(x);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* ws://…/subscribe/{t}: the payloads of a topic's events and nothing else, as they happen. A frame
- * is text for JSON and text, else binary. ?offset= (default end) or ?cursor=, ?partition=.
+ * is text for JSON and text, else binary. ?offset= (default end), ?cursor= or Last-Event-ID; ?partition=.
  *
  * Frames are made only while the socket takes them: one that does not holds at most
  * limits.output_bytes here, and is told where to go on (4008) when it takes nothing for too long or
@@ -229,20 +229,6 @@ static struct ws_subscription *subscription_new(const struct exchange *x)
 	return NULL;
 }
 
-static enum err take_query(struct exchange *x, const struct http_request *r,
-                           struct reading *reading)
-{
-	static const char *const known[] = {"partition", "offset", "cursor"};
-	struct params params;
-	enum err err = params_parse(r->query, known, ARRAY_COUNT(known), &params, &x->fault);
-
-	if (err)
-		return err;
-	err = reading_parse(x->front, &params, POSITION_END, reading, &x->fault);
-	params_fini(&params);
-	return err;
-}
-
 void ws_subscribe_handle(struct exchange *x, const struct http_request *r)
 {
 	struct ws_subscription *s = subscription_new(x);
@@ -251,7 +237,8 @@ void ws_subscribe_handle(struct exchange *x, const struct http_request *r)
 		exchange_refuse(x, ERR_NO_MEMORY, "subscription");
 		return;
 	}
-	if (topic_name_check(exchange_name(x), &x->fault) || take_query(x, r, s->reading)) {
+	if (topic_name_check(exchange_name(x), &x->fault) ||
+	    reading_subscription(x, r, s->reading)) {
 		discard(&s->ws);
 		exchange_answer(x);
 		return;
