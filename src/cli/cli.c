@@ -42,6 +42,12 @@ void cli_catch_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+/* argp's help in our width, without its note about short options; a user's own wish stands. */
+static void set_help_format(void)
+{
+	setenv("ARGP_HELP_FMT", "rmargin=96,no-dup-args-note", 0);
+}
+
 static void print_help(FILE *to)
 {
 	fputs("bourn: an event broker you can drive with curl\n\n"
@@ -81,9 +87,11 @@ static int unknown_verb(const char *word)
 
 int cli_main(int argc, char **argv, const struct cli_parts *parts)
 {
+	static char help[] = "--help";
 	char name[64];
 
 	argp_err_exit_status = CLI_USAGE;
+	set_help_format();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		print_help(stderr);
@@ -100,6 +108,8 @@ int cli_main(int argc, char **argv, const struct cli_parts *parts)
 			continue;
 		snprintf(name, sizeof(name), "bourn %s", verbs[i].name);
 		argv[1] = name; /* argp names the program by argv[0] */
+		if (argc > 2 && !strcmp(argv[2], "-h"))
+			argv[2] = help;
 		return verbs[i].run(argc - 1, argv + 1, parts);
 	}
 	return unknown_verb(argv[1]);
@@ -107,8 +117,11 @@ int cli_main(int argc, char **argv, const struct cli_parts *parts)
 
 int cli_version(int argc, char **argv, const struct cli_parts *parts)
 {
-	(void)argc;
-	(void)argv;
+	static const struct argp argp = {
+		.doc = "Print the version.\vExamples:\n  bourn version\n",
+	};
+
+	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	printf("bourn %s\n", parts->version);
 	return cli_finish_stdout(CLI_OK);
 }

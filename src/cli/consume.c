@@ -1,6 +1,8 @@
 /* bourn consume and bourn subscribe: the same reading, with other defaults. */
 #include "cli/follow.h"
 
+#include "front/position.h"
+
 #include <errno.h>
 
 enum { OPTION_UNTIL_END = 256, OPTION_GROUP };
@@ -21,13 +23,24 @@ static const struct argp_option subscribe_options[] = {
 	{0},
 };
 
+/* What the broker would refuse is refused here in the same words, before anything is asked. */
+static void set_from(struct follow *f, const char *arg, struct argp_state *state)
+{
+	struct position position;
+	struct fault fault;
+
+	if (position_parse(slice_str(arg), SLICE_NONE, POSITION_END, 0, &position, &fault))
+		argp_error(state, "%s", fault.where);
+	f->from = arg;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct follow *f = state->input;
 
 	switch (key) {
 	case ARGP_KEY_INIT: state->child_inputs[0] = &f->remote; return 0;
-	case 'f': f->from = arg; return 0;
+	case 'f': set_from(f, arg, state); return 0;
 	case 'p':
 		if (!slice_to_int64(slice_str(arg), &f->partition) || f->partition < 0)
 			argp_error(state, "'%s' is not a partition", arg);
@@ -70,8 +83,8 @@ static const struct argp subscribe_argp = {
 	.options = subscribe_options,
 	.parser = parse_option,
 	.args_doc = "TOPIC",
-	.doc = "Print events as they come. A topic that does not exist yet is waited for; a lost\n"
-	       "connection is taken up again where it broke.\v"
+	.doc = "Print events as they come. A topic that does not exist yet is waited for; a\n"
+	       "lost connection is taken up again where it broke.\v"
 	       "Examples:\n"
 	       "  bourn subscribe greetings\n"
 	       "  bourn subscribe orders --from earliest -o ndjson | jq .value\n",

@@ -29,8 +29,8 @@ struct demo {
 };
 
 static const struct argp argp = {
-	.doc = "Start a broker on a free port with its data in a temporary directory, produce ten\n"
-	       "messages to it and consume them, all in one process.\v"
+	.doc = "Start a broker on a free port with its data in a temporary directory,\n"
+	       "produce ten messages to it and consume them, all in one process.\v"
 	       "Examples:\n"
 	       "  bourn demo\n",
 };

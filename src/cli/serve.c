@@ -15,7 +15,8 @@ struct serve_flag {
 
 enum {
 	FLAGS_MAX = 32,
-	OPTION_SHARDS = 256,
+	OPTION_HOST = 256,
+	OPTION_SHARDS,
 	OPTION_STORAGE,
 	OPTION_DURABILITY,
 	OPTION_LOG,
@@ -31,7 +32,7 @@ struct serve_options {
 
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0, "settings (./bourn.yaml if it is there)", 0},
-	{"host", 'h', "HOST", 0, "listen on this address (localhost)", 0},
+	{"host", OPTION_HOST, "HOST", 0, "listen on this address (localhost)", 0},
 	{"port", 'p', "PORT", 0, "listen on this port (3030); 0: any free one", 0},
 	{"data", 'd', "DIR", 0, "data directory (./data)", 0},
 	{"shards", OPTION_SHARDS, "N", 0, "event loops (auto: one a core)", 0},
@@ -68,7 +69,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'c': o->file = arg; return 0;
-	case 'h': add_flag(o, "server.host", arg, state); return 0;
+	case OPTION_HOST: add_flag(o, "server.host", arg, state); return 0;
 	case 'p': add_flag(o, "server.port", arg, state); return 0;
 	case 'd': add_flag(o, "storage.path", arg, state); return 0;
 	case OPTION_SHARDS: add_flag(o, "server.shards", arg, state); return 0;
@@ -83,8 +84,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
-	.doc = "Run the broker. A flag beats the environment (BOURN_SERVER_PORT), which beats the\n"
-	       "file, which beats the default.\v"
+	.doc = "Run the broker until SIGINT or SIGTERM. A flag beats the environment\n"
+	       "(BOURN_SERVER_PORT), which beats the file, which beats the default.\v"
 	       "Examples:\n"
 	       "  bourn serve\n"
 	       "  bourn serve --port 8080 --data /var/lib/bourn\n"
@@ -107,6 +108,13 @@ static enum err load_config(struct config *c, const struct serve_options *o, str
 		err = config_read_file(c, o->file ? o->file : "bourn.yaml", warn, NULL, f);
 	if (err == OK)
 		err = config_read_environment(c, (const char *const *)environ, f);
+	return err;
+}
+
+static enum err apply_flags(struct config *c, const struct serve_options *o, struct fault *f)
+{
+	enum err err = OK;
+
 	for (size_t i = 0; i < o->flag_count && err == OK; i++)
 		err = config_set(c, o->flags[i].setting, o->flags[i].value, f);
 	return err;
@@ -170,8 +178,14 @@ int cli_serve(int argc, char **argv, const struct cli_parts *parts)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	config_init(&c);
-	if (load_config(&c, &o, &f) != OK || serve(&server_parts, &f) != OK)
+	if (load_config(&c, &o, &f) != OK) {
 		code = fail(&f);
+	} else if (apply_flags(&c, &o, &f) != OK) {
+		(void)fail(&f);
+		code = CLI_USAGE;
+	} else if (serve(&server_parts, &f) != OK) {
+		code = fail(&f);
+	}
 	config_fini(&c);
 	return code;
 }
