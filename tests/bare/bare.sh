@@ -67,10 +67,10 @@ inside './dev run -- --port 0 >run.log 2>&1 & echo $! >run.pid
 		[ $tries -lt 600 ] && kill -0 "$(cat run.pid)" || { cat run.log; exit 1; }
 		sleep 1
 	done
-	url=$(grep -o "http://[0-9a-z.:]*" run.log | head -n 1)
+	url=$(sed -n "s/.*listening on \(http:[^ ]*\).*/\1/p" run.log)
 	bourn=build/release/bourn
 	"$bourn" produce --server "$url" t hello &&
-		"$bourn" consume --server "$url" t | grep hello
+		"$bourn" consume --server "$url" t --until-end | grep hello
 	status=$?
 	kill "$(cat run.pid)"
 	wait

@@ -45,7 +45,7 @@ def test_version():
 @pytest.mark.parametrize("words", [
     [], ["prodcue", "t", "x"], ["produce"], ["consume"], ["produce", "t", "x", "--no-such-flag"],
     ["consume", "t", "--count", "x"], ["consume", "t", "-o", "xml"], ["topic", "frobnicate"],
-    ["consume", "t", "--from", "banana"], ["serve", "--port", "x"], ["serve", "--port", "70000"]])
+    ["consume", "t", "--from", "banana"], ["subscribe", "t", "--from", "-1"], ["serve", "--port", "x"], ["serve", "--port", "70000"]])
 def test_wrong_usage(words):
     done = bourn(*words)
     assert done.returncode == USAGE, done
@@ -75,10 +75,10 @@ def test_unreachable(tmp_path):
 
 
 def test_produce_then_consume(broker):
-    assert broker.cli("produce", "t", "hello").returncode == OK
-    done = broker.cli("consume", "t")
-    assert done.returncode == OK
-    assert done.stdout == b"hello\n"
+    done = broker.cli("produce", "t", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (OK, b"", b"")
+    done = broker.cli("consume", "t", "--until-end")
+    assert (done.returncode, done.stdout, done.stderr) == (OK, b"hello\n", b"")
 
 
 def test_produce_from_stdin_and_file(broker, tmp_path):

@@ -186,9 +186,36 @@ def test_what_is_not_built_is_said(broker, headers):
     is_problem(broker.client.post("/produce/t", "x", None, headers), 501, "not_implemented")
 
 
-def test_cloudevents_are_not_built_yet(broker):
-    for content_type in ("application/cloudevents+json", "application/cloudevents-batch+json"):
-        is_problem(broker.client.post("/produce/t", "[]", content_type), 501, "not_implemented")
+CLOUD_EVENT = {"specversion": "1.0", "id": "7", "source": "/shop", "type": "sold"}
+
+
+def test_a_structured_cloudevent(broker):
+    event = {**CLOUD_EVENT, "partitionkey": "k", "data": {"n": 1}}
+    reply = broker.client.post("/produce/t", json.dumps(event), "application/cloudevents+json")
+    assert reply.status == 201 and reply.json()["offset"] == 0, reply
+    stored = broker.consume("t")["events"][0]
+    assert (stored["key"], stored["value"]) == ("k", {"n": 1})
+    assert ["ce_type", "sold"] in stored["headers"] and ["ce_id", "7"] in stored["headers"]
+
+
+def test_a_batch_of_cloudevents(broker):
+    events = [{**CLOUD_EVENT, "id": f"{i}", "datacontenttype": "text/plain", "data": f"v{i}"}
+              for i in range(3)]
+    kind = "application/cloudevents-batch+json"
+    reply = broker.client.post("/produce/t", json.dumps(events), kind)
+    assert reply.status == 201, reply
+    assert [(r["offset"], r["count"]) for r in reply.json()["results"]] == [(0, 3)]
+    assert broker.values("t") == ["v0", "v1", "v2"]
+    broken = [events[0], {**CLOUD_EVENT, "type": None}]
+    is_problem(broker.client.post("/produce/t", json.dumps(broken), kind), 400, "bad_record")
+    is_problem(broker.client.post("/produce/t", "[]", kind), 400, "bad_record")
+    assert len(broker.values("t")) == 3
+
+
+def test_a_binary_cloudevent(broker):
+    broker.produce("t", "x", ce_specversion="1.0", ce_type="sold", ce_id="7", ce_source="/shop")
+    headers = broker.consume("t")["events"][0]["headers"]
+    assert [h for h in headers if h[0] == "ce_type"] == [["ce_type", "sold"]]
 
 
 def test_bad_event_headers(broker):

@@ -120,6 +120,8 @@ def test_resumes_at_a_cursor(broker):
         assert stream.values(2) == ["2", "3"]
     with Stream(broker, "/subscribe/t?offset=0", [("Last-Event-ID", "3")]) as stream:
         assert stream.values(1) == ["3"]
+    with Stream(broker, "/subscribe/t?last_event_id=2&cursor=0") as stream:
+        assert stream.values(2) == ["2", "3"]
 
 
 def test_deleting_the_topic_ends_the_stream(broker):

@@ -90,8 +90,8 @@ def test_change_settings(broker):
 
 
 def test_max_message_bytes(broker):
-    broker.create("t", max_message_bytes=1000)
-    is_problem(broker.client.post("/produce/t", "x" * 1000, "text/plain"), 413, "too_large")
+    broker.create("t", max_message_bytes=1024)
+    is_problem(broker.client.post("/produce/t", "x" * 1024, "text/plain"), 413, "too_large")
     broker.produce("t", "x" * 800)
 
 

@@ -263,7 +263,7 @@ def test_close_is_answered_with_a_close(shared_broker, payload):
         socket.send(CLOSE, payload)
         frame = socket.read()
         assert frame.opcode == CLOSE
-        assert frame.payload[:2] in (payload[:2], b"")
+        assert frame.payload[:2] == (payload[:2] or struct.pack("!H", 1000))
         assert socket.connection.at_end()
 
 
@@ -358,4 +358,4 @@ def test_bad_questions_are_refused_in_http(shared_broker):
     shared_broker.produce("t", "x")
     assert handshake(shared_broker, "/subscribe/t?offset=x").status == 400
     assert handshake(shared_broker, "/subscribe/b%20d").status == 400
-    refused_or_closed(subscribe(shared_broker, "/subscribe/t?offset=99"), 416, 4010)
+    refused_or_closed(subscribe(shared_broker, "/subscribe/t?offset=99"), 416, 1008)
