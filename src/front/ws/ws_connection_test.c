@@ -27,12 +27,21 @@ static int setup(void **state)
 }
 
 /* For tests of what happens when nothing happens. */
-static int setup_impatient(void **state)
+static int setup_pinging(void **state)
 {
 	(void)state;
 	front_fixture_init(&fx);
 	fx.config.limits.ping_after_ms = 40;
 	fx.config.limits.pong_ms = 400;
+	front_fixture_start(&fx, 1);
+	peer = (struct peer){.fd = -1};
+	return 0;
+}
+
+static int setup_stalling(void **state)
+{
+	(void)state;
+	front_fixture_init(&fx);
 	fx.config.limits.stall_ms = 40;
 	front_fixture_start(&fx, 1);
 	peer = (struct peer){.fd = -1};
@@ -384,8 +393,9 @@ TEST(handshake__frames_may_follow_at_once)
 
 int main(void)
 {
-#define T(name)         cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define IMPATIENT(name) cmocka_unit_test_setup_teardown(name, setup_impatient, teardown)
+#define T(name)        cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define PINGING(name)  cmocka_unit_test_setup_teardown(name, setup_pinging, teardown)
+#define STALLING(name) cmocka_unit_test_setup_teardown(name, setup_stalling, teardown)
 	const struct CMUnitTest tests[] = {
 		T(subscribe__payloads_only_text_or_binary),
 		T(subscribe__begins_at_the_end_of_a_topic_yet_to_come),
@@ -395,9 +405,9 @@ int main(void)
 		T(subscribe__unmasked_frames_break_the_rules),
 		T(subscribe__a_position_that_is_gone),
 		T(subscribe__a_topic_that_goes),
-		IMPATIENT(subscribe__silence_is_asked_and_answered),
-		IMPATIENT(subscribe__a_dead_peer_is_given_up),
-		IMPATIENT(subscribe__a_peer_that_takes_nothing_is_told_where_to_go_on),
+		PINGING(subscribe__silence_is_asked_and_answered),
+		PINGING(subscribe__a_dead_peer_is_given_up),
+		STALLING(subscribe__a_peer_that_takes_nothing_is_told_where_to_go_on),
 		T(subscribe__is_told_that_the_broker_stops),
 		T(produce__each_message_is_an_event),
 		T(produce__many_keep_their_order),
