@@ -15,10 +15,6 @@ pkg_check_modules(UV QUIET IMPORTED_TARGET libuv)
 bourn_need(UV_FOUND libuv1-dev)
 add_library(uv ALIAS PkgConfig::UV)
 
-pkg_check_modules(JANSSON QUIET IMPORTED_TARGET jansson)
-bourn_need(JANSSON_FOUND libjansson-dev)
-add_library(jansson ALIAS PkgConfig::JANSSON)
-
 pkg_check_modules(YAML QUIET IMPORTED_TARGET yaml-0.1)
 bourn_need(YAML_FOUND libyaml-dev)
 add_library(yaml ALIAS PkgConfig::YAML)

@@ -1,6 +1,6 @@
 /* json: RFC 8259 for the hot path: validate, walk what is valid, decode and write strings.
  *
- * Not a document model (admin bodies use jansson): nothing is allocated but what a caller's buf
+ * Not a document model: nothing is allocated but what a caller's buf
  * takes, nothing recurses. Validate first; the walk then relies on it and only ever sees
  * well-formed text, which it hands out as slices of the original. */
 #ifndef BOURN_WIRE_JSON_H
