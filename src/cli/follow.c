@@ -39,7 +39,8 @@ static void print_lines(struct follow *f, struct slice lines)
 	fflush(stdout);
 }
 
-/* One question: the events after the cursor, or none within the wait. */
+/* One question: the events after the cursor, or none within the wait. The first does not wait: its
+ * answer is the cursor, which is where to go on should the connection be lost. */
 static enum err poll_once(struct follow *f, bool *empty, struct fault *fault)
 {
 	struct buf path = BUF_INIT(8192);
@@ -47,12 +48,13 @@ static enum err poll_once(struct follow *f, bool *empty, struct fault *fault)
 	                                 .fields = SLICE_LIT("Accept: application/x-ndjson\r\n"),
 	                                 .wait_ms = POLL_ANSWER_MS};
 	int64_t limit = POLL_EVENTS_MAX;
+	int wait_s = f->until_end || f->cursor.len == 0 ? 0 : POLL_WAIT_S;
 	enum err err;
 
 	if (f->count >= 0 && f->count - f->printed < limit)
 		limit = f->count - f->printed;
 	remote_path(&path, "consume", f->topic);
-	buf_printf(&path, "?limit=%lld&wait=%d&", (long long)limit, f->until_end ? 0 : POLL_WAIT_S);
+	buf_printf(&path, "?limit=%lld&wait=%d&", (long long)limit, wait_s);
 	append_position(f, &path);
 	request.path = buf_slice(&path);
 	err = remote_call(f->client, &request, &f->response, fault);
@@ -106,6 +108,8 @@ static bool may_retry(struct follow *f, int64_t *retry_ms)
 {
 	if (!f->was_connected)
 		return false;
+	if (atomic_load(cli_stopped()))
+		return true; /* it was we who ended it */
 	if (*retry_ms == 0) {
 		fprintf(stderr, "bourn: connection to %s lost; trying again\n", f->remote.server);
 		*retry_ms = RETRY_MS_MIN;
@@ -131,10 +135,10 @@ static enum err follow_loop(struct follow *f, struct fault *fault)
 		bool empty = false;
 		enum err err = poll_once(f, &empty, fault);
 
+		f->was_connected |= err != ERR_UNREACHABLE;
 		if (err == ERR_TOPIC_UNKNOWN && f->wait_for_topic)
 			err = wait_for_topic(f, fault);
 		if (err == OK) {
-			f->was_connected = true;
 			retry_ms = 0;
 			if (empty && f->until_end)
 				return OK;

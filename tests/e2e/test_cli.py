@@ -1,6 +1,7 @@
 """The command: what it prints where, and how it ends."""
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -151,7 +152,8 @@ def test_output_forms(broker):
 
 
 def test_refused_and_not_found(broker):
-    assert broker.cli("consume", "nope").returncode == NOT_FOUND
+    nope = broker.cli("consume", "nope")
+    assert nope.returncode == NOT_FOUND and b"'nope'" in nope.stderr
     assert broker.cli("topic", "describe", "nope").returncode == NOT_FOUND
     assert broker.cli("produce", "b d", "x").returncode in (REFUSED, USAGE)
     broker.create("t", partitions=2)
@@ -227,6 +229,37 @@ def test_subscribe_resumes_where_it_was(broker):
         broker.start()
         broker.produce("t", "2")
         assert subscriber.lines(1) == ["Received: 2"]
+
+
+def answered(broker):
+    metrics = broker.client.get("/metrics").body.decode()
+    return int(re.search(r"^bourn_http_requests_total (\d+)", metrics, re.M).group(1))
+
+
+@pytest.mark.parametrize("topic_exists", [True, False])
+def test_an_idle_subscriber_misses_nothing_while_the_broker_is_away(broker, topic_exists):
+    if topic_exists:
+        broker.produce("t", "before")
+    asked = answered(broker)
+    with Subscriber(broker, "t") as subscriber:
+        asked += 1
+        while answered(broker) == asked:  # until it has been told where it stands
+            asked += 1
+        port = broker.port
+        broker.kill()
+        broker.args = ["--port", str(port)]
+        broker.start()
+        broker.produce("t", "after")
+        assert subscriber.lines(1) == ["Received: after"]
+
+
+def test_a_stopped_subscriber_says_nothing(broker):
+    broker.produce("t", "1")
+    with Subscriber(broker, "t", "--from", "earliest") as subscriber:
+        assert subscriber.lines(1) == ["Received: 1"]
+        subscriber.process.send_signal(signal.SIGTERM)
+        assert subscriber.process.communicate(timeout=10) == (b"", b"")
+        assert subscriber.process.returncode == OK
 
 
 def test_subscribe_count(broker):
