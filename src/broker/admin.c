@@ -178,7 +178,8 @@ static enum admin_state admin_begin(struct admin_job *j)
 		shared_get(&t->facts->shared);
 		j->facts = t->facts;
 	} else if (j->name_bytes > 0 && kind != ADMIN_TOPIC_CREATE) {
-		return admin_refuse(j, ERR_TOPIC_UNKNOWN, "");
+		fault_set(&j->admin->fault, ERR_TOPIC_UNKNOWN, 0, "'%s'", j->name);
+		return ADMIN_FINISH;
 	}
 	switch (kind) {
 	case ADMIN_TOPIC_CREATE: return create_begin(j);

@@ -402,7 +402,7 @@ static enum err check_for_new_topic(struct produce *p, const struct record *reco
 	if (err)
 		return err;
 	if (!b->group->config.auto_create)
-		return ERR_TOPIC_UNKNOWN;
+		return fault_set(&p->fault, ERR_TOPIC_UNKNOWN, 0, "'%.*s'", SLICE_FMT(p->topic));
 	err = broker_authorize(p->caller, OPERATION_TOPIC_CREATE, p->topic);
 	if (err)
 		return err;

@@ -286,7 +286,9 @@ static enum err reader_start(struct reader *r, const struct reader_options *opti
 	err = topic_name_check(options->topic, f);
 	if (err)
 		return err;
-	return options->wait_for_topic ? reader_wait_for_topic(r, options) : ERR_TOPIC_UNKNOWN;
+	if (options->wait_for_topic)
+		return reader_wait_for_topic(r, options);
+	return fault_set(f, ERR_TOPIC_UNKNOWN, 0, "'%.*s'", SLICE_FMT(options->topic));
 }
 
 struct reader *reader_open(struct broker *b, const struct reader_options *options,

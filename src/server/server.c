@@ -203,7 +203,7 @@ static void raise_descriptor_limit(struct log *log)
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 			getrlimit(RLIMIT_NOFILE, &limit);
 	}
-	log_line(log, LOG_INFO, "server", "up to %llu descriptors",
+	log_line(log, LOG_INFO, "server", "at most %llu open files and connections",
 	         (unsigned long long)limit.rlim_cur);
 }
 

@@ -263,6 +263,7 @@ void reply_problem(struct exchange *x, const struct problem_member *members, siz
 
 	front_buf_take(x->front, &body);
 	problem_of(x, members, member_count, &body);
+	buf_append_lit(&body, "\n"); /* for who reads it at a terminal */
 	out = reply_begin(x, status);
 	http_head_field(out, "Content-Type", SLICE_LIT(PROBLEM_CONTENT_TYPE));
 	if (status == 405)
