@@ -5,6 +5,7 @@
 #include "io/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -74,22 +75,55 @@ void manifest_finish(struct buf *out)
 	buf_append(out, crc, sizeof(crc));
 }
 
+/* What the file held is written over, so that the space it has is used again. */
+static enum err write_over(struct disk *d, const char *path, struct slice bytes, struct fault *f)
+{
+	struct iovec iov = {(void *)(uintptr_t)bytes.ptr, bytes.len};
+	enum err err;
+	int fd, got;
+
+	err = disk_open(d, path, O_WRONLY | O_CREAT, &fd, f);
+	if (err)
+		return err;
+	err = disk_write_all(d, fd, &iov, 1, 0, path, f);
+	if (!err && (got = d->ops->truncate(d, fd, (int64_t)bytes.len)) < 0)
+		err = fault_set(f, ERR_IO, -got, "cut %s", path);
+	if (!err)
+		err = disk_sync(d, fd, path, f);
+	got = d->ops->close(d, fd);
+	if (!err && got < 0)
+		err = fault_set(f, ERR_IO, -got, "close %s", path);
+	return err;
+}
+
+static enum err move(struct disk *d, const char *root, const char *from, const char *to,
+                     struct fault *f)
+{
+	int got = d->ops->rename(d, from, to);
+
+	if (got < 0 && got != -ENOENT)
+		return fault_set(f, ERR_IO, -got, "rename to %s", to);
+	return disk_sync_dir(d, root, f);
+}
+
 enum err manifest_write(struct disk *d, const char *root, struct slice bytes, struct fault *f)
 {
-	char now[SEGMENT_PATH_BYTES], before[SEGMENT_PATH_BYTES];
+	char now[SEGMENT_PATH_BYTES], before[SEGMENT_PATH_BYTES], next[SEGMENT_PATH_BYTES];
 	enum err err;
-	int got;
 
 	snprintf(now, sizeof(now), "%s/manifest", root);
 	snprintf(before, sizeof(before), "%s/manifest.prev", root);
-	got = d->ops->rename(d, now, before);
-	if (got < 0 && got != -ENOENT)
-		return fault_set(f, ERR_IO, -got, "rename to %s", before);
-	/* At every moment one of the two names stands for a whole manifest. */
-	err = disk_sync_dir(d, root, f);
-	if (err)
-		return err;
-	return disk_replace_file(d, root, "manifest", bytes, f);
+	snprintf(next, sizeof(next), "%s/manifest.next", root);
+	err = write_over(d, next, bytes, f);
+	/* A full disk: only the end of a checkpoint gives space back, so it must not need any. */
+	if (err == ERR_DISK_FULL && d->ops->rename(d, before, next) >= 0)
+		err = write_over(d, next, bytes, f);
+	/* From here on one of `now` and `before` stands for a whole manifest at every moment. */
+	if (!err)
+		err = move(d, root, now, before, f);
+	if (!err)
+		err = move(d, root, next, now, f);
+	return err;
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */

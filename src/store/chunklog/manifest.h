@@ -1,7 +1,8 @@
 /* manifest: what the segments hold, as of the last checkpoint; `manifest` in the data directory.
  *
- * Written whole and atomically; the one before is kept as `manifest.prev`. It is written at each
- * open too: with the epoch of that run, and no longer clean.
+ * Written whole and atomically (as `manifest.next`, then renamed); the one before is kept as
+ * `manifest.prev`, and gives its space when the disk is full. It is written at each open too: with
+ * the epoch of that run, and no longer clean.
  *
  *     0  8  magic "bournman"               a partition
  *     8  4  format version                   0 16  topic
@@ -62,7 +63,8 @@ typedef enum err manifest_partition_cb(void *arg, const struct uuid *topic, uint
 enum err manifest_decode(struct slice bytes, const struct uuid *store_id, struct manifest *out,
                          manifest_partition_cb *each, void *arg, struct fault *f) MUST_CHECK;
 
-/* Blocking. The present one becomes the previous one, `bytes` the present one. */
+/* Blocking. The present one becomes the previous one, `bytes` the present one. On an error there is
+ * a present one or, for want of it, the previous one is as good. */
 enum err manifest_write(struct disk *d, const char *root, struct slice bytes,
                         struct fault *f) MUST_CHECK;
 

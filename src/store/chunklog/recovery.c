@@ -546,6 +546,9 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	err = make_topics_dir(log, f);
 	if (!err)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
+	/* A new directory gets a previous one too: its space is what a full disk needs. */
+	if (!err && !r.has_manifest)
+		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	if (!err)
 		catalog_each(log->catalog, CATALOG_DELETED, remove_deleted, log);
 	if (!err)
