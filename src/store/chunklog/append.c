@@ -1,8 +1,10 @@
 /* The way into a partition: appends become frames, frames become visible batches. partition.h
  * draws it. */
+#include "io/metrics.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/partition.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void answer_later(struct partition *p)
@@ -44,6 +46,7 @@ static void check_quiet(struct partition *p)
 
 void partition_drop(struct partition *p, void (*quiet)(struct partition *p), void *context)
 {
+	partition_lift_fence(p); /* what is gone is not counted */
 	p->base.state.deleted = true;
 	p->quiet = quiet;
 	p->quiet_context = context;
@@ -70,19 +73,25 @@ static void answer(struct task *t)
 /* A failed WAL is fenced until a restart, which finds out what is on disk. */
 static void fence(struct partition *p, const struct fault *cause)
 {
-	char text[128];
+	char text[128], why[160];
 
-	p->base.state.fenced = (struct fault){.code = ERR_FENCED};
-	fault_set(&p->base.state.fenced, ERR_FENCED, 0, "until a restart, after %s",
-	          fault_text(cause, text, sizeof(text)));
+	snprintf(why, sizeof(why), "until a restart, after %s",
+	         fault_text(cause, text, sizeof(text)));
+	partition_fence(p, why);
 	store_partition_moved(&p->base, p->shard->loop);
 }
 
 /* Those that were refused on their own judged by a log end that has not come: they failed too. */
 static void fail_framed(struct partition *p, const struct fault *cause)
 {
-	LIST_EACH (node, &p->framed)
+	int64_t count = 0;
+
+	LIST_EACH (node, &p->framed) {
 		LIST_ENTRY(node, struct store_append, node)->fault = *cause;
+		count++;
+	}
+	if (cause->code == ERR_DISK_FULL)
+		metric_add(loop_metrics(p->shard->loop), METRIC_DISK_FULL, count);
 }
 
 /* What was filled is on disk as the class demands (cause NULL), or will not be. */
@@ -91,7 +100,7 @@ static void frame_end(struct partition *p, const struct fault *cause)
 	if (cause) {
 		partition_unfill(p);
 		fail_framed(p, cause);
-		if (cause->code == ERR_IO)
+		if (cause->code == ERR_IO && !p->base.state.deleted)
 			fence(p, cause);
 	} else if (partition_filled(p).len > 0) {
 		partition_show(p);

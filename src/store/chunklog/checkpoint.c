@@ -2,6 +2,7 @@
 
 #include "io/disk.h"
 #include "io/log.h"
+#include "io/metrics.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/manifest.h"
 #include "store/chunklog/save.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 
 enum {
-	LOOK_MS = 500,      /* how often we look whether a checkpoint is due */
+	LOOK_MS = 500,      /* how often we look, at the least, whether a checkpoint is due */
+	LOOKS = 4,          /* … in the age that makes it due */
 	RETRY_US = 5000000, /* after one that failed */
 };
 
@@ -34,6 +36,8 @@ static void say_end(const struct chunklog *log)
 	struct log *g = log->config.log;
 	char text[320];
 
+	metric_add(loop_metrics(log->shards[0].loop),
+	           c->fault.code ? METRIC_CHECKPOINT_FAILURES : METRIC_CHECKPOINTS, 1);
 	if (c->fault.code)
 		log_line(g, LOG_WARN, "checkpoint", "not done, tried again later: %s",
 		         fault_text(&c->fault, text, sizeof(text)));
@@ -281,14 +285,34 @@ static bool is_due(struct chunklog *log)
 	return unlogged > 0 && now.mono_us - c->began_mono_us >= config->checkpoint_ms * 1000;
 }
 
+static void report_wal(struct chunklog *log)
+{
+	struct metrics *m = loop_metrics(log->shards[0].loop);
+	struct wal_stats before = log->checkpoint.reported;
+	struct wal_stats wal = wal_stats(log->wal);
+
+	metric_add(m, METRIC_WAL_GROUPS, (int64_t)(wal.group_count - before.group_count));
+	metric_add(m, METRIC_WAL_BYTES, (int64_t)(wal.written_bytes - before.written_bytes));
+	metric_add(m, METRIC_WAL_FLUSHES, (int64_t)(wal.flush_count - before.flush_count));
+	log->checkpoint.reported = wal;
+}
+
+static void look_later(struct chunklog *log)
+{
+	int64_t ms = log->config.checkpoint_ms / LOOKS;
+
+	timer_start(log->shards[0].loop, &log->checkpoint.timer, ms < LOOK_MS ? ms : LOOK_MS);
+}
+
 static void look(struct timer *t)
 {
 	struct checkpoint *c = CONTAINER_OF(t, struct checkpoint, timer);
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
 
+	report_wal(log);
 	if (is_due(log))
 		begin(log);
-	timer_start(log->shards[0].loop, t, LOOK_MS);
+	look_later(log);
 }
 
 static void start_looking(struct message *m)
@@ -298,7 +322,7 @@ static void start_looking(struct message *m)
 
 	c->looking = true;
 	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
-	timer_start(log->shards[0].loop, &c->timer, LOOK_MS);
+	look_later(log);
 }
 
 void checkpoint_start(struct chunklog *log, uint64_t published_sequence)

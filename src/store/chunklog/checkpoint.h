@@ -32,12 +32,13 @@ struct store_checkpoint;
 /* Home only, but for what the worker has while it runs. */
 struct checkpoint {
 	bool running;
-	bool clean;           /* this one is the last of this run */
-	struct list asked;    /* store_checkpoint: answered by the next one to begin */
-	struct list answered; /* … by the one that runs */
-	struct timer timer;   /* looks whether one is due */
-	struct message start; /* of the timer, on home's loop */
-	bool looking;         /* it has begun */
+	bool clean;                /* this one is the last of this run */
+	struct list asked;         /* store_checkpoint: answered by the next one to begin */
+	struct list answered;      /* … by the one that runs */
+	struct timer timer;        /* looks whether one is due */
+	struct wal_stats reported; /* what the metrics were told */
+	struct message start;      /* of the timer, on home's loop */
+	bool looking;              /* it has begun */
 	struct wal_roll roll;
 	struct work work;
 	struct save **gathered; /* owned; one list a shard */

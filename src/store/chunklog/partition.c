@@ -1,7 +1,9 @@
 #include "store/chunklog/partition.h"
 
+#include "io/metrics.h"
 #include "store/chunklog/chunklog.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- life ------------------------------------------------------------------------------------------ */
@@ -192,11 +194,23 @@ void partition_seal(struct partition *p)
 
 /* --- shrinking ------------------------------------------------------------------------------------- */
 
-static void lift_fence(struct partition *p)
+static void count_fenced(const struct partition *p, int64_t by)
 {
-	p->damage = (struct damage){-1, -1};
-	if (p->base.state.fenced.code == ERR_FENCED)
-		p->base.state.fenced = (struct fault){0};
+	metric_add(loop_metrics(p->shard->loop), METRIC_PARTITIONS_FENCED, by);
+}
+
+void partition_fence(struct partition *p, const char *why)
+{
+	if (!p->base.state.fenced.code)
+		count_fenced(p, 1);
+	fault_set(&p->base.state.fenced, ERR_FENCED, 0, "%s", why);
+}
+
+void partition_lift_fence(struct partition *p)
+{
+	if (p->base.state.fenced.code)
+		count_fenced(p, -1);
+	p->base.state.fenced = (struct fault){0};
 }
 
 void partition_settle(struct partition *p)
@@ -230,8 +244,10 @@ void partition_move_start(struct partition *p, int64_t upto)
 	if (upto < s->log_start)
 		return;
 	s->log_start = upto;
-	if (p->damage.from >= 0 && p->damage.to <= upto)
-		lift_fence(p);
+	if (p->damage.from >= 0 && p->damage.to <= upto) {
+		p->damage = (struct damage){-1, -1};
+		partition_lift_fence(p);
+	}
 	partition_settle(p);
 }
 
@@ -268,6 +284,8 @@ void partition_retain(struct partition *p)
 
 void partition_set_damage(struct partition *p, struct damage d)
 {
+	char why[sizeof(p->base.state.fenced.where)];
+
 	if (d.from < 0 || (d.to <= p->base.state.log_start && d.from < d.to))
 		return;
 	if (d.from < p->base.state.log_start)
@@ -277,9 +295,10 @@ void partition_set_damage(struct partition *p, struct damage d)
 		d.to = d.to > p->damage.to ? d.to : p->damage.to;
 	}
 	p->damage = d;
-	fault_set(&p->base.state.fenced, ERR_FENCED, 0,
-	          "%s/%u is damaged at offset %lld; purge it or trim it up to %lld to go on",
-	          p->topic->base.spec.name, p->base.index, (long long)d.from, (long long)d.to);
+	snprintf(why, sizeof(why),
+	         "%.80s/%u is damaged at offset %lld; purge it or trim it up to %lld to go on",
+	         p->topic->base.spec.name, p->base.index, (long long)d.from, (long long)d.to);
+	partition_fence(p, why);
 }
 
 void partition_lose(struct partition *p, int64_t to)

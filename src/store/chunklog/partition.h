@@ -95,6 +95,10 @@ void partition_take(struct partition *p, struct slice batch, int32_t leader_epoc
 /* Recovery: the batches [log end, to) are lost. Fences. */
 void partition_lose(struct partition *p, int64_t to);
 
+/* Takes no more writes, and why; not told to watchers. */
+void partition_fence(struct partition *p, const char *why);
+void partition_lift_fence(struct partition *p);
+
 /* Recovery: these offsets are lost (from == to: an unknown number of them); fences. Nothing happens
  * when they lie below log_start. */
 void partition_set_damage(struct partition *p, struct damage d);
