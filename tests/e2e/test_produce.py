@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.http import is_problem
+from harness.murmur2 import murmur2
 
 MIB = 1 << 20
 ENVELOPES = "application/vnd.bourn.events+x-ndjson"
@@ -102,19 +103,6 @@ def test_keys_go_where_the_kafka_client_sends_them(broker):
     assert broker.produce("t", "x", Event_Key="user-1")["partition"] == murmur2(b"user-1") % 8
     assert broker.produce("t", "x", Event_Key="21")["partition"] == murmur2(b"21") % 8
     assert broker.produce("t", "x", Event_Key="a" * 100)["partition"] == murmur2(b"a" * 100) % 8
-
-
-def murmur2(data):
-    m, mask = 0x5BD1E995, 0xFFFFFFFF
-    h = (0x9747B28C ^ len(data)) & mask
-    whole = len(data) & ~3
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i:i + 4], "little") * m & mask
-        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
-    if len(data) > whole:
-        h = (h ^ int.from_bytes(data[whole:], "little")) * m & mask
-    h = (h ^ h >> 13) * m & mask
-    return (h ^ h >> 15) & 0x7FFFFFFF
 
 
 def test_expected_offset(broker):

@@ -171,6 +171,11 @@ class Broker:
     def info(self):
         return self.client.get("/v1/info").json()
 
+    def metric(self, name):
+        """The value of one metric, summed over all shards."""
+        text = self.client.get("/metrics").body.decode()
+        return int(re.search(rf"^{name} (\d+)$", text, re.MULTILINE).group(1))
+
     def cli(self, *words, stdin=None, timeout=30, env=None, binary=None):
         """Run the command line against this broker; returns the CompletedProcess, in bytes."""
         if isinstance(stdin, str):

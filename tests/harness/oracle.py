@@ -8,48 +8,116 @@ once, in order, at the offset it was given; offsets are dense; nothing is invent
 
 import json
 import os
+import random
 import threading
+import time
 import zlib
 
-from harness.http import Client
+from harness.http import Connection
+from harness.murmur2 import murmur2
 
 PARTITIONS = 4
+ENVELOPES = "application/vnd.bourn.events+x-ndjson"
 
 
 class Producer(threading.Thread):
-    """One connection that produces, one request after the other, until told to stop or cut off."""
+    """One connection that produces until it is told to stop, or is cut off.
+
+    How, goes by its number: one event after the other; up to 16 pipelined; lines as one batch; a
+    batch of many keys that spreads over the partitions.
+    """
 
     def __init__(self, oracle, number):
         super().__init__(daemon=True)
         self.oracle = oracle
         self.number = number
-        self.topic = oracle.topics[number % len(oracle.topics)]
+        self.topic = oracle.topics[number // 4 % len(oracle.topics)]
+        self.turn = (self.one, self.pipelined, self.lines, self.spread)[number % 4]
         self.sequence = 0
+        self.random = random.Random(f"{oracle.seed} {number}")
         self.stopped = threading.Event()
-        self.refused = {}  # status -> count
+        self.failure = None
+        self.refused = {}     # status -> count
+        self.refused_s = 0.0  # the longest wait for a refusal
 
     def run(self):
-        client = Client(self.oracle.broker.port)
-        while not self.stopped.is_set():
-            count = 8 if self.sequence % 5 == 0 else 1
-            values = [self.oracle.value(self, i) for i in range(count)]
-            self.oracle.sent(self, values)
-            kind = "application/x-ndjson" if count > 1 else "application/json"
-            try:
-                reply = client.post(f"/produce/{self.topic}", "\n".join(values), kind,
-                                    {"Event-Key": f"producer-{self.number}"})
-            except (OSError, AssertionError):
-                break  # killed: what was under way is unknown
-            finally:
-                first, self.sequence = self.sequence, self.sequence + count
-            if reply.status == 201:
-                ack = reply.json()
-                self.oracle.acked(self, first, values, ack["partition"], ack["offset"])
-            else:
-                self.refused[reply.status] = self.refused.get(reply.status, 0) + 1
-                if not self.oracle.goes_on(reply):
-                    break
-        client.close()
+        try:
+            with Connection(self.oracle.broker.port) as self.connection:
+                while not self.stopped.is_set() and self.turn():
+                    pass
+        except OSError:
+            pass  # cut off: what was under way is unknown
+        except AssertionError as error:
+            if "closed in the middle" not in str(error):
+                self.failure = error
+
+    def take(self, count):
+        """The next events: [(sequence, value)]."""
+        events = [(self.sequence + i, self.oracle.value(self.number, self.sequence + i)) for i in range(count)]
+        self.sequence += count
+        self.oracle.sent(self.number, events)
+        return events
+
+    def ask(self, body, kind, key=None):
+        fields = [("Content-Type", kind), ("Content-Length", len(body))]
+        if key:
+            fields.append(("Event-Key", key))
+        self.connection.request("POST", f"/produce/{self.topic}", fields, body.encode())
+        return time.monotonic()
+
+    def answered(self, asked, acknowledge):
+        """Read one answer; False when the producer shall end."""
+        reply = self.connection.read_reply()
+        if reply.status == 201:
+            acknowledge(reply.json())
+            return True
+        self.refused[reply.status] = self.refused.get(reply.status, 0) + 1
+        self.refused_s = max(self.refused_s, time.monotonic() - asked)
+        return self.oracle.goes_on(reply)
+
+    def acked(self, events, place):
+        self.oracle.acked(self, events, place["partition"], place["offset"])
+
+    # --- the ways to produce ---------------------------------------------------
+
+    def one(self, count=1):
+        key = f"producer-{self.number}"
+        asked = []
+        for _ in range(count):
+            events = self.take(1)
+            asked.append((self.ask(events[0][1], "application/json", key), events))
+        answers = [self.answered(when, lambda ack, events=events: self.acked(events, ack)) for when, events in asked]
+        return all(answers)
+
+    def pipelined(self):
+        return self.one(self.random.randint(2, 16))
+
+    def lines(self):
+        events = self.take(self.random.randint(1, 16))
+        asked = self.ask("\n".join(value for _, value in events), "application/x-ndjson", f"producer-{self.number}")
+
+        def acknowledge(ack):
+            assert ack["count"] == len(events), ack
+            self.acked(events, ack)
+        return self.answered(asked, acknowledge)
+
+    def spread(self):
+        events = self.take(self.random.randint(1, 16))
+        parts = {}
+        lines = []
+        for sequence, value in events:
+            key = f"{self.number}-{sequence % 7}"
+            parts.setdefault(murmur2(key.encode()) % PARTITIONS, []).append((sequence, value))
+            lines.append(f'{{"key":"{key}","value":{value}}}')
+        asked = self.ask("\n".join(lines), ENVELOPES)
+
+        def acknowledge(ack):
+            results = {result["partition"]: result for result in ack["results"]}
+            assert results.keys() == parts.keys(), (ack, parts)
+            for partition, result in results.items():
+                assert result["count"] == len(parts[partition]), ack
+                self.acked(parts[partition], result)
+        return self.answered(asked, acknowledge)
 
 
 class Oracle:
@@ -58,11 +126,10 @@ class Oracle:
         self.topics = topics
         self.test = test
         self.seed = seed
-        self.pad = pad
-        self.lock = threading.Lock()
+        self.pad = "x" * pad
         self.log = os.open(directory / "acks.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self.acks = {}     # (topic, partition, offset) -> (producer, sequence, crc)
-        self.crcs = {}     # (producer, sequence) -> crc, of all that was ever sent
+        self.acks = {}       # (topic, partition, offset) -> (producer, sequence, crc)
+        self.crcs = {}       # (producer, sequence) -> crc, of all that was ever sent
         self.sequences = {}  # producer -> next sequence
         self.rss_max = 0
         self.rounds = 0
@@ -70,19 +137,21 @@ class Oracle:
 
     # --- called by producers -----------------------------------------------------
 
-    def value(self, producer, i):
-        return json.dumps({"p": producer.number, "s": producer.sequence + i, "x": "x" * self.pad})
+    def value(self, producer, sequence):
+        return f'{{"p": {producer}, "s": {sequence}, "x": "{self.pad}"}}'
 
-    def sent(self, producer, values):
-        for i, value in enumerate(values):
-            self.crcs[producer.number, producer.sequence + i] = zlib.crc32(value.encode())
+    def sent(self, producer, events):
+        for sequence, value in events:
+            self.crcs[producer, sequence] = zlib.crc32(value.encode())
 
-    def acked(self, producer, first, values, partition, offset):
+    def acked(self, producer, events, partition, offset):
         lines = []
-        for i, value in enumerate(values):
-            crc = zlib.crc32(value.encode())
-            self.acks[producer.topic, partition, offset + i] = (producer.number, first + i, crc)
-            lines.append(f"{producer.number} {first + i} {crc:08x} {producer.topic}/{partition}/{offset + i}\n")
+        for i, (sequence, _value) in enumerate(events):
+            crc = self.crcs[producer.number, sequence]
+            place = (producer.topic, partition, offset + i)
+            assert place not in self.acks, f"{place} was acknowledged twice"
+            self.acks[place] = (producer.number, sequence, crc)
+            lines.append(f"{producer.number} {sequence} {crc:08x} {producer.topic}/{partition}/{offset + i}\n")
         os.write(self.log, "".join(lines).encode())
 
     def goes_on(self, _reply):
@@ -91,10 +160,19 @@ class Oracle:
 
     # --- called by tests ----------------------------------------------------------
 
+    def create_topics(self, **settings):
+        """Each topic bears the name of its durability class."""
+        for topic in self.topics:
+            self.broker.create(topic, partitions=PARTITIONS, durability=topic, **settings)
+
+    def producer(self, number):
+        producer = Producer(self, number)
+        producer.sequence = self.sequences.get(number, 0)
+        return producer
+
     def start_producers(self, count):
-        producers = [Producer(self, number) for number in range(count)]
+        producers = [self.producer(number) for number in range(count)]
         for producer in producers:
-            producer.sequence = self.sequences.get(producer.number, 0)
             producer.start()
         return producers
 
@@ -106,12 +184,14 @@ class Oracle:
             producer.join(60)
             assert not producer.is_alive(), "a producer hangs"
             self.sequences[producer.number] = producer.sequence
+            if producer.failure:
+                raise producer.failure
 
     def watch_memory(self):
         self.rss_max = max(self.rss_max, self.broker.rss_bytes())
 
     def verify(self):
-        """Replay every topic and count what is wrong."""
+        """Replay every topic and count what is wrong; returns some places of what is missing."""
         os.fsync(self.log)
         self.rounds += 1
         found = {}
@@ -127,9 +207,9 @@ class Oracle:
         last = {}
         expected = 0
         for line in self._lines(topic, partition):
-            value = json.dumps(line["value"])
-            who = (line["value"]["p"], line["value"]["s"])
-            crc = zlib.crc32(value.encode())
+            value = line["value"]
+            who = (value["p"], value["s"])
+            crc = zlib.crc32(json.dumps(value).encode())
             self.bad["holes"] += line["offset"] != expected
             expected = line["offset"] + 1
             self.bad["duplicates"] += who in seen
@@ -152,10 +232,13 @@ class Oracle:
             yield from lines
             query = f"cursor={reply.header('event-next')}"
 
-    def verdict(self):
+    def verdict(self, **more):
         """Print the one JSON line; fail when anything is wrong."""
         good = len(self.acks) > 0 and not any(self.bad.values())
-        print(json.dumps({"test": self.test, "seed": self.seed, "n": self.rounds, "acked": len(self.acks),
-                          **self.bad, "max_rss": self.rss_max, "verdict": "pass" if good else "fail"}),
-              flush=True)
+        report(test=self.test, seed=self.seed, n=self.rounds, acked=len(self.acks), **self.bad, **more,
+               max_rss=self.rss_max, verdict="pass" if good else "fail")
         assert good, self.bad
+
+
+def report(**fields):
+    print(json.dumps(fields), flush=True)
