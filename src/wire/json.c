@@ -3,6 +3,10 @@
 #include "base/check.h"
 #include "wire/utf8.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 _Static_assert(JSON_DEPTH_MAX <= 64, "a bit for each level");
 
 /* --- scanning, of text that may be anything ----------------------------------------------------- */
@@ -48,19 +52,49 @@ static uint64_t bytes_equal(uint64_t word, uint8_t c)
 	return bytes_below(word ^ (0x0101010101010101u * c), 1);
 }
 
-/* The first byte that a string cannot just go over: quote, backslash, control, or not ASCII. */
+/* A string cannot just go over a special byte: quote, backslash, control, or not ASCII. Returns the
+ * index of the first of 8; 8: there is none. */
+static unsigned special_of_8(const uint8_t *at)
+{
+	uint64_t word, special;
+
+	memcpy(&word, at, sizeof(word));
+	special = bytes_equal(word, '"') | bytes_equal(word, '\\') | bytes_below(word, 0x20) |
+	          (word & 0x8080808080808080u);
+	return special ? (unsigned)__builtin_ctzll(special) / 8 : 8;
+}
+
+#if defined(__SSE2__)
+static unsigned special_of_16(const uint8_t *at)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+	__m128i quoting = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+	                               _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+	/* Signed: what is not ASCII is below a space too. */
+	__m128i special = _mm_or_si128(quoting, _mm_cmpgt_epi8(_mm_set1_epi8(0x20), bytes));
+
+	return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(special) | 1U << 16);
+}
+#else
+static unsigned special_of_16(const uint8_t *at)
+{
+	unsigned first = special_of_8(at);
+
+	return first < 8 ? first : 8 + special_of_8(at + 8);
+}
+#endif
+
+/* The first special byte, or `end`. */
 static const uint8_t *find_special(const uint8_t *at, const uint8_t *end)
 {
-	while (end - at >= 8) {
-		uint64_t word, special;
+	unsigned plain = 16;
 
-		memcpy(&word, at, sizeof(word));
-		special = bytes_equal(word, '"') | bytes_equal(word, '\\') |
-		          bytes_below(word, 0x20) | (word & 0x8080808080808080u);
-		if (special)
-			return at + __builtin_ctzll(special) / 8;
-		at += 8;
-	}
+	for (; plain == 16 && end - at >= 16; at += plain)
+		plain = special_of_16(at);
+	if (plain < 16)
+		return at;
+	if (end - at >= 8)
+		at += special_of_8(at);
 	while (at < end && *at >= 0x20 && *at < 0x80 && *at != '"' && *at != '\\')
 		at++;
 	return at;

@@ -206,6 +206,34 @@ TEST(json_to_int64__only_integers_that_fit)
 	assert_false(json_to_int64(json_root(SLICE_LIT("\"1\"")), &n));
 }
 
+/* Validates a string of 40 bytes, all 'x' but the one at `at`. */
+static bool validate_with(size_t at, uint8_t c, size_t *error_at)
+{
+	uint8_t text[42];
+
+	memset(text, 'x', sizeof(text));
+	text[0] = '"';
+	text[sizeof(text) - 1] = '"';
+	text[1 + at] = c;
+	return json_validate(slice_of(text, sizeof(text)), 0, error_at);
+}
+
+TEST(json_validate__finds_a_special_byte_wherever_it_is)
+{
+	for (unsigned c = 0; c < 256; c++) {
+		bool quoting = c == '"' || c == '\\';
+		bool special = quoting || c < 0x20 || c >= 0x80;
+
+		for (size_t at = 0; at < 39; at++) {
+			size_t error_at;
+
+			assert_int_equal(validate_with(at, (uint8_t)c, &error_at), !special);
+			if (special && c < 0xc0)
+				assert_int_equal(error_at, 1 + at + quoting);
+		}
+	}
+}
+
 TEST(json_string_decode__escapes_and_surrogates)
 {
 	struct buf out = BUF_INIT(256);
@@ -265,6 +293,7 @@ int main(void)
 		cmocka_unit_test(json_iter__elements_have_no_key),
 		cmocka_unit_test(json_object_get__the_last_of_a_name_wins_escapes_undone),
 		cmocka_unit_test(json_to_int64__only_integers_that_fit),
+		cmocka_unit_test(json_validate__finds_a_special_byte_wherever_it_is),
 		cmocka_unit_test(json_string_decode__escapes_and_surrogates),
 		cmocka_unit_test(json_append_string__escapes_what_must_be),
 		cmocka_unit_test(json_append_string__comes_back_for_every_ascii_byte),
