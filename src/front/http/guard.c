@@ -38,21 +38,27 @@ static bool without_port(struct slice host, struct slice *name)
 	return is_port(slice_of(port.ptr + 1, port.len - 1));
 }
 
+/* Four numbers up to 255, of one to three digits each. */
 static bool is_ipv4(struct slice name)
 {
-	struct slice rest = name;
-	int parts = 0;
-	int64_t number;
+	unsigned number = 0;
+	unsigned digits = 0;
+	unsigned dots = 0;
 
-	while (rest.ptr) {
-		struct slice part = slice_cut(&rest, '.');
-
-		if (part.len == 0 || part.len > 3 || !isdigit(part.ptr[0]) ||
-		    !slice_to_int64(part, &number) || number > 255)
+	for (size_t i = 0; i < name.len; i++) {
+		if (isdigit(name.ptr[i])) {
+			number = number * 10 + (name.ptr[i] - (unsigned)'0');
+			if (++digits > 3 || number > 255)
+				return false;
+		} else if (name.ptr[i] == '.' && digits > 0) {
+			number = 0;
+			digits = 0;
+			dots++;
+		} else {
 			return false;
-		parts++;
+		}
 	}
-	return parts == 4;
+	return dots == 3 && digits > 0;
 }
 
 static bool is_ipv6(struct slice name)

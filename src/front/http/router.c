@@ -65,20 +65,26 @@ enum { PATH_PARAMETERS_MAX = 2 };
 static bool matches(const char *pattern, struct slice path,
                     struct slice parameters[PATH_PARAMETERS_MAX])
 {
-	struct slice expected = slice_str(pattern);
-	struct slice want;
-	struct slice got;
+	const uint8_t *at = path.ptr;
+	const uint8_t *end = path.ptr + path.len;
 	size_t count = 0;
 
-	while (url_path_next(&expected, &want)) {
-		if (!url_path_next(&path, &got))
+	while (*pattern) {
+		if (*pattern == '{') {
+			const uint8_t *segment = at;
+
+			while (at < end && *at != '/')
+				at++;
+			parameters[count++] = slice_of(segment, (size_t)(at - segment));
+			pattern = strchr(pattern, '}') + 1;
+		} else if (at < end && *at == (uint8_t)*pattern) {
+			at++;
+			pattern++;
+		} else {
 			return false;
-		if (want.len > 0 && want.ptr[0] == '{')
-			parameters[count++] = got;
-		else if (!slice_eq(want, got))
-			return false;
+		}
 	}
-	return !url_path_next(&path, &got);
+	return at == end;
 }
 
 static bool serves(const struct route *route, const struct http_request *r)
