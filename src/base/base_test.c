@@ -98,7 +98,8 @@ TEST(buf__beyond_its_limit_it_fails_and_stays_failed)
 
 TEST(buf__numbers_print_as_printf_prints_them)
 {
-	static const int64_t numbers[] = {0, 7, -1, 10, INT64_MAX, INT64_MIN};
+	static const int64_t numbers[] = {
+		0, 7, -1, 10, -99, 100, 105, 1000, 99999, 1700000000123, INT64_MAX, INT64_MIN};
 
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
 		struct buf b = BUF_INIT(64);

@@ -68,14 +68,22 @@ void buf_printf(struct buf *b, const char *format, ...)
 
 void buf_append_int64(struct buf *b, int64_t value)
 {
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+				    "25262728293031323334353637383940414243444546474849"
+				    "50515253545556575859606162636465666768697071727374"
+				    "75767778798081828384858687888990919293949596979899";
 	uint8_t digits[20];
 	uint8_t *at = digits + sizeof(digits);
 	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 
-	do {
-		*--at = (uint8_t)('0' + rest % 10);
-		rest /= 10;
-	} while (rest);
+	for (; rest >= 10; rest /= 100) {
+		const char *pair = &pairs[rest % 100 * 2];
+
+		*--at = (uint8_t)pair[1];
+		*--at = (uint8_t)pair[0];
+	}
+	if (rest > 0 || at == digits + sizeof(digits))
+		*--at = (uint8_t)('0' + rest);
 	if (value < 0)
 		*--at = '-';
 	buf_append(b, at, (size_t)(digits + sizeof(digits) - at));
