@@ -24,25 +24,6 @@ static bool name_eq(struct slice name, struct slice lower)
 	return true;
 }
 
-struct slice http_fields_name(const struct http_fields *fields, size_t index)
-{
-	CHECK(index < fields->count);
-	return http_span_slice(fields, fields->names[index]);
-}
-
-struct slice http_fields_value(const struct http_fields *fields, size_t index)
-{
-	CHECK(index < fields->count);
-	return http_span_slice(fields, fields->values[index]);
-}
-
-struct slice http_fields_get(const struct http_fields *fields, enum http_field field)
-{
-	if (fields->first[field] == 0)
-		return SLICE_NONE;
-	return http_fields_value(fields, fields->first[field] - 1u);
-}
-
 struct slice http_fields_find(const struct http_fields *fields, const char *lower_name)
 {
 	struct slice lower = slice_str(lower_name);

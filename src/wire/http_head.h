@@ -15,6 +15,7 @@
 #ifndef BOURN_WIRE_HTTP_HEAD_H
 #define BOURN_WIRE_HTTP_HEAD_H
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -77,12 +78,31 @@ struct http_fields {
 	struct http_span values[HTTP_FIELDS_MAX]; /* without blanks at either end */
 };
 
+static inline struct slice http_span_slice(const struct http_fields *fields, struct http_span span)
+{
+	return slice_of(fields->base + span.at, span.len);
+}
+
 /* Name and value of field `index` < count; borrowed from the message. */
-struct slice http_fields_name(const struct http_fields *fields, size_t index);
-struct slice http_fields_value(const struct http_fields *fields, size_t index);
+static inline struct slice http_fields_name(const struct http_fields *fields, size_t index)
+{
+	CHECK(index < fields->count);
+	return http_span_slice(fields, fields->names[index]);
+}
+
+static inline struct slice http_fields_value(const struct http_fields *fields, size_t index)
+{
+	CHECK(index < fields->count);
+	return http_span_slice(fields, fields->values[index]);
+}
 
 /* The first value of a well-known field; SLICE_NONE when there is no such field. */
-struct slice http_fields_get(const struct http_fields *fields, enum http_field field);
+static inline struct slice http_fields_get(const struct http_fields *fields, enum http_field field)
+{
+	if (fields->first[field] == 0)
+		return SLICE_NONE;
+	return http_fields_value(fields, fields->first[field] - 1u);
+}
 
 /* The same for any name, given in lower case; looks at each field. */
 struct slice http_fields_find(const struct http_fields *fields, const char *lower_name);
@@ -114,10 +134,5 @@ enum err http_head_parse(struct http_head *h, const uint8_t *in, size_t len) MUS
 
 /* Sets err and detail, returns err. */
 enum err http_head_refuse(struct http_head *h, enum err err, const char *detail);
-
-static inline struct slice http_span_slice(const struct http_fields *fields, struct http_span span)
-{
-	return slice_of(fields->base + span.at, span.len);
-}
 
 #endif
