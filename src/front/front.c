@@ -101,9 +101,14 @@ void front_buf_give(struct front *f, struct buf *b)
 
 struct http_parser *front_parser_take(struct front *f)
 {
+	struct http_parser *p;
+
 	if (f->idle_parser_count > 0)
 		return f->idle_parsers[--f->idle_parser_count];
-	return malloc(sizeof(struct http_parser));
+	p = malloc(sizeof(*p));
+	if (p)
+		http_parser_init(p);
+	return p;
 }
 
 void front_parser_give(struct front *f, struct http_parser *p)

@@ -10,13 +10,14 @@
  *		case HTTP_EVENT_HEAD:    look at p.request; set p.body_bytes_max; perhaps answer
  *		                         "100 Continue"; then call again, also without new bytes
  *		case HTTP_EVENT_MESSAGE: serve p.request; in += p.consumed, len -= p.consumed;
- *		                         http_parser_init(&p); the next request may be there already
+ *		                         http_parser_next(&p); the next request may be there already
  *		case HTTP_EVENT_REFUSED: answer p.err (p.detail says why), then close: framing is
  *lost
  *		}
  *	}
  *
- * Only new bytes are looked at. The body becomes one slice: for that the framing of a chunked one
+ * Only new bytes are looked at, and a head that is the last one again, byte for byte, is not parsed
+ * again: clients on kept connections send few others. The body becomes one slice: for that the framing of a chunked one
  * is cut out of the buffer, and `len` shrinks by as much. llhttp reads the head; a body with a
  * length needs no parser, chunks are read by chunked.h, which is stricter.
  *
@@ -32,7 +33,10 @@
 #include "wire/chunked.h"
 #include "wire/http_head.h"
 
-enum { HTTP_BODY_BYTES_MAX_DEFAULT = 16 << 20 };
+enum {
+	HTTP_BODY_BYTES_MAX_DEFAULT = 16 << 20,
+	HTTP_KNOWN_BYTES_MAX = 512, /* a longer head is parsed each time */
+};
 
 enum http_event {
 	HTTP_EVENT_MORE,
@@ -89,10 +93,15 @@ struct http_parser {
 	bool has_query;
 	struct chunked chunks;
 	struct http_head head;
+	uint32_t known_bytes;                /* of `known`; 0: none */
+	uint8_t known[HTTP_KNOWN_BYTES_MAX]; /* the head that `request` and `head` tell of */
 };
 
 /* Ready for a request's first byte. No memory is owned: there is no fini. */
 void http_parser_init(struct http_parser *p);
+
+/* The same for one that was used, in whatever state, be it for another connection. */
+void http_parser_next(struct http_parser *p);
 
 /* See the file head. `in`: the request's first byte; `*len`: all bytes at hand from there, reduced
  * by chunk framing that was cut out. Must not be called after MESSAGE or REFUSED. */

@@ -65,7 +65,7 @@ static void skip_message(struct wire *w)
 {
 	memmove(w->bytes, w->bytes + w->parser.consumed, w->len - w->parser.consumed);
 	w->len -= w->parser.consumed;
-	http_parser_init(&w->parser);
+	http_parser_next(&w->parser);
 }
 
 static void assert_slice(struct slice s, const char *expected)
@@ -468,6 +468,56 @@ TEST(http__empty_lines_before_a_request_are_skipped)
 	wire_fini(&w);
 }
 
+/* Each request differs from the one before in a single way, or in none. */
+TEST(http__a_known_head_is_read_as_if_it_were_new)
+{
+	static const struct {
+		const char *text, *path, *body;
+		int64_t content_length;
+	} requests[] = {
+		{"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", "/a", "hi", 2},
+		{"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nyo", "/a", "yo", 2},
+		{"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "/a", "abc", 3},
+		{"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "/b", "abc", 3},
+		{"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nX: y\r\n\r\nabc", "/b", "abc",
+	         3},
+		{"GET /b HTTP/1.1\r\nHost: h\r\n\r\n", "/b", "", -1},
+		{"GET /b HTTP/1.1\r\nHost: h\r\n\r\n", "/b", "", -1},
+	};
+	static const size_t steps[] = {1, 50, SIZE_MAX};
+
+	for (size_t s = 0; s < ARRAY_COUNT(steps); s++) {
+		struct buf input = BUF_INIT(1 << 16);
+		struct wire w;
+
+		for (size_t i = 0; i < ARRAY_COUNT(requests); i++)
+			buf_append_str(&input, requests[i].text);
+		wire_init(&w, buf_slice(&input), steps[s]);
+		for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
+			assert_int_equal(next(&w), HTTP_EVENT_MESSAGE);
+			assert_slice(w.parser.request.path, requests[i].path);
+			assert_slice(w.parser.request.host, "h");
+			assert_slice(w.parser.request.body, requests[i].body);
+			assert_int_equal(w.parser.request.content_length,
+			                 requests[i].content_length);
+			skip_message(&w);
+		}
+		assert_int_equal(w.heads, ARRAY_COUNT(requests));
+		wire_fini(&w);
+		buf_fini(&input);
+	}
+}
+
+TEST(http__a_head_with_a_secret_is_not_remembered)
+{
+	struct wire w;
+
+	wire_init(&w, SLICE_LIT("GET / HTTP/1.1\r\nHost: h\r\nAuthorization: x\r\n\r\n"), SIZE_MAX);
+	assert_int_equal(next(&w), HTTP_EVENT_MESSAGE);
+	assert_int_equal(w.parser.known_bytes, 0);
+	wire_fini(&w);
+}
+
 TEST(http_list_has__looks_at_whole_elements)
 {
 	assert_true(http_list_has(SLICE_LIT("a, B ,c"), SLICE_LIT("b")));
@@ -522,6 +572,8 @@ int main(void)
 		cmocka_unit_test(http__other_methods_are_reported_not_refused),
 		cmocka_unit_test(http__only_100_continue_may_be_expected),
 		cmocka_unit_test(http__empty_lines_before_a_request_are_skipped),
+		cmocka_unit_test(http__a_known_head_is_read_as_if_it_were_new),
+		cmocka_unit_test(http__a_head_with_a_secret_is_not_remembered),
 		cmocka_unit_test(http_list_has__looks_at_whole_elements),
 		cmocka_unit_test(http_fields__every_well_known_name_is_found_in_any_case),
 	};

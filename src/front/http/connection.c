@@ -184,7 +184,7 @@ static bool take_parser(struct http_connection *h)
 	h->parser = front_parser_take(h->connection->front);
 	if (!h->parser)
 		return false;
-	http_parser_init(h->parser);
+	http_parser_next(h->parser);
 	h->since_us = mono_us(h);
 	return true;
 }
@@ -201,7 +201,7 @@ static size_t step(struct http_connection *h, uint8_t *in, size_t *len, bool *mo
 	case HTTP_EVENT_MESSAGE:
 		consumed = p->consumed;
 		message_came(h);
-		http_parser_init(p);
+		http_parser_next(p);
 		return consumed;
 	case HTTP_EVENT_REFUSED: refuse_framing(h, p->err, p->detail); return 0;
 	default: *more = false; return 0;
