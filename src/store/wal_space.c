@@ -6,6 +6,8 @@
 enum {
 	GROW_BYTES_MIN = 1 << 20,
 	GROW_BYTES_MAX = 8 << 20,
+	GROW_BYTES_LEFT =
+		GROW_BYTES_MIN / 2, /* ahead, when less is left; at MIN each group would */
 	GROW_SHARE = 20, /* growing ahead takes at most one part in so many of the free space */
 };
 
@@ -87,7 +89,7 @@ enum err wal_space_grow_ahead(struct wal *w, struct fault *f)
 	int64_t to;
 	enum err err;
 
-	if (!fs->active || wal_space_left(w, false) >= GROW_BYTES_MIN ||
+	if (!fs->active || wal_space_left(w, false) >= GROW_BYTES_LEFT ||
 	    fs->at >= w->config.file_bytes)
 		return OK;
 	to = growth_target(w, 0, false);

@@ -249,6 +249,23 @@ TEST(wal_write__only_commit_waits_for_a_flush)
 	end(&fx);
 }
 
+/* Growing flushes what is in the file, so a file that grew for each group would flush each. */
+TEST(wal_write__a_new_file_grows_in_few_steps)
+{
+	struct wal_fixture fx;
+
+	begin(&fx);
+	fx.config.file_bytes = 16 << 20;
+	open_well(&fx);
+	for (int64_t id = 0; id < 100; id++) {
+		wal_fixture_write(&fx, id, DURABILITY_OS);
+		assert_true(wal_fixture_wait(&fx));
+	}
+	assert_int_equal(wal_stats(fx.wal).group_count, 100);
+	assert_true(wal_stats(fx.wal).flush_count < 5);
+	end(&fx);
+}
+
 /* Turns of the loop until `reached` says so; the loop has nothing else to do, so a turn is short. */
 static void wait_until(struct wal_fixture *fx, bool (*reached)(struct wal_fixture *fx))
 {
@@ -453,6 +470,7 @@ int main(void)
 		cmocka_unit_test(wal_write__payloads_of_every_size_come_back),
 		cmocka_unit_test(wal_write__frames_of_a_loop_are_done_in_order),
 		cmocka_unit_test(wal_write__only_commit_waits_for_a_flush),
+		cmocka_unit_test(wal_write__a_new_file_grows_in_few_steps),
 		cmocka_unit_test(wal_write__interval_is_flushed_soon),
 		cmocka_unit_test(wal_write__a_mark_follows_a_lone_flush),
 		cmocka_unit_test(wal_write__a_mark_is_flushed_before_the_answer),
