@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,12 +49,11 @@ void wal_files_fini(struct wal_files *fs)
 	free(fs->zeros);
 }
 
-const char *wal_files_path(const struct wal_files *fs, uint64_t number, char *path, size_t cap)
+static void file_path(const struct wal_files *fs, uint64_t number, char *path, size_t cap)
 {
 	char name[WAL_NAME_BYTES_MAX];
 
 	snprintf(path, cap, "%s/%s", fs->config->dir, wal_name(number, name));
-	return path;
 }
 
 static enum err sync_dir(struct wal_files *fs, struct fault *f)
@@ -75,7 +73,7 @@ static void remove_file(struct wal_files *fs, uint64_t number)
 	char path[PATH_MAX];
 	int rc;
 
-	wal_files_path(fs, number, path, sizeof(path));
+	file_path(fs, number, path, sizeof(path));
 	rc = fs->config->disk->ops->unlink(fs->config->disk, path);
 	if (rc < 0)
 		log_line(fs->config->log, LOG_WARN, "wal", "cannot remove %s: %s", path,
@@ -118,7 +116,7 @@ static enum err cut_end(struct wal_files *fs, const struct wal_found *found, str
 	int fd;
 	int rc;
 
-	wal_files_path(fs, file->number, path, sizeof(path));
+	file_path(fs, file->number, path, sizeof(path));
 	err = disk_open(disk, path, O_RDWR, &fd, f);
 	if (err)
 		return err;
@@ -182,8 +180,7 @@ enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found, st
 
 /* --- the active file -------------------------------------------------------------------------------- */
 
-static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, const char *path,
-                            struct fault *f)
+static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, struct fault *f)
 {
 	struct iovec iov[ZEROS_AT_ONCE];
 	enum err err = OK;
@@ -198,7 +195,7 @@ static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, cons
 			iov[count] = (struct iovec){fs->zeros, (size_t)len};
 			from += len;
 		}
-		err = disk_write_all(fs->config->disk, fs->fd, iov, count, at, path, f);
+		err = disk_write_all(fs->config->disk, fs->fd, iov, count, at, fs->path, f);
 	}
 	return err;
 }
@@ -207,17 +204,15 @@ enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f)
 {
 	struct disk *disk = fs->config->disk;
 	int64_t space = disk->ops->space(disk, fs->config->dir);
-	char path[PATH_MAX];
 	enum err err;
 
 	CHECK(fs->active);
 	CHECK(to > fs->grown);
-	wal_files_path(fs, fs->active->number, path, sizeof(path));
 	if (space >= 0 && to - fs->grown > space)
-		return fault_set(f, ERR_DISK_FULL, ENOSPC, "wal grow %s", path);
-	err = write_zeros(fs, fs->grown, to, path, f);
+		return fault_set(f, ERR_DISK_FULL, ENOSPC, "wal grow %s", fs->path);
+	err = write_zeros(fs, fs->grown, to, f);
 	if (!err)
-		err = disk_sync(disk, fs->fd, path, f);
+		err = disk_sync(disk, fs->fd, fs->path, f);
 	if (err == ERR_DISK_FULL)
 		disk->ops->truncate(disk, fs->fd, fs->grown);
 	if (err)
@@ -230,16 +225,13 @@ enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f)
 enum err wal_files_trim(struct wal_files *fs, struct fault *f)
 {
 	struct disk *disk = fs->config->disk;
-	char path[PATH_MAX];
-	int rc;
+	int rc = disk->ops->truncate(disk, fs->fd, fs->at);
 
-	wal_files_path(fs, fs->active->number, path, sizeof(path));
-	rc = disk->ops->truncate(disk, fs->fd, fs->at);
 	if (rc < 0)
-		return fault_set(f, ERR_IO, -rc, "wal trim %s", path);
+		return fault_set(f, ERR_IO, -rc, "wal trim %s", fs->path);
 	fs->grown = fs->at;
 	fs->active->size = fs->at;
-	return disk_sync(disk, fs->fd, path, f);
+	return disk_sync(disk, fs->fd, fs->path, f);
 }
 
 /* A spare file under the new name, else a new one. `size` is what it has already. */
@@ -255,7 +247,7 @@ static enum err open_next(struct wal_files *fs, const char *path, int *fd, int64
 	if (list_is_empty(&fs->spares))
 		return disk_open(disk, path, O_RDWR | O_CREAT | O_EXCL, fd, f);
 	spare = LIST_ENTRY(fs->spares.next, struct wal_file, node);
-	wal_files_path(fs, spare->number, from, sizeof(from));
+	file_path(fs, spare->number, from, sizeof(from));
 	rc = disk->ops->rename(disk, from, path);
 	if (rc < 0)
 		return fault_set(f, rc == -ENOSPC || rc == -EDQUOT ? ERR_DISK_FULL : ERR_IO, -rc,
@@ -301,7 +293,7 @@ static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t
 
 	memcpy(h.kind, config->kind, sizeof(h.kind));
 	config->entropy->fill(config->entropy, &h.generation, sizeof(h.generation));
-	wal_files_path(fs, h.number, path, sizeof(path));
+	file_path(fs, h.number, path, sizeof(path));
 	fs->next_number++;
 	err = open_next(fs, path, &fd, &size, f);
 	if (err)
@@ -316,6 +308,7 @@ static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t
 	}
 	close_active(fs);
 	fs->fd = fd;
+	file_path(fs, h.number, fs->path, sizeof(fs->path));
 	fs->generation = h.generation;
 	fs->at = WAL_BLOCK_BYTES;
 	fs->grown =

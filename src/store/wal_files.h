@@ -10,6 +10,8 @@
 #include "base/list.h"
 #include "store/wal_recover.h"
 
+#include <limits.h>
+
 struct wal_file {
 	struct list node;
 	uint64_t number;
@@ -27,6 +29,7 @@ struct wal_files {
 	unsigned spare_count;
 	struct wal_file *active; /* owned; NULL: there was no space to begin one */
 	int fd;
+	char path[PATH_MAX]; /* of the active file, for what is said of faults */
 	uint64_t generation;
 	int64_t at;     /* where the next group begins: a block */
 	int64_t grown;  /* pre-written and synced up to here */
@@ -55,8 +58,5 @@ void wal_files_free_through(struct wal_files *fs, uint64_t sequence);
 
 /* Give the unused end of the active file back; its frames are all flushed. */
 enum err wal_files_trim(struct wal_files *fs, struct fault *f) MUST_CHECK;
-
-/* "dir/number.wal"; returns `path`. */
-const char *wal_files_path(const struct wal_files *fs, uint64_t number, char *path, size_t cap);
 
 #endif

@@ -4,7 +4,6 @@
 #include "io/disk.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 
 enum { MARK_DELAY_US = 50000 };
@@ -239,12 +238,10 @@ static enum err write_blocks(struct wal *w, const struct iovec *iov, int count, 
 {
 	struct wal_files *fs = &w->files;
 	struct wal_file *file = fs->active;
-	char path[PATH_MAX];
 	enum err err;
 
 	CHECK(fs->at + wal_block_round(bytes) <= fs->grown);
-	wal_files_path(fs, file->number, path, sizeof(path));
-	err = disk_write_all(w->config.disk, fs->fd, iov, count, fs->at, path, f);
+	err = disk_write_all(w->config.disk, fs->fd, iov, count, fs->at, fs->path, f);
 	if (err)
 		return fail(w, f);
 	fs->at += wal_block_round(bytes);
@@ -294,13 +291,11 @@ static enum err write_group(struct wal *w, int64_t bytes, struct fault *f)
 enum err wal_writer_flush(struct wal *w, struct fault *f)
 {
 	struct wal_files *fs = &w->files;
-	char path[PATH_MAX];
 	enum err err;
 
 	if (w->durable_through == w->last_sequence)
 		return OK;
-	wal_files_path(fs, fs->active->number, path, sizeof(path));
-	err = disk_sync(w->config.disk, fs->fd, path, f);
+	err = disk_sync(w->config.disk, fs->fd, fs->path, f);
 	if (err)
 		return fail(w, f);
 	w->durable_through = w->last_sequence;
