@@ -47,9 +47,10 @@ TEST(fault__says_what_where_and_why)
 	struct fault f;
 	char text[256];
 
-	assert_int_equal(fault_set(&f, ERR_DISK_FULL, ENOSPC, "wal grow d/%d.wal", 3), ERR_DISK_FULL);
+	assert_int_equal(fault_set(&f, ERR_DISK_FULL, ENOSPC, "wal grow d/%d.wal", 3),
+	                 ERR_DISK_FULL);
 	assert_string_equal(fault_text(&f, text, sizeof(text)),
-			    "the disk is full: wal grow d/3.wal (No space left on device)");
+	                    "the disk is full: wal grow d/3.wal (No space left on device)");
 }
 
 TEST(slice__cut_leaves_the_rest_and_then_none)
@@ -193,7 +194,8 @@ TEST(crc32c__known_answers)
 {
 	static const uint8_t zeros[32];
 
-	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283); /* the check value of the catalogue */
+	assert_int_equal(crc32c(0, "123456789", 9),
+	                 0xe3069283); /* the check value of the catalogue */
 	assert_int_equal(crc32c(0, zeros, sizeof(zeros)), 0x8a9136aa); /* RFC 3720, B.4 */
 	assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 }

@@ -16,7 +16,8 @@
 #define UNREACHABLE() check_failed("unreachable", __FILE__, __LINE__, __func__)
 
 /* Prints what failed and where to stderr, then aborts. */
-_Noreturn void check_failed(const char *condition, const char *file, int line, const char *function);
+_Noreturn void check_failed(const char *condition, const char *file, int line,
+                            const char *function);
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -26,7 +26,7 @@ uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t len)
 #include <nmmintrin.h>
 
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const uint8_t *at,
-							       size_t len)
+                                                               size_t len)
 {
 	uint64_t state = (uint32_t)~crc;
 

@@ -11,10 +11,9 @@ static const struct row {
 	const char *text;
 	int http;
 	int kafka;
-} rows[ERR_COUNT] = {
-	[OK] = {"ok", "ok", 200, 0},
+} rows[ERR_COUNT] = {[OK] = {"ok", "ok", 200, 0},
 #define X(name, slug, text, http, kafka) [name] = {slug, text, http, kafka},
-	ERRORS(X)
+                     ERRORS(X)
 #undef X
 };
 

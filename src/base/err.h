@@ -71,7 +71,7 @@ enum err {
 #define X(name, slug, text, http, kafka) name,
 	ERRORS(X)
 #undef X
-	ERR_COUNT,
+		ERR_COUNT,
 };
 
 #define MUST_CHECK __attribute__((warn_unused_result))

@@ -13,7 +13,8 @@ struct list {
 
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
 
-#define LIST_EACH(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
+#define LIST_EACH(node, head)                                                                      \
+	for (struct list *node = (head)->next; node != (head); node = node->next)
 
 /* The body may remove `node`. */
 #define LIST_EACH_SAFE(node, after, head)                                                          \

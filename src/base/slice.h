@@ -13,7 +13,7 @@ struct slice {
 	size_t len;
 };
 
-#define SLICE_NONE ((struct slice){NULL, 0})
+#define SLICE_NONE      ((struct slice){NULL, 0})
 #define SLICE_LIT(text) ((struct slice){(const uint8_t *)(text), sizeof(text) - 1})
 
 /* For printf's "%.*s". */
