@@ -31,18 +31,29 @@ static enum fate count_call(struct disk *d)
 	return p->last_call_counts ? FORWARD_THEN_CUT : CUT;
 }
 
-/* `call` is made as its fate wants; in a power cut nobody hears how it went. */
+static void cut(struct disk_power *p)
+{
+	if (p->kills)
+		disk_sim_kill(p->sim);
+	else
+		disk_sim_crash(p->sim);
+}
+
+/* `call` is made as its fate wants; in a cut nobody hears how it went. */
 #define COUNTED(d, call)                                                                           \
 	do {                                                                                       \
-		enum fate fate = count_call(d);                                                    \
+		struct disk_power *p = power_of(d);                                                \
+		ssize_t got = -EIO;                                                                \
+		enum fate fate;                                                                    \
                                                                                                    \
-		if (fate == FORWARD)                                                               \
-			return (call);                                                             \
-		if (fate == FORWARD_THEN_CUT)                                                      \
-			(void)(call);                                                              \
-		if (fate != OFF)                                                                   \
-			disk_sim_crash(power_of(d)->sim);                                          \
-		return -EIO;                                                                       \
+		pthread_mutex_lock(&p->turn);                                                      \
+		fate = count_call(d);                                                              \
+		if (fate == FORWARD || fate == FORWARD_THEN_CUT)                                   \
+			got = (call);                                                              \
+		if (fate == CUT || fate == FORWARD_THEN_CUT)                                       \
+			cut(p);                                                                    \
+		pthread_mutex_unlock(&p->turn);                                                    \
+		return fate == FORWARD ? (int)got : -EIO;                                          \
 	} while (0)
 
 #define LOOKED(d, call) return disk_power_is_off(power_of(d)) ? -EIO : (call)
@@ -150,11 +161,13 @@ static const struct disk_ops power_ops = {
 void disk_power_init(struct disk_power *p, uint64_t seed, int64_t capacity_bytes)
 {
 	*p = (struct disk_power){.base = {&power_ops}, .sim = disk_sim_new(seed, capacity_bytes)};
+	pthread_mutex_init(&p->turn, NULL);
 	atomic_store(&p->calls_left, UINT_MAX);
 }
 
 void disk_power_fini(struct disk_power *p)
 {
+	pthread_mutex_destroy(&p->turn);
 	disk_sim_free(p->sim);
 }
 
@@ -163,4 +176,16 @@ void disk_power_on(struct disk_power *p, unsigned calls, bool last_call_counts)
 	CHECK(calls > 0);
 	p->last_call_counts = last_call_counts;
 	atomic_store(&p->calls_left, calls);
+}
+
+bool disk_power_keep(struct disk_power *p)
+{
+	bool is_on;
+
+	pthread_mutex_lock(&p->turn);
+	is_on = !disk_power_is_off(p);
+	if (is_on)
+		atomic_store(&p->calls_left, UINT_MAX);
+	pthread_mutex_unlock(&p->turn);
+	return is_on;
 }

@@ -17,6 +17,7 @@ struct store_rig {
 	const struct store_ops *ops;
 	unsigned shard_count;
 	bool wrapped;
+	struct disk *disk; /* borrowed */
 	char dir[RIG_DIR_BYTES_MAX];
 	struct log *log;
 	struct entropy *entropy; /* the store's and the loops' */
@@ -32,6 +33,15 @@ struct store_rig {
  * system's randomness, as loops on threads of their own need. */
 void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
               uint64_t seed);
+/* Without opening: for a directory and disk of the caller's, and stores that may not open. Says
+ * nothing in the log. */
+void rig_init(struct store_rig *r, const struct store_ops *ops, unsigned shard_count,
+              struct disk *disk, const char *dir, uint64_t seed);
+enum err rig_try_open(struct store_rig *r, struct fault *f) MUST_CHECK;
+/* Close the store, if it is open, and free the loops; shard_count may be changed then. */
+void rig_shut(struct store_rig *r);
+/* Shut, and the rest; the directory stays. */
+void rig_fini(struct store_rig *r);
 /* Closes and opens again: whatever pointed into the store is void. */
 void rig_reopen(struct store_rig *r);
 /* Closes and removes the directory. */
