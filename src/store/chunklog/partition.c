@@ -246,6 +246,7 @@ void partition_move_start(struct partition *p, int64_t upto)
 	s->log_start = upto;
 	if (p->damage.from >= 0 && p->damage.to <= upto) {
 		p->damage = (struct damage){-1, -1};
+		p->damage_may_pass = false;
 		partition_lift_fence(p);
 	}
 	partition_settle(p);

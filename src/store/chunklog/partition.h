@@ -57,6 +57,7 @@ struct partition {
 	struct epoch_start *epochs; /* owned; rising; only epochs that have batches */
 	uint32_t epoch_count;
 	struct damage damage;
+	bool damage_may_pass; /* reading failed: the next start looks again, so it is not saved */
 
 	struct list waiting;  /* store_append: not looked at yet */
 	struct list framed;   /* in the frame, or refused since the last one: answered with it */

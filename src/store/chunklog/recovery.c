@@ -114,11 +114,13 @@ static enum err find_manifest(struct recovery *r, struct buf *bytes, struct faul
 	r->has_manifest = true;
 	if (err != ERR_CORRUPT && err != ERR_NOT_FOUND)
 		return err;
-	r->fallback = true;
 	if (!read_manifest(r, "manifest.prev", bytes, &before)) {
-		log_line(g, LOG_WARN, "store",
-		         "%s; going by manifest.prev and what segments hold beyond it",
-		         fault_text(f, text, sizeof(text)));
+		/* Missing, it was just being replaced; nothing was freed for the new one yet. */
+		r->fallback = err == ERR_CORRUPT;
+		if (r->fallback)
+			log_line(g, LOG_WARN, "store",
+			         "%s; going by manifest.prev and what segments hold beyond it",
+			         fault_text(f, text, sizeof(text)));
 		return OK;
 	}
 	/* Never a checkpoint with data in it: the WAL holds all there is, and says so if not. */
@@ -263,6 +265,7 @@ static void load_segment(struct recovery *r, struct partition *p, const struct s
 	log_line(r->log->config.log, LOG_ERROR, "store", "%s/%u is damaged at offset %lld: %s",
 	         p->topic->base.spec.name, p->base.index, (long long)p->base.state.log_end,
 	         fault_text(&why, text, sizeof(text)));
+	p->damage_may_pass = p->damage_may_pass || why.code == ERR_IO;
 	go_on_at(p, s->end_offset);
 }
 
@@ -328,6 +331,28 @@ static enum err rescan_partition(struct recovery *r, struct partition *p, struct
 	/* Files below the last log start were removed; the trim itself is lost with the manifest. */
 	if (s->segment_count > 0 && s->segments[0].base_offset > s->log_start)
 		s->log_start = s->segments[0].base_offset;
+	return OK;
+}
+
+/* Take away what an interrupted checkpoint left beyond the manifest, so that no later start, going
+ * by an older one, finds what a start before it did not have. */
+static enum err tidy_all(struct recovery *r, struct fault *f)
+{
+	struct topic *t, *after;
+
+	if (r->fallback || r->manifest.clean)
+		return OK;
+	HASH_ITER (hh, r->log->topics, t, after) {
+		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
+			struct partition *p = &t->owned[i];
+			struct segment_home home = partition_home(p);
+			enum err err =
+				segment_tidy(&home, p->saved.segments, p->saved.segment_count, f);
+
+			if (err)
+				return err;
+		}
+	}
 	return OK;
 }
 
@@ -478,7 +503,7 @@ static void set_epoch(struct recovery *r)
 	if (r->leader_epoch_max > log->leader_epoch)
 		log->leader_epoch = r->leader_epoch_max;
 	if (was_unclean(r))
-		log->leader_epoch += r->has_manifest && r->fallback ? 2 : 1;
+		log->leader_epoch += r->fallback ? 2 : 1;
 	HASH_ITER (hh, log->topics, t, after) {
 		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
 			struct partition *p = &t->owned[i];
@@ -544,6 +569,8 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	set_epoch(&r);
 	say_recovered(&r);
 	err = make_topics_dir(log, f);
+	if (!err)
+		err = tidy_all(&r, f);
 	if (!err)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	/* A new directory gets a previous one too: its space is what a full disk needs. */

@@ -6,13 +6,19 @@
 
 /* --- gathering ------------------------------------------------------------------------------------- */
 
+static struct damage damage_to_save(const struct partition *p)
+{
+	return p->damage_may_pass ? p->saved.damage : p->damage;
+}
+
 static bool has_changed(const struct partition *p)
 {
 	const struct partition_state *s = &p->base.state;
 	const struct saved *saved = &p->saved;
+	struct damage damage = damage_to_save(p);
 
 	return s->high_watermark != saved->end_offset || s->log_start != saved->log_start ||
-	       p->damage.from != saved->damage.from || p->damage.to != saved->damage.to;
+	       damage.from != saved->damage.from || damage.to != saved->damage.to;
 }
 
 /* The batches of chunk `i` that are visible and not saved. */
@@ -82,7 +88,7 @@ struct save *save_new(struct partition *p)
 	s->saved = (struct saved){
 		.log_start = state->log_start,
 		.end_offset = state->high_watermark,
-		.damage = p->damage,
+		.damage = damage_to_save(p),
 	};
 	sort_segments(s);
 	gather_slices(s);

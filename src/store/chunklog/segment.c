@@ -379,3 +379,53 @@ enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *cou
 	*count = l.count;
 	return OK;
 }
+
+/* --- tidying ------------------------------------------------------------------------- */
+
+static enum err cut(const struct segment_home *h, const struct segment *s, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+	int64_t size;
+	enum err err;
+	int fd, got;
+
+	segment_path(h, s->base_offset, path);
+	err = disk_open(h->disk, path, O_WRONLY, &fd, f);
+	if (err)
+		return OK; /* it is missing or unreadable: that was said when it was loaded */
+	size = h->disk->ops->size(h->disk, fd);
+	if (size > s->bytes) {
+		got = h->disk->ops->truncate(h->disk, fd, s->bytes);
+		err = got < 0 ? fault_set(f, ERR_IO, -got, "truncate %s", path)
+		              : disk_sync(h->disk, fd, path, f);
+	}
+	h->disk->ops->close(h->disk, fd);
+	return err;
+}
+
+static const struct segment *find_known(const struct segment *known, uint32_t count, int64_t base)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (known[i].base_offset == base)
+			return &known[i];
+	return NULL;
+}
+
+enum err segment_tidy(const struct segment_home *h, const struct segment *known, uint32_t count,
+                      struct fault *f)
+{
+	int64_t *bases;
+	size_t found;
+	enum err err = segment_list(h, &bases, &found, f);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < found && !err; i++) {
+		const struct segment *s = find_known(known, count, bases[i]);
+		const struct segment unknown = {.base_offset = bases[i]};
+
+		err = s ? cut(h, s, f) : segment_remove(h, &unknown, f);
+	}
+	free(bases);
+	return err;
+}

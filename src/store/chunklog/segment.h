@@ -82,4 +82,8 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
 enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *count,
                       struct fault *f) MUST_CHECK;
 
+/* Remove files that are not among these, and cut those that are to the bytes that count. */
+enum err segment_tidy(const struct segment_home *h, const struct segment *known, uint32_t count,
+                      struct fault *f) MUST_CHECK;
+
 #endif

@@ -1,0 +1,375 @@
+/* The engine `memory` beyond the contract: restarts, limits, what it leaves on disk and in memory. */
+#include "base/test.h"
+#include "io/disk.h"
+#include "store/chunklog/memory.h"
+#include "store/testing/disk_power.h"
+#include "store/testing/event_log.h"
+
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { DISK_BYTES = 512 << 20 };
+
+struct fixture {
+	struct disk_power power;
+	struct disk *disk; /* the power's */
+	struct store_rig rig;
+};
+
+static void open_store(struct fixture *x, unsigned shards)
+{
+	struct fault f = {0};
+
+	x->rig.shard_count = shards;
+	if (rig_try_open(&x->rig, &f))
+		fail_msg("%s", f.where);
+}
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+
+	disk_power_init(&x->power, 7, DISK_BYTES);
+	x->power.kills = true;
+	x->disk = &x->power.base;
+	rig_init(&x->rig, &store_memory, 2, x->disk, "/data", 7);
+	open_store(x, 2);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	rig_fini(&x->rig);
+	disk_power_fini(&x->power);
+	free(x);
+	return 0;
+}
+
+#define FIXTURE_TEST(name) static void name(void **state)
+
+static struct store_partition *partition(struct fixture *x, const char *topic, uint32_t index)
+{
+	const struct store_topic *t = rig_find(&x->rig, topic);
+
+	assert_non_null(t);
+	return t->partitions[index];
+}
+
+static const struct store_topic *make_topic(struct fixture *x, const char *name,
+                                            struct topic_settings settings)
+{
+	struct topic_spec spec = rig_spec(&x->rig, name, 1);
+	const struct store_topic *topic;
+
+	spec.settings = settings;
+	assert_int_equal(rig_create(&x->rig, &spec, &topic, NULL), OK);
+	return topic;
+}
+
+static void restart(struct fixture *x, unsigned shards)
+{
+	rig_shut(&x->rig);
+	open_store(x, shards);
+}
+
+/* kill -9: what the old process still writes goes nowhere. */
+static void kill_and_start(struct fixture *x, unsigned shards)
+{
+	disk_power_on(&x->power, 1, false);
+	rig_shut(&x->rig);
+	disk_power_on(&x->power, UINT_MAX, true);
+	open_store(x, shards);
+}
+
+static int count_name(void *arg, const char *name __attribute__((unused)))
+{
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_names(struct fixture *x, const char *path)
+{
+	int count = 0;
+
+	return x->disk->ops->list(x->disk, path, count_name, &count) < 0 ? 0 : count;
+}
+
+/* --- restarts -------------------------------------------------------------------------------- */
+
+FIXTURE_TEST(memory__any_number_of_shards_finds_everything)
+{
+	static const unsigned shards[] = {1, 2, 3, 1, 4};
+	struct fixture *x = *state;
+	int64_t end = 0;
+
+	rig_topic(&x->rig, "a", 5);
+	for (size_t round = 0; round < ARRAY_COUNT(shards); round++) {
+		for (uint32_t i = 0; i < 5; i++)
+			assert_int_equal(event_log_append(&x->rig, partition(x, "a", i), end,
+			                                  end + 40, 100 * i),
+			                 OK);
+		end += 40;
+		restart(x, shards[round]);
+		for (uint32_t i = 0; i < 5; i++)
+			assert_true(event_log_is_whole(&x->rig, partition(x, "a", i), end));
+	}
+}
+
+FIXTURE_TEST(memory__only_an_unclean_end_raises_the_epoch)
+{
+	struct fixture *x = *state;
+
+	rig_topic(&x->rig, "a", 1);
+	assert_int_equal(event_log_append(&x->rig, partition(x, "a", 0), 0, 3, 10), OK);
+	restart(x, 1);
+	assert_int_equal(partition(x, "a", 0)->state.leader_epoch, 0);
+	assert_int_equal(event_log_append(&x->rig, partition(x, "a", 0), 3, 6, 10), OK);
+	kill_and_start(x, 2);
+	assert_int_equal(partition(x, "a", 0)->state.leader_epoch, 1);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 6));
+	assert_int_equal(event_log_append(&x->rig, partition(x, "a", 0), 6, 9, 10), OK);
+	assert_int_equal(store_memory.epoch_end(partition(x, "a", 0), 0), 6);
+	restart(x, 1);
+	assert_int_equal(partition(x, "a", 0)->state.leader_epoch, 1);
+	assert_int_equal(store_memory.epoch_end(partition(x, "a", 0), 0), 6);
+	assert_int_equal(store_memory.epoch_end(partition(x, "a", 0), 1), 9);
+}
+
+FIXTURE_TEST(memory__batches_of_every_size_come_back)
+{
+	static const size_t sizes[] = {0, 1, 4000, 70 << 10, 1000 << 10, 1 << 20, 3 << 20};
+	struct fixture *x = *state;
+	struct topic_settings settings = topic_settings_default(DURABILITY_COMMIT);
+	int64_t end = 0;
+
+	settings.max_message_bytes = 4 << 20;
+	make_topic(x, "a", settings);
+	for (size_t i = 0; i < ARRAY_COUNT(sizes); i++, end += 3)
+		assert_int_equal(
+			event_log_append(&x->rig, partition(x, "a", 0), end, end + 3, sizes[i]),
+			OK);
+	kill_and_start(x, 1); /* from the WAL */
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), end));
+	restart(x, 1); /* from segments */
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), end));
+}
+
+FIXTURE_TEST(memory__a_second_process_is_refused)
+{
+	struct fixture *x = *state;
+	struct store_rig other;
+	struct fault f = {0};
+
+	rig_init(&other, &store_memory, 1, x->disk, "/data", 8);
+	assert_int_equal(rig_try_open(&other, &f), ERR_DIR_LOCKED);
+	assert_non_null(strstr(f.where, "/data/lock"));
+	rig_fini(&other);
+}
+
+/* --- checkpoints ----------------------------------------------------------------------------- */
+
+FIXTURE_TEST(memory__a_checkpoint_writes_only_what_is_new)
+{
+	struct fixture *x = *state;
+	struct store_partition *p = rig_topic(&x->rig, "a", 1)->partitions[0];
+	struct disk *d = x->disk;
+	int64_t before;
+
+	assert_int_equal(event_log_append(&x->rig, p, 0, 100, 10000), OK);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	before = d->ops->space(d, "/data");
+	assert_int_equal(event_log_append(&x->rig, p, 100, 101, 10), OK);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_true(before - d->ops->space(d, "/data") <= 64 << 10);
+	kill_and_start(x, 1);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 101));
+}
+
+FIXTURE_TEST(memory__class_none_keeps_what_a_checkpoint_saw)
+{
+	struct fixture *x = *state;
+	struct store_partition *p =
+		make_topic(x, "a", topic_settings_default(DURABILITY_NONE))->partitions[0];
+
+	assert_int_equal(event_log_append(&x->rig, p, 0, 10, 10), OK);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_int_equal(event_log_append(&x->rig, p, 10, 20, 10), OK);
+	kill_and_start(x, 1);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 10));
+}
+
+/* --- retention ------------------------------------------------------------------------------- */
+
+FIXTURE_TEST(memory__no_more_than_the_limit_is_kept)
+{
+	struct fixture *x = *state;
+	struct topic_settings settings = topic_settings_default(DURABILITY_COMMIT);
+	struct store_partition *p;
+
+	settings.retention_count = 10;
+	p = make_topic(x, "count", settings)->partitions[0];
+	assert_int_equal(event_log_append(&x->rig, p, 0, 25, 10), OK);
+	assert_int_equal(p->state.log_start, 15);
+
+	settings = topic_settings_default(DURABILITY_COMMIT);
+	settings.retention_bytes = 5000;
+	p = make_topic(x, "bytes", settings)->partitions[0];
+	assert_int_equal(event_log_append(&x->rig, p, 0, 25, 1000), OK);
+	assert_int_equal(p->state.log_start, 21);
+	assert_true(p->state.bytes <= 5000);
+	assert_int_equal(event_log_append(&x->rig, p, 25, 26, 9000), OK);
+	assert_int_equal(p->state.log_start, 25); /* the newest batch stays */
+
+	restart(x, 1);
+	assert_int_equal(partition(x, "count", 0)->state.log_start, 15);
+	assert_int_equal(partition(x, "bytes", 0)->state.log_start, 25);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "count", 0), 25));
+}
+
+static size_t memory_used(void)
+{
+	return mallinfo2().uordblks + mallinfo2().hblkhd;
+}
+
+FIXTURE_TEST(memory__retention_frees_memory_and_files)
+{
+	struct fixture *x = *state;
+	struct topic_settings settings = topic_settings_default(DURABILITY_NONE);
+	struct disk *d = x->disk;
+	struct store_partition *p;
+	size_t memory;
+	int64_t space;
+
+	settings.retention_bytes = 1 << 20;
+	p = make_topic(x, "a", settings)->partitions[0];
+	assert_int_equal(event_log_append(&x->rig, p, 0, 200, 50000), OK);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	memory = memory_used();
+	space = d->ops->space(d, "/data");
+	for (int64_t end = 200; end < 2000; end += 200) {
+		assert_int_equal(event_log_append(&x->rig, p, end, end + 200, 50000), OK);
+		assert_int_equal(rig_checkpoint(&x->rig), OK);
+	}
+	assert_true(memory_used() < memory + (4 << 20)); /* of 90 MB appended */
+	assert_true(space - d->ops->space(d, "/data") < 72 << 20);
+}
+
+/* --- topics ---------------------------------------------------------------------------------- */
+
+FIXTURE_TEST(memory__a_deleted_topic_leaves_nothing)
+{
+	struct fixture *x = *state;
+	const struct store_topic *t = rig_topic(&x->rig, "a", 3);
+
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(event_log_append(&x->rig, t->partitions[i], 0, 5, 10), OK);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_int_equal(count_names(x, "/data/topics"), 1);
+	assert_int_equal(event_log_append(&x->rig, t->partitions[0], 5, 9, 10), OK);
+	assert_int_equal(rig_delete(&x->rig, t, NULL), OK);
+	assert_null(rig_find(&x->rig, "a"));
+	kill_and_start(x, 1); /* frames of it are in the WAL still */
+	assert_null(rig_find(&x->rig, "a"));
+	assert_int_equal(count_names(x, "/data/topics"), 0);
+	rig_topic(&x->rig, "a", 1);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 0));
+	for (int i = 0; i < 4; i++) /* the tombstone goes, and nothing misses it */
+		restart(x, 1);
+}
+
+FIXTURE_TEST(memory__files_of_an_unknown_topic_mean_a_damaged_catalog)
+{
+	static const char lost[] = "/data/topics/11111111-1111-4111-8111-111111111111";
+	struct fixture *x = *state;
+	struct disk *d = x->disk;
+	struct fault f = {0};
+
+	rig_shut(&x->rig);
+	assert_int_equal(d->ops->mkdir(d, lost), 0);
+	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CORRUPT);
+	assert_non_null(strstr(f.where, "catalog"));
+	assert_int_equal(count_names(x, "/data/topics"), 1);
+	assert_int_equal(d->ops->rmdir(d, lost), 0);
+	open_store(x, 1);
+}
+
+struct creation {
+	struct store_topic_op op;
+	unsigned *left;
+	bool *done;
+};
+
+static void created(struct store_topic_op *o)
+{
+	struct creation *c = CONTAINER_OF(o, struct creation, op);
+
+	CHECK(o->fault.code == OK);
+	*c->done = --*c->left == 0;
+}
+
+static void create_many(struct store_rig *r, unsigned count)
+{
+	struct creation *all = calloc(count, sizeof(*all));
+	unsigned left = count;
+	bool done = false;
+
+	assert_non_null(all);
+	for (unsigned i = 0; i < count; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "topic-%u", i);
+		all[i] = (struct creation){.left = &left, .done = &done};
+		all[i].op = (struct store_topic_op){
+			.store = r->store, .spec = rig_spec(r, name, 1), .done = created};
+		all[i].op.spec.settings.durability = DURABILITY_OS;
+		r->store->ops->topic_create(&all[i].op);
+	}
+	assert_true(rig_run(r, &done));
+	free(all);
+}
+
+FIXTURE_TEST(memory__an_idle_topic_is_small)
+{
+	enum { TOPICS = 500, IDLE_BYTES_MAX = 4 << 10 };
+	struct fixture *x = *state;
+	struct store_rig r;
+	struct store_topic *const *topics;
+	size_t before, count;
+
+	(void)x; /* on the real disk: the simulated one is memory too */
+	rig_open(&r, &store_memory, 1, false, 9);
+	before = memory_used();
+	create_many(&r, TOPICS);
+	topics = r.store->ops->topics(r.store, &count);
+	assert_int_equal(count, TOPICS);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(event_log_append(&r, topics[i]->partitions[0], 0, 1, 100), OK);
+	print_message("%zu bytes an idle topic\n", (memory_used() - before) / TOPICS);
+	assert_true(memory_used() - before <= (size_t)TOPICS * IDLE_BYTES_MAX);
+	rig_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(memory__any_number_of_shards_finds_everything),
+		T(memory__only_an_unclean_end_raises_the_epoch),
+		T(memory__batches_of_every_size_come_back),
+		T(memory__a_second_process_is_refused),
+		T(memory__a_checkpoint_writes_only_what_is_new),
+		T(memory__class_none_keeps_what_a_checkpoint_saw),
+		T(memory__no_more_than_the_limit_is_kept),
+		T(memory__retention_frees_memory_and_files),
+		T(memory__a_deleted_topic_leaves_nothing),
+		T(memory__files_of_an_unknown_topic_mean_a_damaged_catalog),
+		T(memory__an_idle_topic_is_small),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
