@@ -16,7 +16,7 @@ BUSY = {"BOURN_STORAGE_SNAPSHOT_SIZE": "1MiB", "BOURN_STORAGE_SNAPSHOT_AGE": "30
 def load_until_killed(broker, oracle, rng):
     """Some load, cut off at a random moment; half of the time a snapshot is being asked for."""
     producers = oracle.start_producers(24)
-    time.sleep(rng.uniform(0.05, 0.9))  # the load runs; this is when it is cut
+    time.sleep(rng.uniform(0.05, 0.5))  # the load runs; this is when it is cut
     oracle.watch_memory()
     checkpoints = broker.metric("bourn_checkpoints_total")
     if rng.random() < 0.5:

@@ -29,7 +29,7 @@ def test_sigterm(start, shards, seed, tmp_path):
     for cycle in range(CYCLES):
         producers = oracle.start_producers(16)
         idle = [broker.connect() for _ in range(20)]
-        time.sleep(rng.uniform(0.05, 0.4))  # the load runs; this is when it is stopped
+        time.sleep(rng.uniform(0.05, 0.3))  # the load runs; this is when it is stopped
         oracle.watch_memory()
         started = time.monotonic()
         broker.stop()  # asserts exit 0 and the two seconds
