@@ -19,7 +19,7 @@
 	X(ERR_BAD_RECORD, "bad_record", "a record is malformed", 400, 87)                          \
 	X(ERR_BAD_TIMESTAMP, "bad_timestamp", "the event's timestamp is not allowed", 400, 32)     \
 	X(ERR_PARTITION_REQUIRED, "partition_required",                                            \
-	  "the topic has several partitions; name one with ?partition=", 400, 42)                  \
+	  "the topic has several partitions; say which with 'partition'", 400, 42)                 \
 	X(ERR_FOREIGN_ORIGIN, "foreign_origin", "a page of this origin may not do this", 403, 29)  \
 	X(ERR_DENIED, "denied", "the caller may not do this", 403, 29)                             \
 	X(ERR_NOT_FOUND, "not_found", "there is nothing at this address", 404, 42)                 \
@@ -43,7 +43,7 @@
 	X(ERR_EXPECTATION, "expectation_failed", "only Expect: 100-continue is understood", 417,   \
 	  42)                                                                                      \
 	X(ERR_MISDIRECTED, "wrong_host", "this broker does not answer to this Host", 421, 42)      \
-	X(ERR_UPGRADE, "upgrade_required", "this address speaks WebSocket only", 426, 42)          \
+	X(ERR_UPGRADE, "upgrade_required", "this version of WebSocket is not spoken", 426, 42)     \
 	X(ERR_TOO_MANY, "too_many", "a limit on the number of these is reached", 429, 89)          \
 	X(ERR_HEADERS_LARGE, "headers_too_large", "more than 32 KiB or 100 header fields", 431,    \
 	  42)                                                                                      \

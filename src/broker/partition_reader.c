@@ -27,7 +27,8 @@ static enum question_state answer_fault(struct partition_reader *pr, enum err co
 {
 	const struct partition_state *s = &pr->partition->state;
 
-	fault_set(&pr->read.fault, code, 0, "partition %u, offset %lld; it holds %lld to %lld",
+	fault_set(&pr->read.fault, code, 0,
+	          "partition %u, offset %lld; the log starts at %lld and ends at %lld",
 	          pr->partition->index, (long long)pr->offset, (long long)s->log_start,
 	          (long long)s->high_watermark);
 	return QUESTION_ANSWER;

@@ -3,6 +3,7 @@
 #include "broker/admin.h"
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
+#include "front/http/params.h"
 #include "wire/json.h"
 
 #include <stdio.h>
@@ -247,12 +248,16 @@ static void ask_broker(struct exchange *x, enum admin_kind kind, const struct ex
 
 void info_handle(struct exchange *x, const struct http_request *r)
 {
-	(void)r;
-	ask_broker(x, ADMIN_FENCED, &info_ops);
+	if (params_none(r->query, &x->fault))
+		exchange_answer(x);
+	else
+		ask_broker(x, ADMIN_FENCED, &info_ops);
 }
 
 void snapshot_handle(struct exchange *x, const struct http_request *r)
 {
-	(void)r;
-	ask_broker(x, ADMIN_SNAPSHOT, &snapshot_ops);
+	if (params_none(r->query, &x->fault))
+		exchange_answer(x);
+	else
+		ask_broker(x, ADMIN_SNAPSHOT, &snapshot_ops);
 }

@@ -6,6 +6,7 @@
 #include "front/shard.h"
 #include "wire/http.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct protocol http_protocol;
@@ -46,7 +47,7 @@ static void enqueue(struct http_connection *h, struct exchange *x)
 		h->last = true;
 }
 
-/* Framing is lost: answer, then close. */
+/* Framing is lost: answer, then close. `detail` may be NULL. */
 static void refuse_framing(struct http_connection *h, enum err code, const char *detail)
 {
 	struct connection *c = h->connection;
@@ -71,7 +72,20 @@ static void refuse_framing(struct http_connection *h, enum err code, const char 
 	if (x->fault.code)
 		exchange_answer(x);
 	else
-		exchange_refuse(x, code, "%s", detail);
+		exchange_refuse(x, code, "%s", detail ? detail : "");
+}
+
+/* As the parser says; of a body that is too large the limit too. */
+static void refuse_parsed(struct http_connection *h, const struct http_parser *p)
+{
+	char detail[128];
+
+	if (p->err != ERR_TOO_LARGE) {
+		refuse_framing(h, p->err, p->detail);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "%s of %zu bytes", p->detail, p->body_bytes_max);
+	refuse_framing(h, p->err, detail);
 }
 
 static size_t body_limit(const struct exchange *x, const struct http_request *r)
@@ -203,7 +217,7 @@ static size_t step(struct http_connection *h, uint8_t *in, size_t *len, bool *mo
 		message_came(h);
 		http_parser_next(p);
 		return consumed;
-	case HTTP_EVENT_REFUSED: refuse_framing(h, p->err, p->detail); return 0;
+	case HTTP_EVENT_REFUSED: refuse_parsed(h, p); return 0;
 	default: *more = false; return 0;
 	}
 }

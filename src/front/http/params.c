@@ -67,6 +67,16 @@ void params_fini(struct params *p)
 	url_query_fini(&p->query);
 }
 
+enum err params_none(struct slice query, struct fault *f)
+{
+	struct params params;
+	enum err err = params_parse(query, NULL, 0, &params, f);
+
+	if (!err)
+		params_fini(&params);
+	return err;
+}
+
 struct slice params_text(const struct params *p, const char *name)
 {
 	const struct url_param *param = url_query_find(&p->query, name);

@@ -15,6 +15,9 @@ enum err params_parse(struct slice query, const char *const *known, size_t known
                       struct params *p, struct fault *f) MUST_CHECK;
 void params_fini(struct params *p);
 
+/* Of an address that takes no parameters: any is refused. */
+enum err params_none(struct slice query, struct fault *f) MUST_CHECK;
+
 /* NONE when it is not given. Borrowed from `p` or the request. */
 struct slice params_text(const struct params *p, const char *name);
 

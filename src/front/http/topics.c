@@ -273,14 +273,18 @@ static void ask_broker(struct exchange *x, const struct admin *ask)
 
 void topic_get_handle(struct exchange *x, const struct http_request *r)
 {
-	(void)r;
-	ask_broker(x, &(struct admin){.kind = ADMIN_TOPIC_DESCRIBE});
+	if (params_none(r->query, &x->fault))
+		exchange_answer(x);
+	else
+		ask_broker(x, &(struct admin){.kind = ADMIN_TOPIC_DESCRIBE});
 }
 
 void topic_delete_handle(struct exchange *x, const struct http_request *r)
 {
-	(void)r;
-	ask_broker(x, &(struct admin){.kind = ADMIN_TOPIC_DELETE});
+	if (params_none(r->query, &x->fault))
+		exchange_answer(x);
+	else
+		ask_broker(x, &(struct admin){.kind = ADMIN_TOPIC_DELETE});
 }
 
 static enum err take_setting(struct slice key, struct json_value value, struct buf *text,
@@ -339,7 +343,8 @@ void topic_put_handle(struct exchange *x, const struct http_request *r)
 	int64_t partitions = 0;
 	struct json_value root;
 
-	if (body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
+	if (params_none(r->query, &x->fault) ||
+	    body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
 	    body_int(root, "partitions", 1, TOPIC_PARTITIONS_MAX, &partitions, &x->fault) ||
 	    take_settings(root, &ask.settings, &x->fault)) {
 		exchange_answer(x);
@@ -361,7 +366,8 @@ void topic_patch_handle(struct exchange *x, const struct http_request *r)
 		return;
 	}
 	ask.settings = topic->settings;
-	if (body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
+	if (params_none(r->query, &x->fault) ||
+	    body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
 	    take_settings(root, &ask.settings, &x->fault))
 		exchange_answer(x);
 	else
@@ -375,7 +381,8 @@ void topic_purge_handle(struct exchange *x, const struct http_request *r)
 	int64_t partition = -1;
 	struct json_value root;
 
-	if (body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
+	if (params_none(r->query, &x->fault) ||
+	    body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
 	    body_int(root, "partition", 0, TOPIC_PARTITIONS_MAX - 1, &partition, &x->fault) ||
 	    body_int(root, "upto", 0, INT64_MAX, &ask.upto, &x->fault)) {
 		exchange_answer(x);
