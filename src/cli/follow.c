@@ -58,13 +58,14 @@ static enum err poll_once(struct follow *f, bool *empty, struct fault *fault)
 	append_position(f, &path);
 	request.path = buf_slice(&path);
 	err = remote_call(f->client, &request, &f->response, fault);
+	if (err == OK && f->response.next.len == 0) /* going on would begin anew, for ever */
+		err = fault_set(fault, ERR_PARTITION_REQUIRED, 0,
+		                "a cursor does not hold that many: use --partition");
 	if (err == OK) {
 		*empty = f->response.body.len == 0;
 		print_lines(f, buf_slice(&f->response.body));
-		if (f->response.next.len) {
-			buf_clear(&f->cursor);
-			buf_append_slice(&f->cursor, buf_slice(&f->response.next));
-		}
+		buf_clear(&f->cursor);
+		buf_append_slice(&f->cursor, buf_slice(&f->response.next));
 	}
 	buf_fini(&path);
 	return err;

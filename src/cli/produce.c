@@ -288,7 +288,7 @@ static enum err run(struct producing *p, struct fault *f)
 
 	if (literal)
 		return send_repeated(p, slice_str(p->o->event), f);
-	if (p->o->file)
+	if (p->o->file && strcmp(p->o->file, "-") != 0)
 		fd = open(p->o->file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fault_set(f, ERR_CONFIG, errno, "cannot read %s", p->o->file);

@@ -56,6 +56,19 @@ static enum err prefix_fault(struct fault *f, const char *name)
 	return fault_set(f, inner.code, inner.os_errno, "%s: %s", name, inner.where);
 }
 
+static enum err refuse_name(const char *name, struct slice section, struct slice key,
+                            struct fault *f)
+{
+	const char *near = config_suggest_key(section, key);
+
+	if (near)
+		return fault_set(f, ERR_CONFIG, 0,
+		                 "there is no setting '%s'; did you mean '%.*s.%s'?", name,
+		                 SLICE_FMT(section), near);
+	return fault_set(f, ERR_CONFIG, 0,
+	                 "there is no setting '%s'; 'bourn config show' lists them", name);
+}
+
 enum err config_set(struct config *c, const char *name, const char *value, struct fault *f)
 {
 	struct slice key = slice_str(name);
@@ -63,7 +76,7 @@ enum err config_set(struct config *c, const char *name, const char *value, struc
 	const struct config_row *row = config_row_find(section, key);
 
 	if (!row)
-		return fault_set(f, ERR_CONFIG, 0, "there is no setting '%s'", name);
+		return refuse_name(name, section, key, f);
 	if (set_whole(c, row, slice_str(value), f) != OK)
 		return prefix_fault(f, name);
 	return OK;

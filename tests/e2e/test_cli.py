@@ -373,3 +373,18 @@ def test_config_errors_name_the_place_and_the_likely_right_thing(tmp_path, text,
     said = done.stderr.decode()
     assert "bourn.yaml" + place in said, said
     assert hint in said, said
+
+
+def test_more_partitions_than_a_cursor_holds_are_not_read_in_a_circle(broker):
+    broker.create("wide", partitions=65)
+    broker.produce("wide", b"once", query="?partition=64")
+    done = broker.cli("consume", "wide", "--until-end")
+    assert done.returncode == REFUSED and done.stdout == b""
+    assert b"--partition" in done.stderr
+    done = broker.cli("consume", "wide", "--partition", "64", "--until-end")
+    assert done.returncode == OK and done.stdout == b"once\n"
+
+
+def test_a_file_named_dash_is_standard_input(broker):
+    assert broker.cli("produce", "t", "--file", "-", stdin="typed").returncode == OK
+    assert broker.values("t") == ["typed"]
