@@ -175,3 +175,22 @@ def test_topics_survive_kill_9(broker):
     assert names(broker) == ["a", "b"]
     assert [describe(broker, name)["settings"] for name in names(broker)] == before
     assert len(describe(broker, "a")["partitions"]) == 5
+
+
+@pytest.mark.parametrize("method, path", [
+    ("POST", "/v1/topics/t/purge?partition=1"), ("DELETE", "/v1/topics/t?partition=1"),
+    ("PUT", "/v1/topics/new?partitions=2"), ("PATCH", "/v1/topics/t?durability=os"),
+    ("GET", "/v1/topics/t?partition=1"), ("POST", "/v1/admin/snapshot?wait=1"),
+    ("GET", "/v1/info?verbose")])
+def test_a_query_that_cannot_be_heeded_is_refused(broker, method, path):
+    broker.create("t", partitions=2)
+    broker.produce("t", b"kept", query="?partition=0")
+    is_problem(broker.client.request(method, path), 400, "bad_parameter")
+    assert describe(broker)["partitions"][0]["earliest"] == 0
+    assert names(broker) == ["t"]
+
+
+def test_a_time_limit_is_not_taken_while_it_is_not_built(broker):
+    reply = broker.client.put_json("/v1/topics/t", {"settings": {"retention.ms": 1000}})
+    is_problem(reply, 501, "not_implemented")
+    assert broker.client.put_json("/v1/topics/t", {"settings": {"retention.ms": -1}}).status == 201
