@@ -1,7 +1,9 @@
-"""The README's tour, as printed: each ```console block is typed in and its output compared.
+"""The README and the pages of docs/, as printed: each ```console block is typed in and its output
+compared.
 
 A line that begins with `$ ` is a command, the lines after it are what it prints; … stands for
-anything. All blocks share one broker, which stands for `./dev run`, and one directory.
+anything. All blocks of a page share one broker, which stands for `./dev run`, and one directory,
+where a block of code that begins with the line `# name.py` is a file.
 """
 
 import os
@@ -13,7 +15,7 @@ import pytest
 
 from harness.broker import BIN, ROOT
 
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(text):
@@ -26,15 +28,25 @@ def commands(block):
     return [part.split("\n", 1) for part in parts]
 
 
+def files(text):
+    """[(name, content)]"""
+    return [(name, f"# {name}\n{rest}") for name, rest
+            in re.findall(r"^```\w+\n# (\S+\.\w+)\n(.*?)^```", text, re.M | re.S)]
+
+
 def matches(expected, actual):
     pattern = ".*?".join(re.escape(piece) for piece in expected.rstrip("\n").split("…"))
     return re.fullmatch(pattern, actual.rstrip("\n"), re.S)
 
 
-def test_the_tour(start):
-    broker = start()
-    tour = [command for block in blocks(README.read_text()) for command in commands(block)]
-    assert len(tour) >= 5
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_says_to_type_answers_as_printed(start, tmp_path, page):
+    broker = start(data=tmp_path / "data")
+    text = page.read_text()
+    tour = [command for block in blocks(text) for command in commands(block)]
+    assert tour
+    for name, content in files(text):
+        (tmp_path / name).write_text(content.replace("localhost:3030", f"localhost:{broker.port}"))
     environment = {**os.environ, "PATH": f"{BIN.parent}:{os.environ['PATH']}", "NO_COLOR": "1",
                    "BOURN_URL": broker.url}
     for command, expected in tour:
@@ -46,11 +58,11 @@ def test_the_tour(start):
 
 
 def test_links_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"):
-        text = (ROOT / name).read_text()
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+    others = [ROOT / name for name in ("CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md")]
+    for page in PAGES + others:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if not target.startswith("http"):
-                assert (ROOT / target).exists(), f"{name}: {target}"
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 @pytest.mark.parametrize("command", ["./dev help"])
