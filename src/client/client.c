@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,13 +192,15 @@ static enum err connect_one(struct client *c, const struct addrinfo *a, struct f
 
 static enum err connect_any(struct client *c, struct fault *f)
 {
+	/* RFC 6761: localhost is the loopback addresses, whatever /etc/hosts says or whether it is. */
+	const char *host = strcasecmp(c->host, "localhost") == 0 ? NULL : c->host;
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all;
 	enum err err = ERR_UNREACHABLE;
 	int failed;
 
 	if (c->fd >= 0)
 		return OK;
-	failed = getaddrinfo(c->host, c->port, &hints, &all);
+	failed = getaddrinfo(host, c->port, &hints, &all);
 	if (failed)
 		return fault_set(f, ERR_UNREACHABLE, 0, "%s (%s)", c->url, gai_strerror(failed));
 	for (struct addrinfo *a = all; a && err; a = a->ai_next)
