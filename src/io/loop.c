@@ -3,7 +3,10 @@
 #include "base/check.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { TICK_US = 4000 };
 
@@ -138,9 +141,26 @@ static void on_after_poll(uv_check_t *c)
 		uv_stop(&l->uv);
 }
 
-/* Only ends poll; messages and the wish to stop are found in check. */
-static void on_wake(uv_async_t *a __attribute__((unused)))
+/* Not uv_async: its receiver spins until the sender is out of its call, which takes long when the
+ * sender was preempted by the very wake-up. */
+static void wake(struct loop *l)
 {
+	uint64_t one = 1;
+	ssize_t got = write(l->wake_fd, &one, sizeof(one));
+
+	CHECK(got == sizeof(one));
+}
+
+/* Only ends poll; messages and the wish to stop are found in check. */
+static void on_wake(uv_poll_t *p, int status, int events)
+{
+	struct loop *l = p->loop->data;
+	uint64_t count;
+	ssize_t got = read(l->wake_fd, &count, sizeof(count));
+
+	(void)status;
+	(void)events;
+	CHECK(got == sizeof(count));
 }
 
 /* --- life ---------------------------------------------------------------------------- */
@@ -156,9 +176,12 @@ struct loop *loop_new(const struct loop_config *config, struct fault *f)
 	if (got < 0)
 		goto free_loop;
 	l->uv.data = l;
-	got = uv_async_init(&l->uv, &l->wake, on_wake);
+	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	got = l->wake_fd < 0 ? -errno : uv_poll_init(&l->uv, &l->wake, l->wake_fd);
 	if (got < 0)
-		goto close_uv;
+		goto close_wake_fd;
+	got = uv_poll_start(&l->wake, UV_READABLE, on_wake);
+	CHECK(got == 0);
 	uv_prepare_init(&l->uv, &l->before_poll);
 	uv_prepare_start(&l->before_poll, on_before_poll);
 	uv_check_init(&l->uv, &l->after_poll);
@@ -173,7 +196,9 @@ struct loop *loop_new(const struct loop_config *config, struct fault *f)
 	wheel_init(&l->wheel, tick_of(l->now));
 	return l;
 
-close_uv:
+close_wake_fd:
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
 	uv_loop_close(&l->uv);
 free_loop:
 	free(l);
@@ -200,6 +225,7 @@ void loop_free(struct loop *l)
 	uv_run(&l->uv, UV_RUN_DEFAULT); /* until closed callbacks and work have come */
 	left = uv_loop_close(&l->uv);
 	CHECK(left == 0);
+	close(l->wake_fd);
 	free(l->scratch.ptr);
 	free(l);
 }
@@ -244,7 +270,7 @@ bool loop_run_until(struct loop *l, const bool *until, int timeout_ms)
 void loop_stop(struct loop *l)
 {
 	atomic_store(&l->stop_asked, true);
-	uv_async_send(&l->wake);
+	wake(l);
 }
 
 unsigned loop_index(const struct loop *l)
@@ -317,7 +343,7 @@ void loop_post(struct loop *l, struct message *m)
 	} while (!atomic_compare_exchange_weak_explicit(&l->mailbox, &top, m, memory_order_release,
 	                                                memory_order_relaxed));
 	if (!top) /* else whoever posted `top` or one below it has woken the loop */
-		uv_async_send(&l->wake);
+		wake(l);
 }
 
 static void run_work(uv_work_t *req)

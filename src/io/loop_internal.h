@@ -27,7 +27,8 @@ struct loop {
 	uv_idle_t no_block;     /* active: tasks wait, poll must not block */
 	uv_timer_t tick_timer;  /* ends poll when the wheel has something to do */
 	uv_timer_t run_timeout; /* of loop_run_until */
-	uv_async_t wake;        /* ends poll from other threads */
+	uv_poll_t wake;         /* ends poll from other threads: */
+	int wake_fd;            /* an eventfd */
 
 	atomic_bool stop_asked;
 	_Atomic(struct message *) mailbox; /* a stack: the last one posted on top */
