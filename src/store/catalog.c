@@ -124,10 +124,9 @@ void catalog_each(const struct catalog *c, enum catalog_state state, catalog_eac
                   void *arg)
 {
 	struct entry *e, *after;
-	enum entry_state wanted = state == CATALOG_LIVE ? ENTRY_LIVE : ENTRY_DELETED;
 
 	HASH_ITER (by_uuid, c->by_uuid, e, after)
-		if (e->state == wanted)
+		if (state == CATALOG_LIVE ? is_live(e) : e->state == ENTRY_DELETED)
 			each(arg, &e->spec);
 }
 
