@@ -18,7 +18,7 @@ struct wal_file {
 	uint64_t last_sequence; /* 0: no frame that is needed */
 	int64_t size;
 	int64_t bytes;    /* in frames, with padding */
-	int64_t since_ms; /* wall clock: first frame; 0: none */
+	int64_t since_ms; /* wall clock: first frame but marks; 0: none */
 };
 
 struct wal_files {

@@ -246,14 +246,21 @@ static enum err write_blocks(struct wal *w, const struct iovec *iov, int count, 
 		return fail(w, f);
 	fs->at += wal_block_round(bytes);
 	file->last_sequence = w->last_sequence;
-	file->bytes += bytes;
-	if (!file->since_ms)
-		file->since_ms = w->config.clock->now(w->config.clock).wall_ms;
 	w->marked_through = w->durable_through;
 	w->mark_due_mono = 0;
 	atomic_fetch_add(&w->stat_written_bytes, (uint64_t)wal_block_round(bytes));
 	atomic_fetch_add(&w->stat_group_count, 1);
 	return OK;
+}
+
+/* What a checkpoint would have to free; marks are nothing to it. */
+static void count_content(struct wal *w, int64_t bytes)
+{
+	struct wal_file *file = w->files.active;
+
+	file->bytes += bytes;
+	if (!file->since_ms)
+		file->since_ms = w->config.clock->now(w->config.clock).wall_ms;
 }
 
 /* A frame larger than the buffer goes alone, from where its payload lies. */
@@ -278,14 +285,20 @@ static enum err write_group(struct wal *w, int64_t bytes, struct fault *f)
 {
 	struct iovec iov = {w->buffer, (size_t)wal_block_round(bytes)};
 	size_t at = 0;
+	enum err err;
 
-	if (bytes > WAL_GROUP_BYTES_MAX)
-		return write_large(w, &w->group[0]->frame, bytes, f);
-	for (size_t i = 0; i < w->group_count; i++)
-		at += put_frame(w, &w->group[i]->frame, w->buffer + at);
-	CHECK((int64_t)at == bytes);
-	memset(w->buffer + at, 0, iov.iov_len - at);
-	return write_blocks(w, &iov, 1, bytes, f);
+	if (bytes > WAL_GROUP_BYTES_MAX) {
+		err = write_large(w, &w->group[0]->frame, bytes, f);
+	} else {
+		for (size_t i = 0; i < w->group_count; i++)
+			at += put_frame(w, &w->group[i]->frame, w->buffer + at);
+		CHECK((int64_t)at == bytes);
+		memset(w->buffer + at, 0, iov.iov_len - at);
+		err = write_blocks(w, &iov, 1, bytes, f);
+	}
+	if (!err)
+		count_content(w, bytes);
+	return err;
 }
 
 enum err wal_writer_flush(struct wal *w, struct fault *f)
@@ -418,6 +431,28 @@ static enum err roll_file(struct wal *w, struct fault *f)
 	return err;
 }
 
+static void update_stats(struct wal *w)
+{
+	const struct wal_files *fs = &w->files;
+	int64_t oldest = 0;
+	int64_t bytes = 0;
+
+	LIST_EACH (node, &fs->sealed) {
+		const struct wal_file *file = LIST_ENTRY(node, struct wal_file, node);
+
+		bytes += file->bytes;
+		if (!oldest)
+			oldest = file->since_ms;
+	}
+	if (fs->active) {
+		bytes += fs->active->bytes;
+		if (!oldest)
+			oldest = fs->active->since_ms;
+	}
+	atomic_store(&w->stat_bytes, bytes);
+	atomic_store(&w->stat_oldest_ms, oldest);
+}
+
 static void roll_next(struct wal *w)
 {
 	struct wal_roll *r = w->rolls;
@@ -428,6 +463,7 @@ static void roll_next(struct wal *w)
 	if (roll_file(w, &r->fault) == OK)
 		r->fault = (struct fault){0};
 	r->message.deliver = deliver_roll;
+	update_stats(w); /* before whoever rolls can ask for them */
 	loop_post(r->loop, &r->message);
 }
 
@@ -467,20 +503,6 @@ static void sleep_until_due(struct wal *w)
 	left = due ? due - mono_us(w) : -1;
 	if (!due || left > 0)
 		wakeup_wait(&w->wakeup, left);
-}
-
-static void update_stats(struct wal *w)
-{
-	const struct wal_files *fs = &w->files;
-	int64_t oldest = fs->active ? fs->active->since_ms : 0;
-	int64_t bytes = fs->active ? fs->active->bytes : 0;
-
-	LIST_EACH (node, &fs->sealed)
-		bytes += LIST_ENTRY(node, struct wal_file, node)->bytes;
-	if (!list_is_empty(&fs->sealed))
-		oldest = LIST_ENTRY(fs->sealed.next, struct wal_file, node)->since_ms;
-	atomic_store(&w->stat_bytes, bytes);
-	atomic_store(&w->stat_oldest_ms, oldest);
 }
 
 static void free_files(struct wal *w)
