@@ -19,13 +19,18 @@ CALLS = [("pwritev", 50), ("sync", 50)]
 if os.environ.get("BOURN_LONG"):
     CALLS += [("open", 30), ("pread", 30), ("sync_dir", 12), ("truncate", 12), ("rename", 8), ("unlink", 8),
               ("close", 30), ("size", 20), ("list", 8), ("mkdir", 4), ("space", 8)]
+# A failed write fences all that share the log; what cannot be read, fences its own partition.
+READS = ("open", "pread", "size", "list")
 
 
 class Stubborn(Oracle):
     """Its producers go on whatever they are told; nothing may be acknowledged after a failure."""
 
-    def __init__(self, *arguments, **named):
+    def __init__(self, *arguments, reads, **named):
         super().__init__(*arguments, **named)
+        self.reads = reads
+        self.made = False  # a topic, while the disk was failing
+        self.noticed = False  # some other request than a producer's failed
         self.failed = 0
 
     def goes_on(self, reply):
@@ -35,28 +40,30 @@ class Stubborn(Oracle):
         return True
 
     def acked(self, producer, events, partition, offset):
-        assert not self.failed, "acknowledged after a failed write"
+        assert not self.failed or self.reads, "acknowledged after a failed write"
         super().acked(producer, events, partition, offset)
 
 
 def produce_some(oracle, rounds):
-    """By one thread, so that the n-th call comes where it comes; a snapshot in the middle."""
+    """By one thread, so that the n-th call comes where it comes; two snapshots, the second of which
+    does again what the first could not."""
     producers = [oracle.producer(number) for number in range(12)]
     refused_before = oracle.failed
     for i in range(rounds):
         producer = producers[i % len(producers)]
         with oracle.broker.connect() as producer.connection:
             assert producer.turn()
-        if i == rounds // 2:
+        if i in (rounds // 2, rounds // 2 + 1):
             snapshot = oracle.broker.client.post("/v1/admin/snapshot")
             assert snapshot.status in (200, 500, 503), snapshot
+            oracle.noticed |= snapshot.status != 200
     for producer in producers:
         oracle.sequences[producer.number] = producer.sequence
     return oracle.failed - refused_before
 
 
 def serve_on_failing_disk(broker, oracle, fault):
-    """True when the fault showed: producers were refused, or the start was."""
+    """True when the fault showed: something was refused, or the start was."""
     broker.env = {"BOURN_TEST_FAULT": fault}
     broker.spawn()
     try:
@@ -64,13 +71,19 @@ def serve_on_failing_disk(broker, oracle, fault):
     except AssertionError:
         assert broker._wait(10) == 1 and "Input/output error" in broker.log, broker.log
         return True
+    oracle.noticed = False
     failed = produce_some(oracle, 24) > 0
-    assert not oracle.verify(), "what was acknowledged is still served"
+    created = broker.client.put_json("/v1/topics/made", {})
+    assert created.status in (201, 500, 503), created
+    oracle.made = created.status == 201
+    oracle.noticed |= not oracle.made
+    if not oracle.reads:
+        assert not oracle.verify(), "what was acknowledged is still served"
     assert broker.client.get("/readyz").status == 200, "fenced partitions do not unready a broker"
     if failed:
         assert broker.info()["fenced"], "fenced partitions are named"
     oracle.watch_memory()
-    return failed
+    return failed or oracle.noticed
 
 
 def one_failure(broker, oracle, fault, killed):
@@ -85,6 +98,7 @@ def one_failure(broker, oracle, fault, killed):
     broker.start()
     missing = oracle.verify()
     assert not missing and not any(oracle.bad.values()), (fault, missing, oracle.bad, broker.log)
+    assert not oracle.made or broker.client.get("/v1/topics/made").status == 200, "an acknowledged topic is gone"
     assert produce_some(oracle, 12) == 0, "takes writes again after a restart"
     broker.restart()
     assert not oracle.verify()
@@ -102,7 +116,8 @@ def test_io_errors(start, seed, tmp_path, call, times):
         directory = tmp_path / f"{n}"
         directory.mkdir()
         broker = start(data=directory / "data", binary=TEST_BIN, shards=1 + n % 2)
-        oracle = Stubborn(broker, directory, f"F6 {fault}", seed, ["commit", "interval", "os"])
+        oracle = Stubborn(broker, directory, f"F6 {fault}", seed, ["commit", "interval", "os"],
+                          reads=call in READS)
         try:
             showed += one_failure(broker, oracle, fault, killed=n % 2)
         except AssertionError as error:

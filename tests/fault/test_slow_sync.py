@@ -8,7 +8,7 @@ import pytest
 from harness.broker import TEST_BIN
 from harness.oracle import Oracle
 
-SECONDS = 6
+SECONDS = 4
 
 
 class Prober(threading.Thread):

@@ -296,9 +296,10 @@ void partition_set_damage(struct partition *p, struct damage d)
 		d.to = d.to > p->damage.to ? d.to : p->damage.to;
 	}
 	p->damage = d;
-	snprintf(why, sizeof(why),
-	         "%.80s/%u is damaged at offset %lld; purge it or trim it up to %lld to go on",
-	         p->topic->base.spec.name, p->base.index, (long long)d.from, (long long)d.to);
+	snprintf(why, sizeof(why), "%.60s/%u %s at offset %lld; %spurge it or trim it up to %lld",
+	         p->topic->base.spec.name, p->base.index,
+	         p->damage_may_pass ? "could not be read" : "is damaged", (long long)d.from,
+	         p->damage_may_pass ? "restart, or " : "", (long long)d.to);
 	partition_fence(p, why);
 }
 
