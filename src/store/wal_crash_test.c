@@ -263,7 +263,7 @@ TEST(wal_open__a_full_disk_is_no_reason_not_to_start)
 
 /* --- power cuts ------------------------------------------------------------------------------------ */
 
-enum { SEEDS = 1000, ROUNDS = 3, IDS_MAX = 2000 };
+enum { SEEDS = TEST_TIMES(1000), ROUNDS = 3, IDS_MAX = 2000 };
 
 /* What was submitted, in order, since the last checkpoint and not known to be lost. */
 struct model {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 enum {
-	SEEDS = 300,
+	SEEDS = TEST_TIMES(300),
 	ROUNDS = 5,
 	STEPS_MAX = 120,
 	TOPICS = 4,
