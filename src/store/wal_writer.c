@@ -513,6 +513,7 @@ static void free_files(struct wal *w)
 		return;
 	w->freed_through = through;
 	wal_files_free_through(&w->files, through);
+	update_stats(w); /* before a roll asked for later is answered */
 }
 
 void *wal_writer_run(void *arg)
