@@ -1,29 +1,24 @@
 #include "store/catalog.h"
 
 #include "base/check.h"
-#include "base/crc32c.h"
-#include "base/endian.h"
 #include "io/disk.h"
 #include "io/log.h"
+#include "store/catalog_snapshot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
 enum {
-	FORMAT_VERSION = 1,
 	RECORD_VERSION = 1,
 	RECORD_PREFIX_BYTES = 4,
 	RECORD_BYTES_MAX = 1024,
-	SNAPSHOT_HEADER_BYTES = 48,
 	SNAPSHOT_BYTES_MAX = 64 << 20,
 	SNAPSHOT_PATH_BYTES = 4096,
 	WAL_FILE_BYTES = 1 << 20,
 	WAL_RESERVE_BYTES = 128 << 10,
 	COMPACT_BYTES = 1 << 20, /* of WAL, before it is replaced by a snapshot */
 };
-
-static const char snapshot_magic[8] = "bournctl";
 
 /* CREATING and DELETING while that record is on its way to disk: both keep the name. */
 enum entry_state { ENTRY_CREATING, ENTRY_LIVE, ENTRY_DELETING, ENTRY_DELETED };
@@ -157,108 +152,6 @@ static void table_free(struct catalog *c)
 	}
 }
 
-/* --- the snapshot -------------------------------------------------------------------------------- */
-
-static void put_le32(struct buf *b, uint32_t value)
-{
-	uint8_t bytes[4];
-
-	store_le32(bytes, value);
-	buf_append(b, bytes, sizeof(bytes));
-}
-
-static void put_le64(struct buf *b, uint64_t value)
-{
-	uint8_t bytes[8];
-
-	store_le64(bytes, value);
-	buf_append(b, bytes, sizeof(bytes));
-}
-
-static void put_spec(void *arg, const struct topic_spec *spec)
-{
-	topic_spec_encode(spec, arg);
-}
-
-static void put_uuid(void *arg, const struct topic_spec *spec)
-{
-	buf_append(arg, spec->uuid.bytes, sizeof(spec->uuid.bytes));
-}
-
-static size_t count_live(const struct catalog *c)
-{
-	const struct entry *e, *after;
-	size_t count = 0;
-
-	HASH_ITER (by_uuid, c->by_uuid, e, after)
-		count += is_live(e);
-	return count;
-}
-
-static void snapshot_encode(const struct catalog *c, uint64_t sequence, struct buf *out)
-{
-	buf_append(out, snapshot_magic, sizeof(snapshot_magic));
-	put_le32(out, FORMAT_VERSION);
-	put_le32(out, (uint32_t)count_live(c));
-	buf_append(out, c->store_id.bytes, sizeof(c->store_id.bytes));
-	put_le64(out, sequence);
-	put_le32(out, (uint32_t)c->deleted_count);
-	put_le32(out, 0);
-	catalog_each(c, CATALOG_LIVE, put_spec, out);
-	catalog_each(c, CATALOG_DELETED, put_uuid, out);
-	put_le32(out, crc32c(0, out->ptr, out->len));
-}
-
-static bool take_uuid(struct slice *from, struct uuid *out)
-{
-	if (from->len < sizeof(out->bytes))
-		return false;
-	memcpy(out->bytes, from->ptr, sizeof(out->bytes));
-	*from = slice_of(from->ptr + sizeof(out->bytes), from->len - sizeof(out->bytes));
-	return true;
-}
-
-enum err catalog_snapshot_decode(struct slice bytes, const struct uuid *store_id,
-                                 uint64_t *sequence, catalog_topic_cb *each, void *arg,
-                                 struct fault *f)
-{
-	const uint8_t *at = bytes.ptr;
-	struct slice rest;
-	struct topic_spec spec;
-	enum err err;
-
-	if (bytes.len < SNAPSHOT_HEADER_BYTES + 4 ||
-	    memcmp(at, snapshot_magic, sizeof(snapshot_magic)) != 0)
-		return fault_set(f, ERR_CORRUPT, 0, "not a catalog snapshot");
-	if (load_le32(at + 8) > FORMAT_VERSION)
-		return fault_set(f, ERR_DIR_NEWER, 0, "format %u", load_le32(at + 8));
-	if (crc32c(0, at, bytes.len - 4) != load_le32(at + bytes.len - 4))
-		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");
-	if (memcmp(at + 16, store_id->bytes, sizeof(store_id->bytes)) != 0)
-		return fault_set(f, ERR_DIR_FOREIGN, 0, "it belongs to another data directory");
-
-	rest = slice_of(at + SNAPSHOT_HEADER_BYTES, bytes.len - SNAPSHOT_HEADER_BYTES - 4);
-	for (uint32_t i = load_le32(at + 12); i > 0; i--) {
-		err = topic_spec_decode(&rest, &spec, f);
-		if (!err)
-			err = each(arg, &spec, false, f);
-		if (err)
-			return err;
-	}
-	spec = (struct topic_spec){0};
-	for (uint32_t i = load_le32(at + 40); i > 0; i--) {
-		if (!take_uuid(&rest, &spec.uuid))
-			return fault_set(f, ERR_CORRUPT, 0, "it ends early");
-		err = each(arg, &spec, true, f);
-		if (err)
-			return err;
-	}
-	if (rest.len > 0)
-		return fault_set(f, ERR_CORRUPT, 0, "%zu bytes too many", rest.len);
-	*sequence = load_le64(at + 32);
-	return OK;
-}
-
 /* --- recovery ------------------------------------------------------------------------------------ */
 
 static enum err recover_created(struct catalog *c, const struct topic_spec *spec, struct fault *f)
@@ -307,8 +200,9 @@ static enum err recover_deleted(struct catalog *c, struct slice rest, struct fau
 	struct uuid uuid;
 	struct entry *e;
 
-	if (!take_uuid(&rest, &uuid) || rest.len > 0)
+	if (rest.len != sizeof(uuid.bytes))
 		return fault_set(f, ERR_CORRUPT, 0, "a deletion is malformed");
+	memcpy(uuid.bytes, rest.ptr, sizeof(uuid.bytes));
 	e = find_uuid(c, &uuid);
 	if (!e || e->state != ENTRY_LIVE)
 		return fault_set(f, ERR_CORRUPT, 0, "a topic was deleted that is not there");
@@ -487,7 +381,7 @@ static void rolled(struct wal_roll *r)
 	}
 	c->snapshot_sequence = r->last_sequence;
 	c->snapshot_fault = (struct fault){0};
-	snapshot_encode(c, r->last_sequence, &c->snapshot);
+	catalog_snapshot_encode(c, &c->store_id, r->last_sequence, &c->snapshot);
 	c->write_snapshot.run = snapshot_write;
 	c->write_snapshot.done = snapshot_written;
 	loop_work(c->loop, &c->write_snapshot);
@@ -584,7 +478,9 @@ static void record_encode(const struct catalog *c, struct catalog_change *change
 		altered.settings = change->spec.settings;
 		topic_spec_encode(&altered, &change->record);
 		break;
-	case CATALOG_DELETE: put_uuid(&change->record, &change->spec); break;
+	case CATALOG_DELETE:
+		buf_append(&change->record, change->spec.uuid.bytes, sizeof(struct uuid));
+		break;
 	}
 	CHECK(!change->record.failed);
 }

@@ -3,16 +3,11 @@
  * It has a WAL of its own (kind "ctlg", every change flushed and marked before it is answered) and
  * a snapshot that replaces what that WAL held when it has grown. All in memory: by UUID and by name.
  *
- *   catalog/snapshot                          a change, payload of one WAL frame
- *     0  8  magic "bournctl"                    0  1  version = 1
- *     8  4  format version                      1  1  1 created, 2 altered, 3 deleted
- *    12  4  topics                              2  2  zero
- *    16 16  store id                            4     topic spec (core/topic.h); deleted: 16, UUID
- *    32  8  WAL sequence it holds
- *    40  4  tombstones
- *    44  4  zero
- *    48     topic specs, then UUIDs of tombstones
- *           last 4: CRC-32C of all before
+ *   a change, payload of one WAL frame
+ *     0  1  version = 1
+ *     1  1  1 created, 2 altered, 3 deleted
+ *     2  2  zero
+ *     4     topic spec (core/topic.h); deleted: UUID, 16
  *
  * A tombstone is kept until catalog_forget, so that bytes of a deleted topic are told from bytes of
  * a topic that a damaged catalog lost. A damaged catalog refuses to open.
@@ -84,12 +79,5 @@ struct catalog_change {
 	struct buf record;
 };
 void catalog_change(struct catalog *c, struct catalog_change *change);
-
-/* The bytes of a snapshot, for the fuzzer: ERR_CORRUPT or every topic and tombstone in it. */
-typedef enum err catalog_topic_cb(void *arg, const struct topic_spec *spec, bool deleted,
-                                  struct fault *f);
-enum err catalog_snapshot_decode(struct slice bytes, const struct uuid *store_id,
-                                 uint64_t *sequence, catalog_topic_cb *each, void *arg,
-                                 struct fault *f) MUST_CHECK;
 
 #endif

@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
-#include "store/catalog.h"
+#include "store/catalog_snapshot.h"
 
 #include <stdlib.h>
 

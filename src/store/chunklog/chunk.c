@@ -79,7 +79,7 @@ void chunk_show(struct chunk *c)
 	while (c->len < c->filled) {
 		struct batch b = batch_at(c, c->len, c->filled);
 
-		CHECK(b.base_offset >= c->end_offset);
+		CHECK(b.base_offset == c->end_offset);
 		mark_if_far(c, c->len, b.base_offset);
 		c->end_offset = b.last_offset + 1;
 		if (b.max_timestamp > c->max_timestamp)

@@ -6,7 +6,8 @@
  * It is filled from the left and never moves. What stands below `len` is visible and never changes,
  * so readers on any thread borrow it under a reference while the owning shard goes on filling; the
  * part from `len` to `filled` is the one WAL frame in flight, shown when that is acknowledged or
- * dropped when it is refused. All batches of a chunk bear one leader epoch.
+ * dropped when it is refused. All batches of a chunk bear one leader epoch, and their offsets follow
+ * each other without a hole.
  *
  * The struct's fields belong to the owning shard; other threads touch only bytes they were given. */
 #ifndef BOURN_STORE_CHUNKLOG_CHUNK_H

@@ -1,9 +1,11 @@
 /* The engine `memory` on disks that rot, fail and fill up: nothing wrong is ever served, what is
  * damaged is fenced alone, what was acknowledged is there. */
+#include "base/endian.h"
 #include "base/test.h"
 #include "io/disk.h"
 #include "store/chunklog/memory.h"
 #include "store/testing/event_log.h"
+#include "store/wal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -199,6 +201,82 @@ FIXTURE_TEST(memory__a_cut_or_missing_segment_is_damage)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 1), 10));
 }
 
+/* Where the frame that begins at this offset of partition `index` of "a" stands in the first file. */
+static int64_t find_frame(struct fixture *x, uint32_t index, int64_t base_offset)
+{
+	struct buf file = BUF_INIT(64 << 20);
+	int64_t found = -1;
+
+	assert_int_equal(disk_read_file(x->disk, "/data/wal/1.wal", &file, NULL), OK);
+	for (size_t at = 4096; at + WAL_FRAME_HEADER_BYTES < file.len && found < 0; at += 8) {
+		const uint8_t *h = file.ptr + at;
+
+		if (memcmp(h, "bWAL", 4) == 0 && h[52] == WAL_BATCHES &&
+		    load_le32(h + 48) == index && load_le64(h + 56) == (uint64_t)base_offset)
+			found = (int64_t)at;
+	}
+	buf_fini(&file);
+	assert_true(found > 0);
+	return found;
+}
+
+/* Eight events in each partition of "a", one a frame, all in the WAL only; the store is shut. */
+static void make_logged(struct fixture *x)
+{
+	const struct store_topic *t = rig_topic(&x->rig, "a", 2);
+
+	for (int64_t n = 0; n < 8; n++)
+		for (uint32_t i = 0; i < 2; i++)
+			assert_int_equal(event_log_append(&x->rig, t->partitions[i], n, n + 1, 100),
+			                 OK);
+	disk_fault_arm(x->faults, DISK_OPEN, 1, EIO, 0, true); /* no last checkpoint */
+	rig_shut(&x->rig);
+	disk_fault_disarm(x->faults);
+}
+
+FIXTURE_TEST(memory__a_damaged_wal_frame_fences_its_partition)
+{
+	struct fixture *x = *state;
+	enum err why;
+
+	make_logged(x);
+	flip(x, "/data/wal/1.wal", (find_frame(x, 0, 3) + WAL_FRAME_HEADER_BYTES + 20) * 8);
+	open_store(x);
+	for (int i = 0; i < 3; i++) { /* it stays so, also when the WAL is gone */
+		struct store_partition *p = partition(x, "a", 0);
+
+		assert_int_equal(event_log_read(&x->rig, p, 0, &why), 3);
+		assert_int_equal(why, ERR_CORRUPT);
+		assert_int_equal(event_log_read(&x->rig, p, 4, &why), 8);
+		assert_int_equal(why, OK);
+		assert_int_equal(event_log_append(&x->rig, p, 8, 9, 10), ERR_FENCED);
+		assert_true(event_log_is_whole(&x->rig, partition(x, "a", 1), 8));
+		restart(x);
+	}
+	assert_int_equal(rig_trim(&x->rig, partition(x, "a", 0), 4), OK);
+	assert_int_equal(event_log_append(&x->rig, partition(x, "a", 0), 8, 9, 10), OK);
+	restart(x);
+	assert_int_equal(partition(x, "a", 0)->state.log_start, 4);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 9));
+}
+
+FIXTURE_TEST(memory__a_lost_wal_header_fences_what_no_later_frame_confirms)
+{
+	struct fixture *x = *state;
+
+	make_logged(x);
+	flip(x, "/data/wal/1.wal", (find_frame(x, 0, 7) + 40) * 8);
+	open_store(x);
+	assert_int_equal(partition(x, "a", 0)->state.fenced.code, ERR_FENCED);
+	assert_int_equal(partition(x, "a", 1)->state.fenced.code, OK);
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 7));
+	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 1), 8));
+	restart(x);
+	assert_int_equal(partition(x, "a", 0)->state.fenced.code, ERR_FENCED);
+	assert_int_equal(rig_trim(&x->rig, partition(x, "a", 0), -1), OK);
+	assert_int_equal(partition(x, "a", 0)->state.fenced.code, OK);
+}
+
 FIXTURE_TEST(memory__a_damaged_manifest_is_gone_round)
 {
 	struct fixture *x = *state;
@@ -378,6 +456,8 @@ int main(void)
 		T(memory__no_flipped_bit_of_a_segment_serves_a_wrong_event),
 		T(memory__damage_fences_one_partition_until_it_is_trimmed),
 		T(memory__a_cut_or_missing_segment_is_damage),
+		T(memory__a_damaged_wal_frame_fences_its_partition),
+		T(memory__a_lost_wal_header_fences_what_no_later_frame_confirms),
 		T(memory__a_damaged_manifest_is_gone_round),
 		T(memory__without_a_manifest_there_is_no_start),
 		T(memory__an_error_is_never_acknowledged_and_never_trusted),

@@ -303,14 +303,16 @@ void partition_set_damage(struct partition *p, struct damage d)
 	partition_fence(p, why);
 }
 
-void partition_lose(struct partition *p, int64_t to)
+void partition_go_on_at(struct partition *p, int64_t offset)
 {
 	struct partition_state *s = &p->base.state;
 
-	CHECK(to >= s->log_end);
-	partition_set_damage(p, (struct damage){s->log_end, to});
-	s->log_end = to;
-	set_high_watermark(p, to);
+	if (offset <= s->log_end)
+		return;
+	partition_seal(p); /* no chunk has a hole: a read must stop before it */
+	partition_set_damage(p, (struct damage){s->log_end, offset});
+	s->log_end = offset;
+	set_high_watermark(p, offset);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */

@@ -93,8 +93,8 @@ void partition_fini(struct partition *p);
 void partition_take(struct partition *p, struct slice batch, int32_t leader_epoch,
                     size_t more_bytes);
 
-/* Recovery: the batches [log end, to) are lost. Fences. */
-void partition_lose(struct partition *p, int64_t to);
+/* Recovery: what comes next begins at `offset`; what is missing before it is lost, and fences. */
+void partition_go_on_at(struct partition *p, int64_t offset);
 
 /* Takes no more writes, and why; not told to watchers. */
 void partition_fence(struct partition *p, const char *why);

@@ -14,6 +14,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/load.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -235,143 +236,6 @@ static enum err check_topic_dirs(struct recovery *r, struct fault *f)
 	return a.err;
 }
 
-/* --- segments ---------------------------------------------------------------------------------------- */
-
-static void take_batch(void *arg, struct slice batch, int32_t leader_epoch, size_t more_bytes)
-{
-	partition_take(arg, batch, leader_epoch, more_bytes);
-}
-
-static void go_on_at(struct partition *p, int64_t offset)
-{
-	if (offset > p->base.state.log_end)
-		partition_lose(p, offset);
-}
-
-static void load_segment(struct recovery *r, struct partition *p, const struct segment *s)
-{
-	struct segment_home home = partition_home(p);
-	struct segment found = *s;
-	struct fault why;
-	char text[320];
-
-	if (s->leader_epoch > r->leader_epoch_max)
-		r->leader_epoch_max = s->leader_epoch;
-	go_on_at(p, s->base_offset);
-	if (!segment_load(&home, &found, take_batch, p, &why) && found.end_offset == s->end_offset)
-		return;
-	if (found.end_offset >= s->end_offset)
-		fault_set(&why, ERR_CORRUPT, 0, "it holds more than the manifest says");
-	log_line(r->log->config.log, LOG_ERROR, "store", "%s/%u is damaged at offset %lld: %s",
-	         p->topic->base.spec.name, p->base.index, (long long)p->base.state.log_end,
-	         fault_text(&why, text, sizeof(text)));
-	p->damage_may_pass = p->damage_may_pass || why.code == ERR_IO;
-	go_on_at(p, s->end_offset);
-}
-
-/* Bring what is saved of `p` into memory. */
-static void load_partition(struct recovery *r, struct partition *p)
-{
-	struct partition_state *state = &p->base.state;
-	const struct saved *s = &p->saved;
-	int64_t first = s->segment_count > 0 ? s->segments[0].base_offset : s->end_offset;
-
-	state->log_start = s->log_start;
-	state->log_end = first < s->log_start ? first : s->log_start;
-	state->last_stable = state->log_end;
-	state->high_watermark = state->log_end;
-	partition_set_damage(p, s->damage);
-	for (uint32_t i = 0; i < s->segment_count; i++)
-		load_segment(r, p, &s->segments[i]);
-	go_on_at(p, s->end_offset);
-	partition_settle(p);
-}
-
-static void ignore_batch(void *arg __attribute__((unused)),
-                         struct slice batch __attribute__((unused)),
-                         int32_t leader_epoch __attribute__((unused)),
-                         size_t more_bytes __attribute__((unused)))
-{
-}
-
-/* The manifest is an old one: see which files there are, and how far each goes. */
-static enum err rescan_partition(struct recovery *r, struct partition *p, struct fault *f)
-{
-	struct segment_home home = partition_home(p);
-	struct saved *s = &p->saved;
-	int64_t *bases;
-	size_t count;
-	enum err err = segment_list(&home, &bases, &count, f);
-
-	(void)r;
-	if (err)
-		return err;
-	free(s->segments);
-	s->segments = calloc(count + 1, sizeof(*s->segments));
-	s->segment_count = 0;
-	CHECK(s->segments);
-	for (size_t i = 0; i < count; i++) {
-		struct segment *found = &s->segments[s->segment_count];
-		struct fault why;
-
-		*found = (struct segment){
-			.base_offset = bases[i],
-			.end_offset = i + 1 < count ? bases[i + 1] : INT64_MAX,
-			.bytes = INT64_MAX,
-		};
-		/* Where it ends early it was torn, or is damaged: what follows tells. */
-		if (segment_load(&home, found, ignore_batch, NULL, &why) &&
-		    found->end_offset == found->base_offset)
-			continue;
-		s->segment_count++;
-		if (found->end_offset > s->end_offset)
-			s->end_offset = found->end_offset;
-	}
-	free(bases);
-	/* Files below the last log start were removed; the trim itself is lost with the manifest. */
-	if (s->segment_count > 0 && s->segments[0].base_offset > s->log_start)
-		s->log_start = s->segments[0].base_offset;
-	return OK;
-}
-
-/* Take away what an interrupted checkpoint left beyond the manifest, so that no later start, going
- * by an older one, finds what a start before it did not have. */
-static enum err tidy_all(struct recovery *r, struct fault *f)
-{
-	struct topic *t, *after;
-
-	if (r->fallback || r->manifest.clean)
-		return OK;
-	HASH_ITER (hh, r->log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-			struct partition *p = &t->owned[i];
-			struct segment_home home = partition_home(p);
-			enum err err =
-				segment_tidy(&home, p->saved.segments, p->saved.segment_count, f);
-
-			if (err)
-				return err;
-		}
-	}
-	return OK;
-}
-
-static enum err load_all(struct recovery *r, struct fault *f)
-{
-	struct topic *t, *after;
-
-	HASH_ITER (hh, r->log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-			enum err err = r->fallback ? rescan_partition(r, &t->owned[i], f) : OK;
-
-			if (err)
-				return err;
-			load_partition(r, &t->owned[i]);
-		}
-	}
-	return OK;
-}
-
 /* --- WAL --------------------------------------------------------------------------------------------- */
 
 static void replay_batches(struct partition *p, const struct wal_frame *frame)
@@ -381,14 +245,14 @@ static void replay_batches(struct partition *p, const struct wal_frame *frame)
 	int64_t next = frame->base_offset;
 	struct batch b;
 
-	go_on_at(p, frame->base_offset);
+	partition_go_on_at(p, frame->base_offset);
 	while (rest.len > 0 && !chunk_accept(rest, next, &b, NULL)) {
 		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
 		next = b.last_offset + 1;
 		if (b.base_offset >= state->log_end) /* else a checkpoint has it */
 			partition_take(p, b.bytes, frame->leader_epoch, rest.len);
 	}
-	go_on_at(p, frame->log_end);
+	partition_go_on_at(p, frame->log_end);
 	partition_retain(p);
 }
 
@@ -396,7 +260,7 @@ static void replay_trim(struct partition *p, const struct wal_frame *frame)
 {
 	int64_t upto = frame->base_offset;
 
-	go_on_at(p, frame->log_end);
+	partition_go_on_at(p, frame->log_end);
 	if (upto > p->base.state.high_watermark)
 		upto = p->base.state.high_watermark;
 	partition_move_start(p, upto);
@@ -476,7 +340,7 @@ static void fence_damaged(struct recovery *r)
 		if (!d->partition_known)
 			fence_unconfirmed(r, d);
 		else if (!find_partition(r, &d->topic, d->partition, "wal/", &p, &unused) && p)
-			go_on_at(p, d->log_end);
+			partition_go_on_at(p, d->log_end);
 	}
 	free(r->wal.damages);
 	r->wal.damages = NULL;
@@ -559,7 +423,7 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	if (!err)
 		err = check_topic_dirs(&r, f);
 	if (!err)
-		err = load_all(&r, f);
+		err = segments_load(log, r.fallback, &r.leader_epoch_max, f);
 	if (!err)
 		err = open_wal(&r, f);
 	if (err)
@@ -569,8 +433,8 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	set_epoch(&r);
 	say_recovered(&r);
 	err = make_topics_dir(log, f);
-	if (!err)
-		err = tidy_all(&r, f);
+	if (!err && !r.fallback && !r.manifest.clean)
+		err = segments_tidy(log, f);
 	if (!err)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	/* A new directory gets a previous one too: its space is what a full disk needs. */

@@ -1,0 +1,145 @@
+#include "store/chunklog/load.h"
+
+#include "io/log.h"
+#include "store/chunklog/chunklog.h"
+
+#include <stdlib.h>
+
+static void take_batch(void *arg, struct slice batch, int32_t leader_epoch, size_t more_bytes)
+{
+	partition_take(arg, batch, leader_epoch, more_bytes);
+}
+
+static void load_segment(struct partition *p, const struct segment *s)
+{
+	struct segment_home home = partition_home(p);
+	struct segment found = *s;
+	struct fault why;
+	char text[320];
+	enum err err;
+
+	partition_go_on_at(p, s->base_offset);
+	err = segment_load(&home, &found, take_batch, p, &why);
+	if (!err && found.end_offset == s->end_offset)
+		return;
+	if (!err)
+		fault_set(&why, ERR_CORRUPT, 0, "its segment ends at %lld, not at %lld",
+		          (long long)found.end_offset, (long long)s->end_offset);
+	log_line(p->shard->log->config.log, LOG_ERROR, "store",
+	         "%s/%u is damaged at offset %lld: %s", p->topic->base.spec.name, p->base.index,
+	         (long long)p->base.state.log_end, fault_text(&why, text, sizeof(text)));
+	p->damage_may_pass = p->damage_may_pass || why.code == ERR_IO;
+	partition_go_on_at(p, s->end_offset);
+}
+
+/* Bring what is saved of `p` into memory. */
+static void load_partition(struct partition *p)
+{
+	struct partition_state *state = &p->base.state;
+	const struct saved *s = &p->saved;
+	int64_t first = s->segment_count > 0 ? s->segments[0].base_offset : s->end_offset;
+
+	state->log_start = s->log_start;
+	state->log_end = first < s->log_start ? first : s->log_start;
+	state->last_stable = state->log_end;
+	state->high_watermark = state->log_end;
+	partition_set_damage(p, s->damage);
+	for (uint32_t i = 0; i < s->segment_count; i++)
+		load_segment(p, &s->segments[i]);
+	partition_go_on_at(p, s->end_offset);
+	partition_settle(p);
+}
+
+static void ignore_batch(void *arg __attribute__((unused)),
+                         struct slice batch __attribute__((unused)),
+                         int32_t leader_epoch __attribute__((unused)),
+                         size_t more_bytes __attribute__((unused)))
+{
+}
+
+/* The manifest is an old one: see which files there are, and how far each goes. */
+static enum err rescan_partition(struct partition *p, struct fault *f)
+{
+	struct segment_home home = partition_home(p);
+	struct saved *s = &p->saved;
+	int64_t *bases;
+	size_t count;
+	enum err err = segment_list(&home, &bases, &count, f);
+
+	if (err)
+		return err;
+	free(s->segments);
+	s->segments = calloc(count + 1, sizeof(*s->segments));
+	s->segment_count = 0;
+	CHECK(s->segments);
+	for (size_t i = 0; i < count; i++) {
+		struct segment *found = &s->segments[s->segment_count];
+		struct fault why;
+
+		*found = (struct segment){
+			.base_offset = bases[i],
+			.end_offset = i + 1 < count ? bases[i + 1] : INT64_MAX,
+			.bytes = INT64_MAX,
+		};
+		/* Where it ends early it was torn, or is damaged: what follows tells. */
+		if (segment_load(&home, found, ignore_batch, NULL, &why) &&
+		    found->end_offset == found->base_offset)
+			continue;
+		s->segment_count++;
+		if (found->end_offset > s->end_offset)
+			s->end_offset = found->end_offset;
+	}
+	free(bases);
+	/* Files below the last log start were removed; the trim itself is lost with the manifest. */
+	if (s->segment_count > 0 && s->segments[0].base_offset > s->log_start)
+		s->log_start = s->segments[0].base_offset;
+	return OK;
+}
+
+static int32_t epoch_max(const struct saved *s)
+{
+	int32_t max = 0;
+
+	for (uint32_t i = 0; i < s->segment_count; i++)
+		if (s->segments[i].leader_epoch > max)
+			max = s->segments[i].leader_epoch;
+	return max;
+}
+
+enum err segments_load(struct chunklog *log, bool rescan, int32_t *leader_epoch_max,
+                       struct fault *f)
+{
+	struct topic *t, *after;
+
+	HASH_ITER (hh, log->topics, t, after) {
+		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
+			struct partition *p = &t->owned[i];
+			enum err err = rescan ? rescan_partition(p, f) : OK;
+
+			if (err)
+				return err;
+			load_partition(p);
+			if (epoch_max(&p->saved) > *leader_epoch_max)
+				*leader_epoch_max = epoch_max(&p->saved);
+		}
+	}
+	return OK;
+}
+
+enum err segments_tidy(struct chunklog *log, struct fault *f)
+{
+	struct topic *t, *after;
+
+	HASH_ITER (hh, log->topics, t, after) {
+		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
+			struct partition *p = &t->owned[i];
+			struct segment_home home = partition_home(p);
+			enum err err =
+				segment_tidy(&home, p->saved.segments, p->saved.segment_count, f);
+
+			if (err)
+				return err;
+		}
+	}
+	return OK;
+}
