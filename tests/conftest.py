@@ -15,6 +15,10 @@ def pytest_addoption(parser):
     parser.addoption("--shards", default="1,2", help="shard counts to run each suite with")
 
 
+def pytest_configure(config):
+    seed_of_run()  # before there are workers (-n), which inherit it
+
+
 def pytest_sessionstart(session):
     if not BIN.exists():
         pytest.exit(f"there is no {BIN}: ./dev build", 2)
