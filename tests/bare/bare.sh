@@ -29,7 +29,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 
 echo "== a new Debian 12 in $root"
-debootstrap --variant=minbase --include=git bookworm "$root" "${mirror:-http://deb.debian.org/debian}" \
+debootstrap --variant=minbase --include=git bookworm "$root" ${mirror:+"$mirror"} \
 	>"$root.log" 2>&1 || { tail -n 20 "$root.log"; exit 1; }
 rm -f "$root.log"
 
