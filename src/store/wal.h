@@ -169,7 +169,7 @@ void wal_free_through(struct wal *w, uint64_t sequence);
 
 /* Any thread; for metrics and the checkpoint trigger. */
 struct wal_stats {
-	int64_t bytes;     /* in frames not yet freed */
+	int64_t bytes;     /* on the disk, in frames not yet freed */
 	int64_t oldest_ms; /* wall clock of the oldest such frame; 0: none */
 	uint64_t group_count;
 	uint64_t written_bytes;

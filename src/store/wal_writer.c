@@ -253,12 +253,12 @@ static enum err write_blocks(struct wal *w, const struct iovec *iov, int count, 
 	return OK;
 }
 
-/* What a checkpoint would have to free; marks are nothing to it. */
+/* What a checkpoint would have to free, which is whole blocks; marks are nothing to it. */
 static void count_content(struct wal *w, int64_t bytes)
 {
 	struct wal_file *file = w->files.active;
 
-	file->bytes += bytes;
+	file->bytes += wal_block_round(bytes);
 	if (!file->since_ms)
 		file->since_ms = w->config.clock->now(w->config.clock).wall_ms;
 }
