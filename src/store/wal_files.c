@@ -11,7 +11,10 @@
 #include <stdlib.h>
 
 enum {
-	SPARES_MAX = 2,
+	SPARES_ALWAYS = 2,
+	SPARES_MAX = 6, /* more than a checkpoint's worth of files at the defaults */
+	SPARES_SHARE =
+		20, /* beyond SPARES_ALWAYS: one part in so many of the free space, all in all */
 	ZEROS_BYTES = 64 << 10,
 	ZEROS_AT_ONCE = 16,
 };
@@ -80,9 +83,23 @@ static void remove_file(struct wal_files *fs, uint64_t number)
 		         strerror(-rc));
 }
 
+/* Under steady load every file that a checkpoint frees is wanted again soon: growing a new one
+ * instead writes each byte twice and flushes on the way of the groups. */
+static bool is_worth_keeping(const struct wal_files *fs, const struct wal_file *file)
+{
+	struct disk *disk = fs->config->disk;
+
+	if (file->size <= WAL_BLOCK_BYTES || fs->spare_count >= SPARES_MAX)
+		return false;
+	if (fs->spare_count < SPARES_ALWAYS)
+		return true;
+	return (fs->spare_count + 1) * file->size <=
+	       disk->ops->space(disk, fs->config->dir) / SPARES_SHARE;
+}
+
 static void spare_or_remove(struct wal_files *fs, struct wal_file *file)
 {
-	if (fs->spare_count < SPARES_MAX && file->size > WAL_BLOCK_BYTES) {
+	if (is_worth_keeping(fs, file)) {
 		list_append(&fs->spares, &file->node);
 		fs->spare_count++;
 		return;
