@@ -17,7 +17,8 @@ enum {
 	SNAPSHOT_PATH_BYTES = 4096,
 	WAL_FILE_BYTES = 1 << 20,
 	WAL_RESERVE_BYTES = 128 << 10,
-	COMPACT_BYTES = 1 << 20, /* of WAL, before it is replaced by a snapshot */
+	COMPACT_BYTES =
+		8 << 20, /* of WAL, before it is replaced by a snapshot: 2048 single changes */
 };
 
 /* CREATING and DELETING while that record is on its way to disk: both keep the name. */
