@@ -383,7 +383,7 @@ TEST(wal_free_through__recycles_files_and_never_reads_their_old_frames)
 	}
 	write_ids(&fx, id, id + 3, DURABILITY_COMMIT);
 	assert_false(has_file(&fx, 1));
-	assert_true(count_files(&fx) <= 4);
+	assert_true(count_files(&fx) <= 8); /* six spare ones, one sealed, one in use */
 	begin_killed(&killed, &fx);
 	killed.config.checkpointed = last;
 	open_well(&killed);
