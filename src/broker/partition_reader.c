@@ -404,7 +404,6 @@ static void came_home(struct partition_reader *pr)
 		return;
 	}
 	pr->is_known = true;
-	pr->known_epoch = pr->leader_epoch;
 	topic_release(pr->topic, pr->home->loop);
 	pr->answered(pr);
 }

@@ -54,7 +54,6 @@ struct partition_reader {
 	struct shared *holder;
 	struct batch_iter iter;
 	bool in_batch;
-	int32_t known_epoch; /* as last answered */
 	struct message cancel;
 
 	/* the question */

@@ -7,6 +7,14 @@
 
 #include <stdlib.h>
 
+/* Where to begin, kept until the topic comes. */
+struct beginning {
+	struct position position;
+	struct position otherwise;
+	bool has_otherwise;
+	struct cursor_entry entries[]; /* the position's */
+};
+
 struct reader {
 	struct broker *broker;
 	void (*wake)(void *owner);
@@ -19,9 +27,9 @@ struct reader {
 	int32_t partition;  /* as asked; -1: all */
 	struct fault fault; /* code OK: none */
 
-	struct list node;          /* in the topic's readers, or in `wait`'s */
-	struct topic_wait *wait;   /* NULL: the topic came, or was there */
-	struct position *position; /* owned: as asked, until the topic comes */
+	struct list node;            /* in the topic's readers, or in `wait`'s */
+	struct topic_wait *wait;     /* NULL: the topic came, or was there */
+	struct beginning *beginning; /* owned: as asked, until the topic comes */
 
 	uint8_t topic_prefix[8];             /* as cursors have it */
 	uint32_t topic_partitions;           /* 0: not known yet */
@@ -39,7 +47,7 @@ static void reader_free(struct reader *r)
 	CHECK(r->abroad == 0);
 	free(r->partitions);
 	free(r->bounds);
-	free(r->position);
+	free(r->beginning);
 	free(r);
 }
 
@@ -107,6 +115,7 @@ static void note_bounds(struct reader *r, struct partition_reader *pr)
 		r->unknown--;
 	at->earliest = pr->log_start;
 	at->high_watermark = pr->high_watermark;
+	at->leader_epoch = pr->leader_epoch;
 	if (pr->read.fault.code == OK)
 		at->next_offset = pr->offset;
 }
@@ -172,54 +181,12 @@ static void begin_partition(struct reader *r, struct topic *t, uint32_t partitio
 		.value = value,
 		.epoch = epoch,
 	};
-	r->bounds[r->count] = (struct reader_bounds){partition, -1, -1, -1};
+	r->bounds[r->count] = (struct reader_bounds){partition, -1, -1, -1, -1};
 	r->count++;
 	r->unknown++;
 	r->asked++;
 	partition_reader_init(pr, r->broker, t, partition);
 	partition_reader_ask(pr, -1, false);
-}
-
-/* How many partitions of this topic the cursor names. */
-static enum err check_cursor(struct reader *r, const struct cursor *cursor, uint32_t *count,
-                             struct fault *f)
-{
-	*count = 0;
-	for (size_t i = 0; i < cursor->count; i++) {
-		const struct cursor_entry *e = &cursor->entries[i];
-
-		if (memcmp(e->topic, r->topic_prefix, sizeof(e->topic)) != 0)
-			continue;
-		if (e->partition >= r->topic_partitions)
-			return fault_set(f, ERR_BAD_CURSOR, 0, "partition %u; the topic has %u",
-			                 e->partition, r->topic_partitions);
-		*count += 1;
-	}
-	if (*count == 0)
-		return fault_set(f, ERR_TOPIC_GONE, 0, "the cursor is of another topic");
-	if (r->partition >= 0 && !cursor_find(cursor, r->topic_prefix, (uint32_t)r->partition))
-		return fault_set(f, ERR_BAD_CURSOR, 0, "it does not know partition %d",
-		                 r->partition);
-	return OK;
-}
-
-static enum err begin_at_cursor(struct reader *r, struct topic *t, const struct cursor *cursor,
-                                struct fault *f)
-{
-	uint32_t count;
-	enum err err = check_cursor(r, cursor, &count, f);
-
-	if (err)
-		return err;
-	if (!partitions_new(r, count))
-		return fault_set(f, ERR_NO_MEMORY, 0, "reader");
-	for (uint32_t i = 0; i < r->topic_partitions; i++) {
-		const struct cursor_entry *e = cursor_find(cursor, r->topic_prefix, i);
-
-		if (e && (r->partition < 0 || (uint32_t)r->partition == i))
-			begin_partition(r, t, i, POSITION_CURSOR, e->next_offset, e->leader_epoch);
-	}
-	return OK;
 }
 
 static enum err begin_at(struct reader *r, struct topic *t, const struct position *position,
@@ -237,7 +204,55 @@ static enum err begin_at(struct reader *r, struct topic *t, const struct positio
 	return OK;
 }
 
-static void reader_begin(struct reader *r, struct topic *t, const struct position *position)
+/* The entries of this topic, by partition; `named` counts them. */
+static enum err sort_cursor(const struct reader *r, const struct position *position,
+                            const struct cursor_entry **by_partition, uint32_t *named,
+                            struct fault *f)
+{
+	*named = 0;
+	for (size_t i = 0; i < position->entry_count; i++) {
+		const struct cursor_entry *e = &position->entries[i];
+
+		if (memcmp(e->topic, r->topic_prefix, sizeof(e->topic)) != 0)
+			continue;
+		if (e->partition >= r->topic_partitions)
+			return fault_set(f, ERR_BAD_CURSOR, 0, "partition %u; the topic has %u",
+			                 e->partition, r->topic_partitions);
+		*named += by_partition[e->partition] == NULL;
+		by_partition[e->partition] = e;
+	}
+	return OK;
+}
+
+static enum err begin_at_cursor(struct reader *r, struct topic *t, const struct position *position,
+                                const struct position *otherwise, struct fault *f)
+{
+	const struct cursor_entry *by_partition[TOPIC_PARTITIONS_MAX] = {0};
+	uint32_t named;
+	enum err err = sort_cursor(r, position, by_partition, &named, f);
+
+	if (err)
+		return err;
+	if (named == 0 && otherwise)
+		return begin_at(r, t, otherwise, f);
+	if (named == 0)
+		return fault_set(f, ERR_TOPIC_GONE, 0, "the cursor is of another topic");
+	if (r->partition >= 0 && !by_partition[r->partition])
+		return fault_set(f, ERR_BAD_CURSOR, 0, "it does not know partition %d",
+		                 r->partition);
+	if (!partitions_new(r, r->partition < 0 ? named : 1))
+		return fault_set(f, ERR_NO_MEMORY, 0, "reader");
+	for (uint32_t i = 0; i < r->topic_partitions; i++) {
+		const struct cursor_entry *e = by_partition[i];
+
+		if (e && (r->partition < 0 || (uint32_t)r->partition == i))
+			begin_partition(r, t, i, POSITION_CURSOR, e->next_offset, e->leader_epoch);
+	}
+	return OK;
+}
+
+static void reader_begin(struct reader *r, struct topic *t, const struct position *position,
+                         const struct position *otherwise)
 {
 	struct fault fault = {0};
 	enum err err;
@@ -249,19 +264,45 @@ static void reader_begin(struct reader *r, struct topic *t, const struct positio
 		err = fault_set(&fault, ERR_PARTITION_UNKNOWN, 0, "partition %d; the topic has %u",
 		                r->partition, r->topic_partitions);
 	else if (position->kind == POSITION_CURSOR)
-		err = begin_at_cursor(r, t, &position->cursor, &fault);
+		err = begin_at_cursor(r, t, position, otherwise, &fault);
 	else
 		err = begin_at(r, t, position, &fault);
 	if (err)
 		reader_fail(r, &fault);
 }
 
+/* Of a topic that is not there yet: who listens began to before the first event there can be. */
+static struct position position_in_new_topic(const struct position *p)
+{
+	struct position in_new = *p;
+
+	if (p->kind == POSITION_END || p->kind == POSITION_LAST)
+		in_new.kind = POSITION_EARLIEST;
+	return in_new;
+}
+
+static struct beginning *beginning_new(const struct reader_options *options)
+{
+	size_t count = options->position.entry_count;
+	struct beginning *b = calloc(1, sizeof(*b) + count * sizeof(b->entries[0]));
+
+	if (!b)
+		return NULL;
+	b->position = position_in_new_topic(&options->position);
+	b->position.entries = b->entries;
+	if (count > 0)
+		memcpy(b->entries, options->position.entries, count * sizeof(b->entries[0]));
+	b->has_otherwise = options->otherwise != NULL;
+	if (b->has_otherwise)
+		b->otherwise = position_in_new_topic(options->otherwise);
+	return b;
+}
+
 static enum err reader_wait_for_topic(struct reader *r, const struct reader_options *options)
 {
-	r->position = malloc(sizeof(*r->position));
-	if (!r->position)
+	r->beginning = beginning_new(options);
+	if (!r->beginning)
 		return ERR_NO_MEMORY;
-	*r->position = options->position;
 	r->wait = topic_wait_get(r->broker, options->topic);
 	if (!r->wait)
 		return ERR_NO_MEMORY;
@@ -280,7 +321,7 @@ static enum err reader_start(struct reader *r, const struct reader_options *opti
 		return err;
 	t = topics_find(&r->broker->topics, options->topic);
 	if (t) {
-		reader_begin(r, t, &options->position);
+		reader_begin(r, t, &options->position, options->otherwise);
 		return OK;
 	}
 	err = topic_name_check(options->topic, f);
@@ -297,6 +338,7 @@ struct reader *reader_open(struct broker *b, const struct reader_options *option
 	struct fault fault = {0};
 	struct reader *r = calloc(1, sizeof(*r));
 
+	CHECK(!options->otherwise || options->otherwise->kind != POSITION_CURSOR);
 	if (!r)
 		return NULL;
 	r->broker = b;
@@ -318,15 +360,12 @@ struct reader *reader_open(struct broker *b, const struct reader_options *option
 void reader_topic_appeared(struct list *node, struct topic *t)
 {
 	struct reader *r = CONTAINER_OF(node, struct reader, node);
-	struct position *position = r->position;
+	struct beginning *at = r->beginning;
 
 	r->wait = NULL;
-	r->position = NULL;
-	/* It began to listen before the first event there can be. */
-	if (position->kind == POSITION_END || position->kind == POSITION_LAST)
-		position->kind = POSITION_EARLIEST;
-	reader_begin(r, t, position);
-	free(position);
+	r->beginning = NULL;
+	reader_begin(r, t, &at->position, at->has_otherwise ? &at->otherwise : NULL);
+	free(at);
 }
 
 void reader_topic_gone(struct list *node)
@@ -387,6 +426,11 @@ uint32_t reader_topic_partitions(const struct reader *r)
 	return r->topic_partitions;
 }
 
+const uint8_t *reader_topic_prefix(const struct reader *r)
+{
+	return r->topic_partitions ? r->topic_prefix : NULL;
+}
+
 enum err reader_cursor(const struct reader *r, struct buf *out)
 {
 	struct cursor_entry entries[CURSOR_ENTRIES_MAX];
@@ -400,7 +444,7 @@ enum err reader_cursor(const struct reader *r, struct buf *out)
 			return ERR_BAD_CURSOR;
 		memcpy(e->topic, r->topic_prefix, sizeof(e->topic));
 		e->partition = r->bounds[i].partition;
-		e->leader_epoch = r->partitions[i].known_epoch;
+		e->leader_epoch = r->bounds[i].leader_epoch;
 		e->next_offset = r->bounds[i].next_offset;
 	}
 	if (r->topic_partitions == 1) {

@@ -21,13 +21,16 @@ enum position_kind {
 	POSITION_END,    /* only what comes */
 	POSITION_OFFSET, /* value: an offset; topics of several partitions need `partition` */
 	POSITION_TIME,   /* value: ms since 1970: the first event at or after */
-	POSITION_CURSOR, /* cursor */
+	POSITION_CURSOR, /* entries */
 };
 
 struct position {
 	enum position_kind kind;
 	int64_t value;
-	struct cursor cursor; /* decoded (wire/cursor.h) */
+	/* CURSOR: of any topics, a partition once; borrowed. Those of other topics are passed over.
+	 * From a text (wire/cursor.h), or from the bounds of another reader. */
+	const struct cursor_entry *entries;
+	size_t entry_count;
 };
 
 struct reader_options {
@@ -35,9 +38,12 @@ struct reader_options {
 	enum operation operation;    /* CONSUME or SUBSCRIBE */
 	struct slice topic;          /* borrowed during the call */
 	int32_t partition;           /* -1: all */
-	struct position position;    /* copied */
+	struct position position;    /* its entries are borrowed during the call */
+	/* Where to begin when `position` is a cursor that names no partition of this topic; no
+	 * cursor itself. Borrowed during the call; NULL: that is TOPIC_GONE. */
+	const struct position *otherwise;
 	/* An unknown topic is waited for (subscribe), else TOPIC_UNKNOWN. When it comes, END and
-	 * LAST mean from its first event. */
+	 * LAST (also of `otherwise`) mean from its first event. */
 	bool wait_for_topic;
 	/* After catching up wait for more; false: one look is all (consume without wait). */
 	bool follow;
@@ -62,7 +68,8 @@ struct reader_bounds {
 	uint32_t partition;
 	int64_t earliest;
 	int64_t high_watermark;
-	int64_t next_offset; /* where this reader stands: the place after the last event taken */
+	int64_t next_offset;  /* where this reader stands: the place after the last event taken */
+	int32_t leader_epoch; /* that a cursor made now carries */
 };
 
 struct reader;
@@ -75,7 +82,8 @@ struct reader;
  * (`earliest` in the bounds), TRUNCATED, OUT_OF_RANGE, CORRUPT, TOPIC_GONE, IO.
  *
  * A cursor reads the partitions that it names (with `partition`, that one only); one that names
- * other topics only is taken for one of a deleted topic of this name: TOPIC_GONE. */
+ * other topics only is taken for one of a deleted topic of this name: TOPIC_GONE, unless the
+ * options say where to begin `otherwise`. */
 struct reader *reader_open(struct broker *b, const struct reader_options *options,
                            void (*wake)(void *owner), void *owner);
 
@@ -89,6 +97,10 @@ const struct reader_bounds *reader_bounds(const struct reader *r, uint32_t *coun
 
 /* Partitions of the topic in all (not only those read); 0: not known yet. */
 uint32_t reader_topic_partitions(const struct reader *r);
+
+/* The topic as cursors name it (struct cursor_entry.topic, 8 bytes), the reader's; NULL: not known
+ * yet. */
+const uint8_t *reader_topic_prefix(const struct reader *r);
 
 /* The cursor after the last event taken, as text: the plain number for a topic of one partition,
  * else opaque (wire/cursor.h). ERR_BAD_CURSOR when it does not fit 1 KiB. */

@@ -266,6 +266,12 @@ static struct cursor decoded(const char *text)
 	return c;
 }
 
+static struct position at_cursor(const struct cursor *c)
+{
+	return (struct position){
+		.kind = POSITION_CURSOR, .entries = c->entries, .entry_count = c->count};
+}
+
 TEST(reader__cursor_continues_in_every_partition)
 {
 	struct cursor cursor;
@@ -279,7 +285,7 @@ TEST(reader__cursor_continues_in_every_partition)
 	produce_to("t", 1, "c");
 	produce_to("t", 2, "d");
 	ear_init(&l, &f, 1, "t");
-	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = cursor};
+	l.options.position = at_cursor(&cursor);
 	ear_open(&l);
 	ear_await_events(&l, 2, &notes);
 	assert_non_null(strstr(notes.text, "1@0=c "));
@@ -287,7 +293,7 @@ TEST(reader__cursor_continues_in_every_partition)
 	ear_close(&l);
 
 	ear_init(&l, &f, 1, "t");
-	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = cursor};
+	l.options.position = at_cursor(&cursor);
 	l.options.partition = 2;
 	l.options.follow = false;
 	ear_open(&l);
@@ -300,7 +306,7 @@ TEST(reader__cursor_continues_in_every_partition)
 static enum err cursor_fails(const struct cursor *cursor)
 {
 	ear_init(&l, &f, 0, "t");
-	l.options.position = (struct position){.kind = POSITION_CURSOR, .cursor = *cursor};
+	l.options.position = at_cursor(cursor);
 	ear_open(&l);
 	ear_await_failed(&l, &notes);
 	ear_close(&l);
@@ -332,6 +338,157 @@ TEST(reader__cursor_of_lost_events_or_of_another_topic_is_told_so)
 	for (size_t i = 0; i < cursor.count; i++)
 		cursor.entries[i].topic[0] ^= 1;
 	assert_int_equal(cursor_fails(&cursor), ERR_TOPIC_GONE);
+	fixture_stop(&f);
+}
+
+static void open_otherwise(const struct cursor *cursor, const struct position *otherwise)
+{
+	ear_init(&l, &f, 0, "t");
+	l.options.position = at_cursor(cursor);
+	l.options.otherwise = otherwise;
+	l.options.wait_for_topic = true;
+	ear_open(&l);
+}
+
+TEST(reader__cursor_of_another_topic_begins_otherwise)
+{
+	struct position last = {.kind = POSITION_LAST};
+	struct position offset = {.kind = POSITION_OFFSET};
+	struct cursor cursor;
+
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 2);
+	produce_to("t", 0, "a");
+	produce_to("t", 0, "b");
+	look(POSITION_EARLIEST, 0);
+	cursor = decoded(notes.cursor);
+	open_otherwise(&cursor, &last); /* it names this one */
+	ear_await_caught_up(&l, &notes);
+	assert_string_equal(notes.text, "");
+	ear_close(&l);
+	for (size_t i = 0; i < cursor.count; i++)
+		cursor.entries[i].topic[0] ^= 1;
+	open_otherwise(&cursor, &last);
+	ear_await_caught_up(&l, &notes);
+	assert_string_equal(notes.text, "0@1=b ");
+	ear_close(&l);
+	open_otherwise(&cursor, &offset);
+	ear_await_failed(&l, &notes);
+	assert_int_equal(notes.failed, ERR_PARTITION_REQUIRED);
+	ear_close(&l);
+	fixture_stop(&f);
+}
+
+/* What it was given is gone when the topic comes. */
+TEST(reader__a_topic_waited_for_begins_otherwise_than_a_cursor)
+{
+	struct position otherwise = {.kind = POSITION_END};
+	struct cursor cursor = {.count = 2, .entries = {{.partition = 0}, {.partition = 1}}};
+
+	start((struct fixture_options){0});
+	open_otherwise(&cursor, &otherwise);
+	memset(&cursor, 0xff, sizeof(cursor));
+	otherwise.kind = POSITION_LAST;
+	ear_await_caught_up(&l, &notes);
+	produce_letters("ab");
+	ear_await_events(&l, 2, &notes);
+	assert_string_equal(notes.text, "0@0=a 0@1=b ");
+	ear_close(&l);
+
+	assert_int_equal(administer(&f, 0, ADMIN_TOPIC_DELETE, "t"), OK);
+	cursor.count = 1;
+	open_otherwise(&cursor, NULL);
+	ear_await_caught_up(&l, &notes);
+	produce_letters("c");
+	ear_await_failed(&l, &notes);
+	assert_int_equal(notes.failed, ERR_TOPIC_GONE);
+	ear_close(&l);
+	fixture_stop(&f);
+}
+
+static void copy_prefix(struct broker *b, void *arg)
+{
+	const uint8_t *prefix = reader_topic_prefix(l.reader);
+
+	(void)b;
+	if (prefix)
+		memcpy(arg, prefix, 8);
+}
+
+TEST(reader__knows_what_its_cursor_is_made_of)
+{
+	uint8_t prefix[8] = {0};
+	struct cursor cursor;
+
+	start((struct fixture_options){0});
+	ear_init(&l, &f, 0, "t");
+	l.options.wait_for_topic = true;
+	ear_open(&l);
+	ear_await_caught_up(&l, &notes);
+	fixture_on(&f, 0, copy_prefix, prefix);
+	assert_memory_equal(prefix, (uint8_t[8]){0}, 8);
+	create_topic(&f, "t", 2);
+	fixture_on(&f, 0, raise_epoch, partition_of(&f, "t", 1));
+	produce_to("t", 1, "a");
+	ear_await_events(&l, 1, &notes);
+	ear_await_caught_up(&l, &notes);
+	fixture_on(&f, 0, copy_prefix, prefix);
+	cursor = decoded(notes.cursor);
+	assert_int_equal(cursor.count, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_memory_equal(cursor.entries[i].topic, prefix, 8);
+		assert_int_equal(cursor.entries[i].partition, notes.bounds[i].partition);
+		assert_int_equal(cursor.entries[i].next_offset, notes.bounds[i].next_offset);
+		assert_int_equal(cursor.entries[i].leader_epoch, notes.bounds[i].leader_epoch);
+	}
+	assert_int_equal(notes.bounds[1].leader_epoch, 7);
+	ear_close(&l);
+	fixture_stop(&f);
+}
+
+static void sum_bounds(struct broker *b, void *arg)
+{
+	uint32_t count;
+	const struct reader_bounds *bounds = reader_bounds(l.reader, &count);
+	int64_t *sum = arg;
+
+	(void)b;
+	*sum = 0;
+	for (uint32_t i = 0; i < count; i++)
+		*sum += bounds[i].next_offset;
+}
+
+/* More than the text of a cursor holds, in no order, between those of other topics. */
+TEST(reader__position_may_have_an_entry_for_every_partition)
+{
+	enum { PARTITIONS = 300 };
+	static struct cursor_entry entries[2 * PARTITIONS];
+	int64_t sum;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", PARTITIONS);
+	for (uint32_t i = 0; i < PARTITIONS; i++) {
+		const struct store_partition *p = partition_of(&f, "t", i);
+
+		produce_to("t", i, "x");
+		entries[2 * i].partition = i;
+		entries[2 * i + 1] = (struct cursor_entry){.partition = PARTITIONS - 1 - i,
+		                                           .next_offset = i % 2};
+		memcpy(entries[2 * i + 1].topic, p->topic.bytes, 8);
+	}
+	for (unsigned shard = 0; shard < 2; shard++) {
+		ear_init(&l, &f, shard, "t");
+		l.options.position = (struct position){.kind = POSITION_CURSOR,
+		                                       .entries = entries,
+		                                       .entry_count = ARRAY_COUNT(entries)};
+		ear_open(&l);
+		ear_await_events(&l, PARTITIONS / 2, &notes);
+		ear_await_caught_up(&l, &notes);
+		assert_int_equal(notes.events, PARTITIONS / 2);
+		fixture_on(&f, shard, sum_bounds, &sum);
+		assert_int_equal(sum, PARTITIONS);
+		ear_close(&l);
+	}
 	fixture_stop(&f);
 }
 
@@ -487,6 +644,10 @@ int main(void)
 		cmocka_unit_test(reader__order_holds_within_a_foreign_partition),
 		cmocka_unit_test(reader__cursor_continues_in_every_partition),
 		cmocka_unit_test(reader__cursor_of_lost_events_or_of_another_topic_is_told_so),
+		cmocka_unit_test(reader__cursor_of_another_topic_begins_otherwise),
+		cmocka_unit_test(reader__a_topic_waited_for_begins_otherwise_than_a_cursor),
+		cmocka_unit_test(reader__knows_what_its_cursor_is_made_of),
+		cmocka_unit_test(reader__position_may_have_an_entry_for_every_partition),
 		cmocka_unit_test(reader__bad_options_fail_later),
 		cmocka_unit_test(reader__waits_for_its_topic_and_misses_nothing),
 		cmocka_unit_test(reader__below_the_log_start_is_trimmed),

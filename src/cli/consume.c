@@ -29,7 +29,7 @@ static void set_from(struct follow *f, const char *arg, struct argp_state *state
 	struct position position;
 	struct fault fault;
 
-	if (position_parse(slice_str(arg), SLICE_NONE, POSITION_END, 0, &position, &fault))
+	if (position_parse(slice_str(arg), SLICE_NONE, POSITION_END, 0, &position, NULL, &fault))
 		argp_error(state, "%s", fault.where);
 	f->from = arg;
 }

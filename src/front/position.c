@@ -4,15 +4,18 @@
 
 #include <ctype.h>
 
-static enum err from_cursor(struct slice cursor, struct position *out, struct fault *f)
+static enum err from_cursor(struct slice cursor, struct position *out, struct cursor *decoded,
+                            struct fault *f)
 {
 	if (slice_to_int64(cursor, &out->value) && out->value >= 0) {
 		out->kind = POSITION_OFFSET;
 		return OK;
 	}
-	out->kind = POSITION_CURSOR;
-	if (cursor_decode(cursor, &out->cursor))
+	if (cursor_decode(cursor, decoded))
 		return fault_set(f, ERR_BAD_CURSOR, 0, "'%.*s'", SLICE_FMT(cursor));
+	out->kind = POSITION_CURSOR;
+	out->entries = decoded->entries;
+	out->entry_count = decoded->count;
 	return OK;
 }
 
@@ -69,12 +72,12 @@ static enum err from_offset(struct slice text, int64_t now_ms, struct position *
 }
 
 enum err position_parse(struct slice offset, struct slice cursor, enum position_kind fallback,
-                        int64_t now_ms, struct position *out, struct fault *f)
+                        int64_t now_ms, struct position *out, struct cursor *decoded,
+                        struct fault *f)
 {
-	out->value = 0;
-	out->cursor.count = 0;
+	*out = (struct position){0};
 	if (cursor.ptr)
-		return from_cursor(cursor, out, f);
+		return from_cursor(cursor, out, decoded, f);
 	if (offset.ptr)
 		return from_offset(offset, now_ms, out, f);
 	out->kind = fallback;

@@ -3,6 +3,7 @@
 #define BOURN_FRONT_POSITION_H
 
 #include "broker/reader.h"
+#include "wire/cursor.h"
 
 /* `cursor` beats `offset`; both may be NONE: then `fallback`.
  *
@@ -10,8 +11,12 @@
  *   offset  a number, "earliest", "last", "end" or "latest", an RFC 3339 time, or "-10m": that long
  *           before `now_ms` (with a unit)
  *
+ * Of an opaque cursor `out` borrows its entries from `decoded`: keep the two side by side. Without
+ * `cursor` it is not touched, and may be NULL.
+ *
  * Errors: ERR_BAD_CURSOR, ERR_BAD_PARAMETER; `f` says what was wrong. */
 enum err position_parse(struct slice offset, struct slice cursor, enum position_kind fallback,
-                        int64_t now_ms, struct position *out, struct fault *f) MUST_CHECK;
+                        int64_t now_ms, struct position *out, struct cursor *decoded,
+                        struct fault *f) MUST_CHECK;
 
 #endif

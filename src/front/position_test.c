@@ -3,13 +3,14 @@
 #include "base/test.h"
 
 static struct position at;
+static struct cursor decoded;
 static struct fault fault;
 
 static enum err parse(const char *offset, const char *cursor)
 {
 	return position_parse(offset ? slice_str(offset) : SLICE_NONE,
 	                      cursor ? slice_str(cursor) : SLICE_NONE, POSITION_END, 1000000, &at,
-	                      &fault);
+	                      &decoded, &fault);
 }
 
 static void expect(const char *offset, enum position_kind kind, int64_t value)
@@ -53,12 +54,30 @@ TEST(position__a_cursor_beats_an_offset)
 	assert_int_equal(parse("earliest", "-1"), ERR_BAD_CURSOR);
 }
 
+TEST(position__borrows_the_entries_of_an_opaque_cursor)
+{
+	struct cursor_entry entry = {.partition = 3, .leader_epoch = 2, .next_offset = 9};
+	struct buf text = BUF_INIT(CURSOR_TEXT_BYTES_MAX + 1);
+
+	assert_true(cursor_encode(&entry, 1, &text));
+	buf_append(&text, "", 1);
+	assert_int_equal(parse("earliest", (const char *)text.ptr), OK);
+	assert_int_equal(at.kind, POSITION_CURSOR);
+	assert_ptr_equal(at.entries, decoded.entries);
+	assert_int_equal(at.entry_count, 1);
+	assert_int_equal(at.entries[0].next_offset, 9);
+	buf_fini(&text);
+	assert_int_equal(parse("earliest", NULL), OK);
+	assert_int_equal(at.entry_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(position__every_form_of_offset),
 		cmocka_unit_test(position__what_is_no_offset),
 		cmocka_unit_test(position__a_cursor_beats_an_offset),
+		cmocka_unit_test(position__borrows_the_entries_of_an_opaque_cursor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -335,8 +335,7 @@ static void note_place(struct ear *l)
 	struct buf cursor = BUF_INIT(sizeof(n->cursor) - 1);
 	const struct reader_bounds *bounds = reader_bounds(l->reader, &n->bounds_count);
 
-	CHECK(n->bounds_count <= 8);
-	for (uint32_t i = 0; i < n->bounds_count; i++)
+	for (uint32_t i = 0; i < n->bounds_count && i < ARRAY_COUNT(n->bounds); i++)
 		n->bounds[i] = bounds[i];
 	n->cursor[0] = '\0';
 	if (reader_cursor(l->reader, &cursor) == OK)

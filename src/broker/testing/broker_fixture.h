@@ -123,7 +123,7 @@ struct ear_notes {
 	enum err failed;
 	struct fault fault;
 	uint32_t bounds_count;
-	struct reader_bounds bounds[8];
+	struct reader_bounds bounds[8]; /* the first ones */
 	char cursor[1100];
 };
 

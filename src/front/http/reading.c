@@ -11,7 +11,7 @@ enum err reading_parse(const struct front *f, const struct params *params,
 	if (err)
 		return err;
 	return position_parse(params_text(params, "offset"), params_text(params, "cursor"),
-	                      fallback, front_now(f).wall_ms, &out->position, fault);
+	                      fallback, front_now(f).wall_ms, &out->position, &out->cursor, fault);
 }
 
 /* An empty id is what a client sends that has none yet. */
@@ -36,7 +36,7 @@ enum err reading_subscription(struct exchange *x, const struct http_request *r, 
 	if (!err)
 		err = position_parse(params_text(&params, "offset"), resume_at(r, &params),
 		                     POSITION_END, front_now(x->front).wall_ms, &out->position,
-		                     &x->fault);
+		                     &out->cursor, &x->fault);
 	params_fini(&params);
 	return err;
 }

@@ -6,9 +6,11 @@
 #include "front/http/exchange.h"
 #include "front/http/params.h"
 
+/* Stays where it was filled in: `position` may point into `cursor`. */
 struct reading {
 	int32_t partition; /* -1: all */
 	struct position position;
+	struct cursor cursor; /* decoded; undefined when the position is another */
 };
 
 /* partition, offset and cursor of the query. */
