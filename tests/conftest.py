@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness.broker import BIN, Broker  # noqa: E402
+from harness.node import Repl, absent  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -26,7 +28,8 @@ def pytest_sessionstart(session):
 
 def pytest_generate_tests(metafunc):
     if "shards" in metafunc.fixturenames:
-        counts = [int(n) for n in metafunc.config.getoption("--shards").split(",")]
+        asked = getattr(metafunc.module, "SHARDS", None) or metafunc.config.getoption("--shards")
+        counts = [int(n) for n in asked.split(",")]
         metafunc.parametrize("shards", counts, ids=lambda n: f"{n}sh", scope="session")
 
 
@@ -78,3 +81,30 @@ def shared_broker(tmp_path_factory, shards):
     broker = Broker(tmp_path_factory.mktemp("shared") / "data", shards=shards).start()
     yield broker
     _finish([broker])
+
+
+@pytest.fixture
+def topic(request):
+    """A name that no other test on the same broker has."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.name)
+
+
+def _repl(browser):
+    why = absent(browser)
+    if why:
+        pytest.skip(why)
+    repl = Repl(browser)
+    yield repl
+    repl.close()
+
+
+@pytest.fixture(scope="session")
+def node():
+    """A node with the package ws."""
+    yield from _repl(browser=False)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium; `open` gives each test a page of its own."""
+    yield from _repl(browser=True)
