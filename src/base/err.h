@@ -25,6 +25,7 @@
 	X(ERR_NOT_FOUND, "not_found", "there is nothing at this address", 404, 42)                 \
 	X(ERR_TOPIC_UNKNOWN, "topic_unknown", "there is no such topic", 404, 3)                    \
 	X(ERR_PARTITION_UNKNOWN, "partition_unknown", "the topic has no such partition", 404, 3)   \
+	X(ERR_CONNECTION_UNKNOWN, "connection_unknown", "there is no such connection", 404, 42)    \
 	X(ERR_EVENT_GONE, "event_gone", "there is no event at this offset", 404, 1)                \
 	X(ERR_METHOD, "method_not_allowed", "the method is not allowed here", 405, 42)             \
 	X(ERR_REQUEST_SLOW, "request_timeout", "the request did not arrive in time", 408, 7)       \

@@ -242,6 +242,7 @@ static void flush(struct task *t)
 	}
 	if (n > 0) {
 		c->out_sent += (size_t)n;
+		c->sent_bytes += n;
 		c->out_moved_us = mono_us(c);
 	}
 	c->out_blocked = connection_pending(c) > 0;
@@ -303,6 +304,14 @@ void connection_close(struct connection *c)
 	if (list_is_linked(&c->starved))
 		list_remove(&c->starved);
 	stream_close(c->stream);
+}
+
+void connection_kick(struct connection *c)
+{
+	if (c->finishing)
+		connection_close(c);
+	else
+		c->protocol->kick(c);
 }
 
 void connection_become(struct connection *c, const struct protocol *protocol, void *state)
@@ -372,6 +381,8 @@ static struct connection *connection_new(struct front *f)
 		return NULL;
 	c->front = f;
 	c->caller = (struct caller){.principal = SLICE_LIT("anonymous"), .front = FRONT_HTTP};
+	c->number = ++f->last_connection;
+	c->since_ms = front_now(f).wall_ms;
 	c->in.limit = limits->body_bytes + INPUT_SLACK_BYTES;
 	c->out.limit = OUTPUT_BYTES_MAX;
 	c->flush.run = flush;

@@ -42,6 +42,15 @@ struct protocol {
 	/* The broker stops: close as soon as it is decent. */
 	void (*stop)(struct connection *c);
 
+	/* An administrator wants it gone: tell the peer, then close as in `stop`. */
+	void (*kick)(struct connection *c);
+
+	/* What it is used for now, as /v1/connections calls it: "http", "websocket", "ndjson" … */
+	const char *(*name)(const struct connection *c);
+
+	/* Append the subscriptions it feeds (connections_append_subscription, each), if any. */
+	void (*describe)(const struct connection *c, struct buf *json);
+
 	/* The socket is gone. connection_free is owed. */
 	void (*closed)(struct connection *c);
 };
@@ -54,6 +63,9 @@ struct connection {
 	const struct protocol *protocol;
 	void *state; /* the protocol's own */
 	struct caller caller;
+	uint64_t number;  /* of the front's; never given twice */
+	int64_t since_ms; /* wall clock: when it was accepted */
+	int64_t sent_bytes;
 	struct buf in;  /* read, not used up */
 	struct buf out; /* to be sent from out_sent on */
 	size_t out_sent;
@@ -101,6 +113,9 @@ void connection_finish(struct connection *c, bool linger);
 
 /* Close now; what is pending is lost. */
 void connection_close(struct connection *c);
+
+/* An administrator wants it gone. What is ending already, or takes nothing, is closed at once. */
+void connection_kick(struct connection *c);
 
 /* From now on `protocol` has the connection; only inside `received`. */
 void connection_become(struct connection *c, const struct protocol *protocol, void *state);

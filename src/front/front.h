@@ -48,6 +48,7 @@ struct front_config {
 	const char *const *allowed_origins; /* "https://app.example"; "*": any */
 	size_t allowed_origin_count;
 	struct metrics *const *metrics; /* of all shards, for /metrics */
+	struct front *const *fronts; /* the same, for /v1/connections; filled in by front_serve */
 	unsigned shard_count;
 	const char *engine;              /* storage.type, for /v1/info */
 	const char *const *capabilities; /* what the engine can do, for /v1/info */

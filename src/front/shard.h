@@ -29,6 +29,7 @@ struct front {
 	struct list
 		connections; /* struct connection; also those whose last request is not home yet */
 	size_t connection_count;
+	uint64_t last_connection; /* number */
 	uint64_t last_request_id; /* the shard's number is in its upper 16 bits */
 
 	struct list idle_exchanges; /* struct exchange, for use again */

@@ -34,7 +34,8 @@ struct server {
 	struct log *log;
 	struct loop *loops[SHARDS_MAX];
 	struct metrics *metrics[SHARDS_MAX];
-	struct shard *shards; /* owned: shard_count of them */
+	struct front *fronts[SHARDS_MAX]; /* each shard's own, once more */
+	struct shard *shards;             /* owned: shard_count of them */
 	unsigned shard_count;
 	unsigned fronts_waited_for;                 /* to serve, later to stop */
 	bool opened;                                /* the store, or not: `fault` */
@@ -360,6 +361,7 @@ static enum err make_fronts(struct server *s, struct fault *f)
 	                              .version = s->parts.version,
 	                              .host = c->server.host,
 	                              .metrics = s->metrics,
+	                              .fronts = s->fronts,
 	                              .shard_count = s->shard_count,
 	                              .engine = s->engine->name,
 	                              .capabilities = s->capabilities};
@@ -380,6 +382,7 @@ static enum err make_fronts(struct server *s, struct fault *f)
 		s->shards[i].front = front_new(s->loops[i], &config);
 		if (!s->shards[i].front)
 			return fault_set(f, ERR_NO_MEMORY, 0, "front of shard %u", i);
+		s->fronts[i] = s->shards[i].front;
 	}
 	return OK;
 }

@@ -318,10 +318,8 @@ static bool write_answer(struct http_connection *h, struct exchange *x)
 		return false;
 	if (x->written)
 		return !x->streaming;
-	if (h->connection->front->stopping && x->node.next == &h->queue) {
+	if (h->last && x->node.next == &h->queue)
 		x->keep_alive = false;
-		h->last = true;
-	}
 	x->written = true;
 	x->ops->write(x);
 	return !x->streaming;
@@ -439,6 +437,41 @@ static void stop(struct connection *c)
 	}
 }
 
+static void kick(struct connection *c)
+{
+	if (c->out_blocked)
+		connection_close(c);
+	else
+		stop(c);
+}
+
+/* The stream it is used for; NULL: none. */
+static const struct exchange *streaming(const struct connection *c)
+{
+	const struct http_connection *h = http_of(c);
+	const struct exchange *first;
+
+	if (list_is_empty(&h->queue))
+		return NULL;
+	first = LIST_ENTRY(h->queue.next, struct exchange, node);
+	return first->streaming ? first : NULL;
+}
+
+static const char *name(const struct connection *c)
+{
+	const struct exchange *stream = streaming(c);
+
+	return stream ? stream->ops->stream_name(stream) : "http";
+}
+
+static void describe(const struct connection *c, struct buf *json)
+{
+	const struct exchange *stream = streaming(c);
+
+	if (stream)
+		stream->ops->describe(stream, json);
+}
+
 static void closed(struct connection *c)
 {
 	struct http_connection *h = http_of(c);
@@ -469,6 +502,9 @@ static const struct protocol http_protocol = {
 	.expired = expired,
 	.stalled = connection_close,
 	.stop = stop,
+	.kick = kick,
+	.name = name,
+	.describe = describe,
 	.closed = closed,
 };
 

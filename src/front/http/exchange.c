@@ -241,7 +241,7 @@ static void say_refused(struct exchange *x, int status)
 	log_limited(f->log, &f->refusals, status >= 500 ? LOG_WARN : LOG_INFO, "http",
 	            "refused %s %s%s%s: %d %s: %s request=%016llx peer=%s",
 	            http_method_name(x->method), x->route ? x->route->pattern : "?",
-	            x->name_len ? " topic=" : "", x->name, status, err_slug(x->fault.code),
+	            x->name_len ? " name=" : "", x->name, status, err_slug(x->fault.code),
 	            fault_text(&x->fault, text, sizeof(text)), (unsigned long long)x->request_id,
 	            x->http->connection->caller.peer);
 }

@@ -30,6 +30,9 @@ struct exchange_ops {
 	/* Free what the handler's state owns, stop waiting. Without write before, when the client
 	 * went away; never while the broker holds a request of it. */
 	void (*fini)(struct exchange *x);
+	/* Streams only, as in struct protocol: what it is called, what it feeds from. */
+	const char *(*stream_name)(const struct exchange *x);
+	void (*describe)(const struct exchange *x, struct buf *json);
 };
 
 enum { EXCHANGE_ARGUMENT_BYTES = 24 };

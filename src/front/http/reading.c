@@ -1,5 +1,6 @@
 #include "front/http/reading.h"
 
+#include "front/connections.h"
 #include "front/http/connection.h"
 #include "front/position.h"
 
@@ -69,6 +70,23 @@ size_t reading_members(const struct reader *r, struct problem_member members[2])
 	members[0] = (struct problem_member){"earliest", bounds[0].earliest};
 	members[1] = (struct problem_member){"high_watermark", bounds[0].high_watermark};
 	return 2;
+}
+
+void reading_describe(const struct reader *r, struct slice topic, struct buf *json)
+{
+	uint32_t count;
+	const struct reader_bounds *bounds = reader_bounds(r, &count);
+
+	if (count == 0)
+		connections_append_subscription(json, topic, -1, 0, 0);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct reader_bounds *b = &bounds[i];
+		int64_t lag = b->high_watermark - b->next_offset;
+
+		if (b->next_offset >= 0)
+			connections_append_subscription(json, topic, b->partition, b->next_offset,
+			                                lag > 0 ? lag : 0);
+	}
 }
 
 void reading_problem(struct exchange *x, const struct reader *r)

@@ -32,6 +32,9 @@ struct reader *reading_open(struct exchange *x, const struct reading *reading,
 /* The bounds that a refused reader knows, as members of the problem; returns how many (<= 2). */
 size_t reading_members(const struct reader *r, struct problem_member members[2]);
 
+/* Append each partition of an open reader as one of its connection's subscriptions. */
+void reading_describe(const struct reader *r, struct slice topic, struct buf *json);
+
 /* Answer with x->fault. `r` may be NULL. */
 void reading_problem(struct exchange *x, const struct reader *r);
 

@@ -197,11 +197,26 @@ static void stream_fini(struct exchange *x)
 	free(s);
 }
 
+static const char *stream_name(const struct exchange *x)
+{
+	(void)x;
+	return "ndjson";
+}
+
+static void stream_describe(const struct exchange *x, struct buf *json)
+{
+	const struct stream_state *s = x->state;
+
+	reading_describe(s->reader, exchange_name(x), json);
+}
+
 static const struct exchange_ops stream_ops = {
 	.write = stream_write,
 	.hurry = stream_hurry,
 	.room = stream_room,
 	.fini = stream_fini,
+	.stream_name = stream_name,
+	.describe = stream_describe,
 };
 
 void stream_handle(struct exchange *x, const struct http_request *r)

@@ -42,6 +42,7 @@ void front_fixture_start(struct front_fixture *fx, uint32_t partitions)
 	if (fx->admission)
 		fx->config.admission = fx->admission;
 	fx->config.metrics = &fx->metrics;
+	fx->config.fronts = &fx->front;
 	fx->front = front_new(fx->broker.loops[0], &fx->config);
 	front_serve(fx->front, broker_of(fx->broker.group, 0));
 	CHECK(fx->front);

@@ -227,6 +227,25 @@ static void stop(struct connection *c)
 	finish(ws_of(c), WS_CLOSE_GOING_AWAY, "the broker is stopping");
 }
 
+static void kick(struct connection *c)
+{
+	finish(ws_of(c), WS_CLOSE_POLICY, "closed by an administrator");
+}
+
+static const char *name(const struct connection *c)
+{
+	(void)c;
+	return "websocket";
+}
+
+static void describe(const struct connection *c, struct buf *json)
+{
+	const struct ws_connection *ws = ws_of(c);
+
+	if (ws->started && ws->part->describe)
+		ws->part->describe(ws, json);
+}
+
 static void gone(struct connection *c)
 {
 	struct ws_connection *ws = ws_of(c);
@@ -248,6 +267,9 @@ static const struct protocol ws_protocol = {
 	.expired = expired,
 	.stalled = stalled,
 	.stop = stop,
+	.kick = kick,
+	.name = name,
+	.describe = describe,
 	.closed = gone,
 };
 

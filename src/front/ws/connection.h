@@ -28,6 +28,8 @@ struct ws_part {
 	void (*too_slow)(struct ws_connection *ws);
 	/* The socket is gone. Free what is the part's, then ws_free, when nothing is under way. */
 	void (*gone)(struct ws_connection *ws);
+	/* As in struct protocol. Optional: it feeds from no topic. */
+	void (*describe)(const struct ws_connection *ws, struct buf *json);
 	/* Before `start`: the upgrade did not happen. */
 	void (*discard)(struct ws_connection *ws);
 };

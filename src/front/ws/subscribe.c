@@ -200,6 +200,14 @@ static void gone(struct ws_connection *ws)
 	discard(ws);
 }
 
+static void describe(const struct ws_connection *ws, struct buf *json)
+{
+	const struct ws_subscription *s = CONTAINER_OF(ws, const struct ws_subscription, ws);
+
+	if (s->reader)
+		reading_describe(s->reader, slice_of(s->name, s->name_len), json);
+}
+
 static const struct ws_part subscribe_part = {
 	.start = start,
 	.can_take = can_take,
@@ -208,6 +216,7 @@ static const struct ws_part subscribe_part = {
 	.finish = finish,
 	.too_slow = too_slow,
 	.gone = gone,
+	.describe = describe,
 	.discard = discard,
 };
 
