@@ -17,6 +17,7 @@ enum {
 	BASE_DIGITS = 20,
 	BLOCK_BYTES = 4096,
 	READ_BYTES = 1 << 20,
+	RUN_BYTES = 1 << 20, /* a write's */
 };
 
 static const char magic[8] = "bournseg";
@@ -107,42 +108,118 @@ static int64_t block_round(int64_t at)
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
-static enum err write_header(const struct segment_home *h, const struct segment *s, int fd,
-                             const char *path, struct fault *f)
+/* Bytes on their way into a file, in whole blocks and past the page cache: nobody reads them before
+ * the next start, and until then they stand in memory as chunks. */
+struct run {
+	const struct segment_home *home;
+	const char *path;
+	int fd;
+	int64_t at;      /* in the file, of the buffer's first byte */
+	uint8_t *buffer; /* owned, on a block boundary as O_DIRECT wants it */
+	size_t len;
+	size_t cap;
+};
+
+/* Zeros fill up the last block. */
+static enum err run_flush(struct run *r, struct fault *f)
+{
+	struct iovec iov = {r->buffer, (size_t)block_round((int64_t)r->len)};
+	int64_t at = r->at;
+
+	memset(r->buffer + r->len, 0, iov.iov_len - r->len);
+	r->at += (int64_t)iov.iov_len;
+	r->len = 0;
+	return disk_write_all(r->home->disk, r->fd, &iov, 1, at, r->path, f);
+}
+
+static enum err run_put(struct run *r, const uint8_t *bytes, size_t len, struct fault *f)
+{
+	enum err err = OK;
+
+	while (len > 0 && !err) {
+		size_t part = len < r->cap - r->len ? len : r->cap - r->len;
+
+		memcpy(r->buffer + r->len, bytes, part);
+		r->len += part;
+		bytes += part;
+		len -= part;
+		if (r->len == r->cap)
+			err = run_flush(r, f);
+	}
+	return err;
+}
+
+/* The file then ends with the last byte of `iov`, all of it on disk. */
+static enum err run_write(struct run *r, const struct segment *s, const struct iovec *iov,
+                          int count, struct fault *f)
 {
 	uint8_t header[SEGMENT_HEADER_BYTES];
-	struct iovec iov = {header, sizeof(header)};
+	struct disk *disk = r->home->disk;
+	enum err err = OK;
+	int64_t end;
+	int got;
 
-	header_encode(h, s, header);
-	return disk_write_all(h->disk, fd, &iov, 1, 0, path, f);
+	if (r->at == 0) {
+		header_encode(r->home, s, header);
+		err = run_put(r, header, sizeof(header), f);
+	}
+	for (int i = 0; i < count && !err; i++)
+		err = run_put(r, iov[i].iov_base, iov[i].iov_len, f);
+	end = r->at + (int64_t)r->len;
+	if (!err && r->len > 0)
+		err = run_flush(r, f);
+	if (err)
+		return err;
+	got = disk->ops->truncate(disk, r->fd, end);
+	if (got < 0)
+		return fault_set(f, ERR_IO, -got, "truncate %s", r->path);
+	return disk_sync(disk, r->fd, r->path, f);
+}
+
+static enum err append_run(const struct segment_home *h, const struct segment *s, int flags,
+                           const struct iovec *iov, int count, size_t bytes, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+	bool is_new = s->bytes == 0;
+	struct run r = {
+		.home = h,
+		.path = path,
+		.at = is_new ? 0 : block_round(s->bytes),
+		.cap = bytes < RUN_BYTES ? (size_t)block_round((int64_t)bytes) : RUN_BYTES,
+	};
+	enum err err;
+
+	segment_path(h, s->base_offset, path);
+	err = disk_open(h->disk, path, flags | O_WRONLY | O_CREAT | (is_new ? O_TRUNC : 0), &r.fd,
+	                f);
+	if (err)
+		return err;
+	r.buffer = aligned_alloc(BLOCK_BYTES, r.cap);
+	if (r.buffer)
+		err = run_write(&r, s, iov, count, f);
+	else
+		err = fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes to write %s", r.cap, path);
+	free(r.buffer);
+	h->disk->ops->close(h->disk, r.fd); /* all is synced: no write error can hide in it */
+	return err;
 }
 
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f)
 {
-	bool is_new = s->bytes == 0;
-	int64_t at = is_new ? SEGMENT_HEADER_BYTES : block_round(s->bytes);
-	char path[SEGMENT_PATH_BYTES];
+	int64_t at = s->bytes == 0 ? SEGMENT_HEADER_BYTES : block_round(s->bytes);
+	size_t bytes = 0;
 	enum err err;
-	int fd;
 
 	CHECK(end_offset > s->end_offset);
-	segment_path(h, s->base_offset, path);
-	err = disk_open(h->disk, path, O_WRONLY | O_CREAT | (is_new ? O_TRUNC : 0), &fd, f);
-	if (err)
-		return err;
-	if (is_new)
-		err = write_header(h, s, fd, path, f);
-	if (!err)
-		err = disk_write_all(h->disk, fd, iov, count, at, path, f);
-	if (!err)
-		err = disk_sync(h->disk, fd, path, f);
-	h->disk->ops->close(h->disk, fd); /* all is synced: no write error can hide in it */
-	if (err)
-		return err;
 	for (int i = 0; i < count; i++)
-		at += (int64_t)iov[i].iov_len;
-	s->bytes = at;
+		bytes += iov[i].iov_len;
+	err = append_run(h, s, O_DIRECT, iov, count, bytes, f);
+	if (err && f->os_errno == EINVAL) /* a file system that knows no O_DIRECT */
+		err = append_run(h, s, 0, iov, count, bytes, f);
+	if (err)
+		return err;
+	s->bytes = at + (int64_t)bytes;
 	s->end_offset = end_offset;
 	return OK;
 }

@@ -5,6 +5,8 @@
  * written again; what is left of the block before it is zeros. A new segment is begun at 64 MiB, at
  * a new leader epoch and behind a hole; all its batches bear its epoch. How much of a file counts is
  * said by the manifest; what a failed or interrupted checkpoint left behind that is written over.
+ * Where the file system can, runs are written past the page cache: nobody reads them before the next
+ * start, so copies of them there would only cost.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch

@@ -1,0 +1,159 @@
+#include "store/chunklog/segment.h"
+
+#include "base/test.h"
+#include "io/disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { DISK_BYTES = 64 << 20 };
+
+static const struct uuid store_id = {{1}}, topic = {{2}};
+
+struct fixture {
+	struct disk_sim *sim;
+	struct disk_fault *faults;
+	struct segment_home home;
+	struct segment segment;
+	struct buf expected; /* all that was appended */
+	struct buf found;
+};
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	struct fault f;
+
+	x->sim = disk_sim_new(3, DISK_BYTES);
+	x->faults = disk_fault_new(disk_sim_disk(x->sim));
+	x->home = (struct segment_home){disk_fault_disk(x->faults), "/d", &store_id, &topic, 0};
+	x->expected = BUF_INIT(DISK_BYTES);
+	x->found = BUF_INIT(DISK_BYTES);
+	assert_int_equal(disk_make_dir(x->home.disk, "/d", &f), OK);
+	assert_int_equal(disk_make_dir(x->home.disk, "/d/topics", &f), OK);
+	assert_int_equal(segment_make_dir(&x->home, &f), OK);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	buf_fini(&x->expected);
+	buf_fini(&x->found);
+	disk_fault_free(x->faults);
+	disk_sim_free(x->sim);
+	free(x);
+	return 0;
+}
+
+#define FIXTURE_TEST(name) static void name(void **state)
+
+/* One batch of one event of `bytes` bytes. */
+static void add_batch(struct fixture *x, int64_t offset, size_t bytes)
+{
+	uint8_t *value = calloc(1, bytes);
+	struct record r = {.value = slice_of(value, bytes)};
+	size_t start = x->expected.len;
+	struct batch_builder b;
+
+	batch_begin(&b, &x->expected);
+	batch_add(&b, &r);
+	assert_non_null(batch_finish(&b).ptr);
+	batch_assign(x->expected.ptr + start, offset, 0);
+	free(value);
+}
+
+/* A run of `count` batches, as two stretches of memory. */
+static enum err append(struct fixture *x, uint32_t count, size_t bytes, struct fault *f)
+{
+	int64_t end_offset = x->segment.end_offset + count;
+	size_t start = x->expected.len, half;
+	struct iovec iov[2];
+
+	for (int64_t offset = x->segment.end_offset; offset < end_offset; offset++)
+		add_batch(x, offset, bytes);
+	half = (x->expected.len - start) / 2;
+	iov[0] = (struct iovec){x->expected.ptr + start, half};
+	iov[1] = (struct iovec){x->expected.ptr + start + half, x->expected.len - start - half};
+	return segment_append(&x->home, &x->segment, iov, 2, end_offset, f);
+}
+
+static void take(void *arg, struct slice batch, int32_t leader_epoch, size_t more_bytes)
+{
+	struct fixture *x = arg;
+
+	(void)leader_epoch, (void)more_bytes;
+	buf_append_slice(&x->found, batch);
+}
+
+static void assert_loads(struct fixture *x)
+{
+	struct segment s = x->segment;
+	struct fault f;
+
+	buf_clear(&x->found);
+	assert_int_equal(segment_load(&x->home, &s, take, x, &f), OK);
+	assert_int_equal(s.end_offset, x->segment.end_offset);
+	assert_int_equal(s.bytes, x->segment.bytes);
+	assert_true(slice_eq(buf_slice(&x->found), buf_slice(&x->expected)));
+}
+
+/* Runs below, at and above the size of one write, and a file that ends with its last byte. */
+FIXTURE_TEST(segment_append__runs_of_any_size_load_again)
+{
+	static const size_t sizes[] = {1, 1000, 4096 - 70, 4096, 300000, 1 << 20, (1 << 20) + 1};
+	struct fixture *x = *state;
+	struct fault f;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_int_equal(append(x, (uint32_t)(1 + i % 3), sizes[i], &f), OK);
+		assert_loads(x);
+	}
+	x->segment.bytes = INT64_MAX; /* as far as the file goes */
+	x->segment.end_offset = INT64_MAX;
+	assert_int_equal(segment_load(&x->home, &x->segment, take, x, &f), OK);
+}
+
+FIXTURE_TEST(segment_append__does_without_direct_writes)
+{
+	struct fixture *x = *state;
+	struct fault f;
+
+	disk_fault_arm(x->faults, DISK_OPEN, 1, EINVAL, 0, false);
+	assert_int_equal(append(x, 3, 5000, &f), OK);
+	disk_fault_arm(x->faults, DISK_PWRITEV, 1, EINVAL, 0, false);
+	assert_int_equal(append(x, 3, 5000, &f), OK);
+	assert_loads(x);
+}
+
+FIXTURE_TEST(segment_append__that_failed_can_be_tried_again)
+{
+	static const enum disk_call calls[] = {DISK_OPEN, DISK_PWRITEV, DISK_TRUNCATE, DISK_SYNC};
+	struct fixture *x = *state;
+	struct fault f;
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		size_t before = x->expected.len;
+
+		disk_fault_arm(x->faults, calls[i], 1, EIO, 4096, false);
+		assert_int_equal(append(x, 2, 9000, &f), ERR_IO);
+		x->expected.len = before;
+		assert_int_equal(append(x, 1, 3000, &f), OK);
+		assert_loads(x);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(segment_append__runs_of_any_size_load_again),
+		T(segment_append__does_without_direct_writes),
+		T(segment_append__that_failed_can_be_tried_again),
+#undef T
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
