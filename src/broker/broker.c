@@ -3,6 +3,7 @@
 #include "broker/produce_steps.h"
 #include "broker/reader_steps.h"
 #include "broker/shard.h"
+#include "broker/topic_match_steps.h"
 #include "broker/topic_wait.h"
 #include "broker/turn_batch.h"
 #include "io/metrics.h"
@@ -105,6 +106,7 @@ void shard_publish(struct broker *b, struct topic_facts *facts)
 		metric_add(b->metrics, METRIC_TOPICS, 1);
 	if (w)
 		topic_wait_appeared(w, t);
+	topic_matches_tell(b, t);
 }
 
 void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned)
@@ -135,6 +137,7 @@ static struct broker *shard_new(struct broker_group *g, unsigned index,
 	b->metrics = loop_metrics(b->loop);
 	b->ops = config->store->ops;
 	b->index = index;
+	list_init(&b->matches);
 	for (unsigned i = 0; i < config->shard_count; i++)
 		b->credits[i] = config->credits;
 	turn_batches_init(b);
@@ -182,6 +185,7 @@ static void shard_free(struct broker *b)
 {
 	CHECK(b->under_way == 0);
 	CHECK(!b->waits);
+	CHECK(list_is_empty(&b->matches));
 	CHECK(!b->claims);
 	turn_batches_fini(b);
 	topics_fini(&b->topics);

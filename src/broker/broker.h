@@ -8,6 +8,7 @@
  *
  *   produce.h   append events                  reader.h   a cursor that events flow from
  *   admin.h     topics, snapshot, facts        caller.h   who asks, and may he
+ *   topic_match.h   the topics of a pattern
  *
  * Topics are published to shards as an immutable table: shard 0 changes it (through the store's
  * catalog), hands it to every shard and completes the request when all have it. */

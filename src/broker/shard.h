@@ -22,6 +22,7 @@ struct broker {
 
 	struct topics topics;
 	struct topic_wait *waits; /* uthash by name: for topics that are not there (yet) */
+	struct list matches;      /* struct topic_match: patterns that are open here */
 
 	/* produce.c, turn_batch.c */
 	struct list open;  /* struct turn_batch: this turn's, in the order they were opened */
@@ -70,7 +71,8 @@ static inline void shard_begin(struct broker *b)
 }
 void shard_end(struct broker *b);
 
-/* A new topic: everybody on this shard who waits for its name goes on. */
+/* A new topic: everybody on this shard who waits for its name goes on, and open patterns that match
+ * it are told. */
 void shard_publish(struct broker *b, struct topic_facts *facts);
 
 /* Out of this shard's table: its readers fail. `abandoned` is deferred once nothing of this shard

@@ -161,6 +161,7 @@ struct topic *topics_insert(struct topics *ts, struct topic_facts *facts)
 	memmove(ts->sorted + rank + 1, ts->sorted + rank, (ts->count - rank) * sizeof(*ts->sorted));
 	ts->sorted[rank] = t;
 	ts->count++;
+	t->serial = ++ts->serial;
 	hash_add(ts, t);
 	return t;
 }

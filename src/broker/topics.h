@@ -36,6 +36,7 @@ struct topic {
 	struct list readers;    /* struct reader: open here on this topic */
 	uint32_t uses;          /* turn batches and questions under way */
 	struct task *abandoned; /* NULL, or out of the table: deferred when uses comes to 0 */
+	uint64_t serial;        /* of topics_insert, from 1; 0: there since the start */
 	uint32_t sticky;        /* the partition that records without key go to … */
 	uint32_t sticky_turn;   /* … in this turn (struct broker.turn) */
 	UT_hash_handle hh;
@@ -61,6 +62,7 @@ struct topics {
 	struct topic **sorted; /* owned: by name, for lists a page at a time */
 	size_t count;
 	size_t cap;
+	uint64_t serial; /* of the row inserted last */
 };
 
 /* Takes a reference to each of the facts. False when memory ends. */

@@ -7,10 +7,10 @@
 
 /* --- names ----------------------------------------------------------------------------------- */
 
-static bool is_name_byte(uint8_t c)
+bool topic_name_has(uint8_t byte)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '.' || c == '_' || c == '-';
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+	       (byte >= '0' && byte <= '9') || byte == '.' || byte == '_' || byte == '-';
 }
 
 enum err topic_name_check(struct slice name, struct fault *f)
@@ -19,7 +19,7 @@ enum err topic_name_check(struct slice name, struct fault *f)
 		return fault_set(f, ERR_BAD_TOPIC, 0, "a name has 1 to %d characters, this one %zu",
 		                 TOPIC_NAME_BYTES_MAX, name.len);
 	for (size_t i = 0; i < name.len; i++) {
-		if (!is_name_byte(name.ptr[i]))
+		if (!topic_name_has(name.ptr[i]))
 			return fault_set(f, ERR_BAD_TOPIC, 0,
 			                 "byte 0x%02x at %zu; allowed are A-Z a-z 0-9 . _ -",
 			                 name.ptr[i], i);
@@ -226,7 +226,7 @@ static bool settings_ok(const struct topic_settings *s)
 static bool engine_ok(struct slice engine)
 {
 	for (size_t i = 0; i < engine.len; i++) {
-		if (!is_name_byte(engine.ptr[i]))
+		if (!topic_name_has(engine.ptr[i]))
 			return false;
 	}
 	return engine.len > 0 && engine.len < sizeof(((struct topic_spec *)NULL)->engine);

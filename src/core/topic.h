@@ -48,6 +48,9 @@ struct topic_spec {
 /* `[A-Za-z0-9._-]{1,249}`, not "." or "..": else ERR_BAD_TOPIC, `f` says which rule. */
 enum err topic_name_check(struct slice name, struct fault *f) MUST_CHECK;
 
+/* One of the characters that names are made of. */
+bool topic_name_has(uint8_t byte);
+
 struct topic_settings topic_settings_default(enum durability durability);
 
 /* Set one by its public name: `retention.bytes retention.count retention.ms max.message.bytes
