@@ -200,14 +200,25 @@ TEST(crc32c__known_answers)
 	assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 }
 
+/* Every length up to several times what is summed in parallel, from every alignment. */
 TEST(crc32c__the_instruction_agrees_with_the_table)
 {
-	uint8_t bytes[259];
+	uint8_t bytes[2500];
+	uint32_t random = 1;
 
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(i * 37 + 11);
-	for (size_t len = 0; len <= sizeof(bytes); len++)
-		assert_int_equal(crc32c(0, bytes, len), crc32c_portable(0, bytes, len));
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		random = random * 1103515245 + 12345;
+		bytes[i] = (uint8_t)(random >> 16);
+	}
+	for (size_t from = 0; from < 8; from++) {
+		uint32_t before = (uint32_t)from * 0x01234567;
+		uint32_t expected = before;
+
+		for (size_t len = 0; from + len < sizeof(bytes); len++) {
+			assert_int_equal(crc32c(before, bytes + from, len), expected);
+			expected = crc32c_portable(expected, bytes + from + len, 1);
+		}
+	}
 }
 
 TEST(uuid__text_round_trips_and_garbage_is_refused)
