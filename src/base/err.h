@@ -65,7 +65,8 @@
 	X(ERR_DIR_FOREIGN, "directory_foreign", "this is not a data directory of ours", 500, 56)   \
 	X(ERR_UNREACHABLE, "unreachable", "the server cannot be reached", 502, -1)                 \
 	X(ERR_LISTEN, "listen", "cannot listen", 500, -1)                                          \
-	X(ERR_CONFIG, "config", "the configuration is not valid", 400, 40)
+	X(ERR_CONFIG, "config", "the configuration is not valid", 400, 40)                         \
+	X(ERR_INPUT, "input", "the input cannot be read", 500, -1)
 
 enum err {
 	OK = 0,

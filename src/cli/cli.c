@@ -55,12 +55,20 @@ static void print_help(FILE *to)
 	      to);
 	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++)
 		fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-	fputs("\n`bourn VERB --help` tells more, with examples. First steps:\n\n"
+	fputs("\n`bourn help VERB` tells more, with examples. First steps:\n\n"
 	      "  bourn serve                      in one terminal\n"
 	      "  bourn subscribe greetings        in another\n"
 	      "  bourn produce greetings hello    in a third\n\n"
 	      "Exit codes: 0 ok, 1 failed, 2 usage, 3 server unreachable, 4 refused, 5 not found.\n",
 	      to);
+}
+
+static const struct cli_verb *verb_of(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++)
+		if (strcmp(word, verbs[i].name) == 0)
+			return &verbs[i];
+	return NULL;
 }
 
 static int unknown_verb(const char *word)
@@ -85,10 +93,37 @@ static int unknown_verb(const char *word)
 	return CLI_USAGE;
 }
 
-int cli_main(int argc, char **argv, const struct cli_parts *parts)
+static int run_verb(const struct cli_verb *verb, int argc, char **argv,
+                    const struct cli_parts *parts)
 {
 	static char help[] = "--help";
 	char name[64];
+
+	snprintf(name, sizeof(name), "bourn %s", verb->name);
+	argv[0] = name; /* argp names the program by it */
+	if (argc > 1 && !strcmp(argv[1], "-h"))
+		argv[1] = help;
+	return verb->run(argc, argv, parts);
+}
+
+/* bourn help [VERB] */
+static int help(int argc, char **argv, const struct cli_parts *parts)
+{
+	static char flag[] = "--help";
+
+	if (argc > 1 && argv[1][0] != '-') {
+		char *words[] = {argv[0], flag, NULL};
+		const struct cli_verb *verb = verb_of(argv[1]);
+
+		return verb ? run_verb(verb, 2, words, parts) : unknown_verb(argv[1]);
+	}
+	print_help(stdout);
+	return cli_finish_stdout(CLI_OK);
+}
+
+int cli_main(int argc, char **argv, const struct cli_parts *parts)
+{
+	const struct cli_verb *verb;
 
 	argp_err_exit_status = CLI_USAGE;
 	set_help_format();
@@ -97,22 +132,12 @@ int cli_main(int argc, char **argv, const struct cli_parts *parts)
 		print_help(stderr);
 		return CLI_USAGE;
 	}
-	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		print_help(stdout);
-		return cli_finish_stdout(CLI_OK);
-	}
+	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return help(argc - 1, argv + 1, parts);
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
 		return cli_version(1, argv, parts);
-	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
-		if (strcmp(argv[1], verbs[i].name) != 0)
-			continue;
-		snprintf(name, sizeof(name), "bourn %s", verbs[i].name);
-		argv[1] = name; /* argp names the program by argv[0] */
-		if (argc > 2 && !strcmp(argv[2], "-h"))
-			argv[2] = help;
-		return verbs[i].run(argc - 1, argv + 1, parts);
-	}
-	return unknown_verb(argv[1]);
+	verb = verb_of(argv[1]);
+	return verb ? run_verb(verb, argc - 1, argv + 1, parts) : unknown_verb(argv[1]);
 }
 
 int cli_version(int argc, char **argv, const struct cli_parts *parts)
@@ -139,9 +164,11 @@ int cli_fail(const struct fault *f)
 	case ERR_REQUEST_SLOW: return CLI_UNREACHABLE;
 	case ERR_NOT_FOUND:
 	case ERR_TOPIC_UNKNOWN:
+	case ERR_TOPIC_GONE:
 	case ERR_PARTITION_UNKNOWN: return CLI_NOT_FOUND;
 	case ERR_SHUTTING_DOWN: return atomic_load(&stopped) ? CLI_OK : CLI_REFUSED;
 	case ERR_NO_MEMORY:
+	case ERR_INPUT:
 	case ERR_CONFIG: return CLI_FAILED;
 	default: return CLI_REFUSED;
 	}

@@ -219,6 +219,14 @@ static enum err send_one(struct producing *p, struct slice event, struct fault *
 	return err;
 }
 
+/* Reading has failed, or a signal has ended it. */
+static enum err read_failed(const struct producing *p, struct fault *f)
+{
+	if (errno == EINTR)
+		return fault_set(f, ERR_SHUTTING_DOWN, 0, "stopped");
+	return fault_set(f, ERR_INPUT, errno, "%s", p->o->file ? p->o->file : "standard input");
+}
+
 static enum err send_lines(struct producing *p, int fd, struct fault *f)
 {
 	struct buf in = BUF_INIT(EVENT_BYTES_READ_MAX);
@@ -233,8 +241,10 @@ static enum err send_lines(struct producing *p, int fd, struct fault *f)
 			break;
 		}
 		got = read(fd, in.ptr + in.len, in.cap - in.len);
-		if (got < 0)
+		if (got < 0) {
+			err = read_failed(p, f);
 			break;
+		}
 		in.len += (size_t)got;
 		rest = buf_slice(&in);
 		while (err == OK && rest.len && (memchr(rest.ptr, '\n', rest.len) || got == 0)) {
@@ -252,7 +262,7 @@ static enum err send_lines(struct producing *p, int fd, struct fault *f)
 	return err;
 }
 
-static enum err read_whole(int fd, struct buf *into, struct fault *f)
+static enum err read_whole(const struct producing *p, int fd, struct buf *into, struct fault *f)
 {
 	ssize_t got;
 
@@ -263,9 +273,7 @@ static enum err read_whole(int fd, struct buf *into, struct fault *f)
 		if (got > 0)
 			into->len += (size_t)got;
 	} while (got > 0 || (got < 0 && errno == EINTR && !atomic_load(cli_stopped())));
-	if (got < 0)
-		return fault_set(f, ERR_IO, errno, "reading the event");
-	return OK;
+	return got < 0 ? read_failed(p, f) : OK;
 }
 
 static enum err send_repeated(struct producing *p, struct slice event, struct fault *f)
@@ -291,11 +299,11 @@ static enum err run(struct producing *p, struct fault *f)
 	if (p->o->file && strcmp(p->o->file, "-") != 0)
 		fd = open(p->o->file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fault_set(f, ERR_CONFIG, errno, "cannot read %s", p->o->file);
+		return fault_set(f, ERR_INPUT, errno, "%s", p->o->file);
 	if (p->o->lines) {
 		err = send_lines(p, fd, f);
 	} else {
-		err = read_whole(fd, &event, f);
+		err = read_whole(p, fd, &event, f);
 		if (err == OK)
 			err = send_repeated(p, buf_slice(&event), f);
 	}

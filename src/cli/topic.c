@@ -2,6 +2,8 @@
 #include "cli/remote.h"
 
 #include "wire/json.h"
+#include "wire/timefmt.h"
+#include "wire/url.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,65 +109,112 @@ static const struct argp argp = {
 	.children = children,
 };
 
-static void print_string(struct json_value value)
+/* --- what comes back ----------------------------------------------------------------------------- */
+
+static void print_scalar(struct json_value value)
 {
 	struct buf text = BUF_INIT(64 << 10);
 
-	if (value.kind == JSON_STRING) {
-		json_string_decode(value.raw, &text);
+	if (value.kind == JSON_STRING && json_string_decode(value.raw, &text))
 		printf("%.*s", SLICE_FMT(buf_slice(&text)));
-	} else {
+	else
 		printf("%.*s", SLICE_FMT(value.raw));
-	}
 	buf_fini(&text);
 }
 
-/* {"topics":[{"name":…,"partitions":…},…]}: a name a line. */
-static void print_list(struct slice body)
+/* A raw JSON key without its quotes: the broker's own need no escapes. */
+static struct slice key_name(struct slice key)
 {
-	struct json_value list, topic, name;
+	return slice_of(key.ptr + 1, key.len - 2);
+}
+
+/* {"partition":0,"earliest":7}: "partition 0, earliest 7". */
+static void print_on_a_line(struct json_value value)
+{
+	struct json_value member;
+	struct json_iter it;
+	struct slice key;
+	const char *comma = "";
+
+	if (value.kind != JSON_OBJECT) {
+		print_scalar(value);
+		return;
+	}
+	json_iter_init(&it, value);
+	while (json_iter_next(&it, &key, &member)) {
+		printf("%s%.*s ", comma, SLICE_FMT(key_name(key)));
+		print_scalar(member);
+		comma = ", ";
+	}
+}
+
+/* What stands beside a member's name: an object's members and a list's elements have a line each. */
+static void print_beside(struct slice name, struct json_value value)
+{
+	struct json_value inner;
 	struct json_iter it;
 	struct slice key;
 
-	if (!json_object_get(json_root(body), "topics", &list) || list.kind != JSON_ARRAY)
+	printf("%-12.*s ", SLICE_FMT(name));
+	if (value.kind != JSON_OBJECT && value.kind != JSON_ARRAY) {
+		print_scalar(value);
+		putchar('\n');
 		return;
-	json_iter_init(&it, list);
-	while (json_iter_next(&it, &key, &topic)) {
-		if (topic.kind == JSON_OBJECT && json_object_get(topic, "name", &name))
-			print_string(name);
-		else
-			print_string(topic);
+	}
+	json_iter_init(&it, value);
+	for (int i = 0; json_iter_next(&it, &key, &inner); i++) {
+		if (i > 0)
+			printf("%-12s ", "");
+		if (key.ptr) /* as --set takes it */
+			printf("%.*s=", SLICE_FMT(key_name(key)));
+		print_on_a_line(inner);
 		putchar('\n');
 	}
 }
 
-/* A member a line, what is nested as it stands. */
-static void print_members(struct slice body)
+static void print_topic(struct json_value topic)
 {
 	struct json_value value;
 	struct json_iter it;
 	struct slice key;
+	int64_t at;
 
-	json_iter_init(&it, json_root(body));
+	json_iter_init(&it, topic);
 	while (json_iter_next(&it, &key, &value)) {
-		printf("%-12.*s ", (int)key.len - 2, (const char *)key.ptr + 1);
-		print_string(value);
-		putchar('\n');
+		char time[TIME_TEXT_LEN + 1];
+
+		if (json_string_is(key, "created_at") && json_to_int64(value, &at))
+			printf("%-12s %s\n", "created", time_format(at, time));
+		else
+			print_beside(key_name(key), value);
 	}
 }
 
 static void print_answer(const struct topic_options *o, struct slice body)
 {
-	body = slice_trim(body);
-	if (body.len == 0)
-		return;
-	if (o->remote.output != OUTPUT_TEXT || !json_validate(body, JSON_DEPTH_MAX, NULL) ||
-	    json_root(body).kind != JSON_OBJECT)
-		printf("%.*s\n", SLICE_FMT(body));
-	else if (strcmp(o->action, "list") == 0)
-		print_list(body);
+	if (!json_validate(body, JSON_DEPTH_MAX, NULL))
+		return; /* nothing at all, after a delete */
+	if (o->remote.output == OUTPUT_TEXT && json_root(body).kind == JSON_OBJECT)
+		print_topic(json_root(body));
 	else
-		print_members(body);
+		printf("%.*s\n", SLICE_FMT(json_root(body).raw));
+}
+
+/* --- asking --------------------------------------------------------------------------------------- */
+
+/* What create and set send. */
+static void append_body(const struct topic_options *o, struct buf *body)
+{
+	buf_append_lit(body, "{");
+	if (o->partitions)
+		buf_printf(body, "\"partitions\":%lld%s", (long long)o->partitions,
+		           o->settings.len ? "," : "");
+	if (o->settings.len) {
+		buf_append_lit(body, "\"settings\":{");
+		buf_append_slice(body, buf_slice(&o->settings));
+		buf_append_lit(body, "}");
+	}
+	buf_append_lit(body, "}");
 }
 
 static enum err run(const struct topic_options *o, struct client *c, struct fault *f)
@@ -177,22 +226,10 @@ static enum err run(const struct topic_options *o, struct client *c, struct faul
 	enum err err;
 
 	client_response_init(&response);
-	if (o->topic)
-		remote_path(&path, "v1/topics", o->topic);
-	else
-		buf_append_lit(&path, "/v1/topics");
+	remote_path(&path, "v1/topics", o->topic);
 	buf_append_str(&path, action->suffix);
 	if (action->has_body) {
-		buf_append_lit(&body, "{");
-		if (o->partitions)
-			buf_printf(&body, "\"partitions\":%lld%s", (long long)o->partitions,
-			           o->settings.len ? "," : "");
-		if (o->settings.len) {
-			buf_append_lit(&body, "\"settings\":{");
-			buf_append_slice(&body, buf_slice(&o->settings));
-			buf_append_lit(&body, "}");
-		}
-		buf_append_lit(&body, "}");
+		append_body(o, &body);
 		request.fields = SLICE_LIT("Content-Type: application/json\r\n");
 		request.body = buf_slice(&body);
 	} else if (strcmp(action->method, "POST") == 0) {
@@ -208,6 +245,85 @@ static enum err run(const struct topic_options *o, struct client *c, struct faul
 	return err;
 }
 
+/* --- list ----------------------------------------------------------------------------------------- */
+
+/* Lists come in pages, {"topics":[{"name":…},…],"next":"the last name"}. */
+struct listing {
+	enum output output;
+	struct buf after; /* what the next page begins behind; empty: this is the last */
+	int64_t printed;
+};
+
+static void print_listed(struct listing *l, struct json_value topic)
+{
+	struct json_value name;
+
+	if (l->output == OUTPUT_JSON)
+		printf("%s%.*s", l->printed ? "," : "{\"topics\":[", SLICE_FMT(topic.raw));
+	else if (l->output == OUTPUT_NDJSON)
+		printf("%.*s\n", SLICE_FMT(topic.raw));
+	else if (json_object_get(topic, "name", &name)) {
+		print_scalar(name);
+		putchar('\n');
+	}
+	l->printed++;
+}
+
+static enum err list_page(struct listing *l, struct slice body, struct fault *f)
+{
+	struct json_value list, topic, next;
+	struct json_iter it;
+	struct slice key;
+
+	if (!json_validate(body, JSON_DEPTH_MAX, NULL) || json_root(body).kind != JSON_OBJECT ||
+	    !json_object_get(json_root(body), "topics", &list) || list.kind != JSON_ARRAY)
+		return fault_set(f, ERR_INTERNAL, 0, "the answer holds no list of topics");
+	json_iter_init(&it, list);
+	while (json_iter_next(&it, &key, &topic))
+		if (topic.kind == JSON_OBJECT)
+			print_listed(l, topic);
+	buf_clear(&l->after);
+	if (json_object_get(json_root(body), "next", &next) && next.kind == JSON_STRING)
+		json_string_decode(next.raw, &l->after);
+	return OK;
+}
+
+static enum err list_pages(struct listing *l, struct client *c, struct client_response *response,
+                           struct fault *f)
+{
+	struct buf path = BUF_INIT(2048);
+	enum err err;
+
+	do {
+		struct client_request request = {.method = "GET"};
+
+		buf_clear(&path);
+		buf_append_lit(&path, "/v1/topics?after=");
+		url_encode(buf_slice(&l->after), &path);
+		request.path = buf_slice(&path);
+		err = remote_call(c, &request, response, f);
+		if (err == OK)
+			err = list_page(l, buf_slice(&response->body), f);
+	} while (err == OK && l->after.len);
+	buf_fini(&path);
+	return err;
+}
+
+static enum err list(const struct topic_options *o, struct client *c, struct fault *f)
+{
+	struct listing l = {.output = o->remote.output, .after = BUF_INIT(1024)};
+	struct client_response response;
+	enum err err;
+
+	client_response_init(&response);
+	err = list_pages(&l, c, &response, f);
+	if (o->remote.output == OUTPUT_JSON && err == OK)
+		puts(l.printed ? "]}" : "{\"topics\":[]}");
+	client_response_fini(&response);
+	buf_fini(&l.after);
+	return err;
+}
+
 int cli_topic(int argc, char **argv, const struct cli_parts *parts)
 {
 	struct topic_options o = {.settings = BUF_INIT(16 << 10)};
@@ -220,7 +336,7 @@ int cli_topic(int argc, char **argv, const struct cli_parts *parts)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	err = client_new(o.remote.server, NULL, &c, &f);
 	if (err == OK)
-		err = run(&o, c, &f);
+		err = strcmp(o.action, "list") == 0 ? list(&o, c, &f) : run(&o, c, &f);
 	client_free(c);
 	buf_fini(&o.settings);
 	return cli_finish_stdout(err ? cli_fail(&f) : CLI_OK);

@@ -37,6 +37,17 @@ def test_every_verb_has_help_with_an_example(verb):
     assert all(len(line) <= 100 for line in done.stdout.decode().splitlines())
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_is_its_help(verb):
+    done = bourn("help", verb)
+    assert (done.returncode, done.stdout) == (OK, bourn(verb, "--help").stdout)
+
+
+def test_help_of_no_verb():
+    done = bourn("help", "prodcue")
+    assert done.returncode == USAGE and b"produce" in done.stderr
+
+
 def test_version():
     done = bourn("version")
     assert done.returncode == OK
@@ -89,6 +100,14 @@ def test_produce_from_stdin_and_file(broker, tmp_path):
     assert broker.cli("produce", "t", "--file", file).returncode == OK
     assert broker.client.get("/v1/topics/t/events/0").body == b"from\nstdin"
     assert broker.client.get("/v1/topics/t/events/1").body == b"\x00\xff\n"
+
+
+def test_a_file_that_cannot_be_read(broker, tmp_path):
+    for words in (["--file", tmp_path / "nope"], ["--file", tmp_path], ["--file", tmp_path, "--lines"]):
+        done = broker.cli("produce", "t", *words)
+        assert done.returncode == FAILED and done.stdout == b""
+        assert str(words[1]).encode() in done.stderr and b"configuration" not in done.stderr
+    assert broker.cli("topic", "list").stdout == b""
 
 
 def test_produce_lines(broker):
@@ -319,6 +338,30 @@ def test_topic_verbs(broker):
     assert broker.cli("topic", "purge", "t").returncode == OK
     assert broker.cli("topic", "delete", "t").returncode == OK
     assert broker.cli("topic", "describe", "t").returncode == NOT_FOUND
+
+
+def test_topic_in_text(broker):
+    for words in (["create", "t", "--partitions", "2"], ["describe", "t"], ["set", "t", "--set", "durability=os"],
+                  ["purge", "t"]):
+        done = broker.cli("topic", *words)
+        said = done.stdout.decode().splitlines()
+        assert done.returncode == OK, done
+        assert said[0].split() == ["name", "t"]
+        assert any("partition 1, earliest 0" in line for line in said)
+        assert sum("durability=" in line for line in said) == 1
+        assert not set('{}[]"') & set(done.stdout.decode())
+    assert broker.cli("topic", "delete", "t").stdout == b""
+
+
+def test_topic_list_has_all_pages(broker):
+    names = [f"t{i:04}" for i in range(1, 1202)]
+    for name in names:
+        assert broker.client.put_json(f"/v1/topics/{name}", {}).status == 201
+    assert broker.cli("topic", "list").stdout.decode().split() == names
+    listed = json.loads(broker.cli("topic", "list", "-o", "json").stdout)
+    assert [topic["name"] for topic in listed["topics"]] == names
+    lines = broker.cli("topic", "list", "-o", "ndjson").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == names
 
 
 # --- config ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 
 # They end a start, or are the command line's own: no client of the broker can meet them.
 NEVER_ANSWERED = {"directory_locked", "directory_newer", "directory_foreign", "unreachable",
-                  "listen", "config"}
+                  "listen", "config", "input"}
 
 
 def test_every_error_has_its_status_and_a_remedy():
