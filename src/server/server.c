@@ -15,7 +15,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SHARDS_MAX = 256, CAPABILITY_COUNT = 6, CREDITS = 4096 };
+enum {
+	SHARDS_MAX = 256,
+	CAPABILITY_COUNT = 6,
+	CREDITS = 4096,
+	FILES_RESERVED = 256, /* descriptors that are not for connections */
+};
 
 struct shard {
 	struct server *server;
@@ -32,6 +37,7 @@ struct shard {
 struct server {
 	struct server_parts parts;
 	struct log *log;
+	uint64_t descriptors; /* that the system allows the process */
 	struct loop *loops[SHARDS_MAX];
 	struct metrics *metrics[SHARDS_MAX];
 	struct front *fronts[SHARDS_MAX]; /* each shard's own, once more */
@@ -193,12 +199,13 @@ static unsigned cores(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
-static void raise_descriptor_limit(struct log *log)
+/* Soft to hard. Returns how many descriptors there may be. */
+static uint64_t raise_descriptor_limit(struct log *log)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
+		return UINT64_MAX;
 	if (limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -206,6 +213,24 @@ static void raise_descriptor_limit(struct log *log)
 	}
 	log_line(log, LOG_INFO, "server", "at most %llu open files and connections",
 	         (unsigned long long)limit.rlim_cur);
+	return limit.rlim_cur;
+}
+
+/* As configured, or fewer: connections must not take the descriptors that the store needs. */
+static size_t connections_max(const struct server *s)
+{
+	uint64_t configured = (uint64_t)s->parts.config->limits.connections;
+	uint64_t quarter = s->descriptors / 4;
+	uint64_t room = s->descriptors - (quarter < FILES_RESERVED ? quarter : FILES_RESERVED);
+
+	if (configured <= room)
+		return (size_t)configured;
+	log_line(s->log, LOG_WARN, "server",
+	         "at most %llu connections, not the %llu of limits.connections: this system "
+	         "allows %llu open files; raise its hard limit (ulimit -Hn, LimitNOFILE=)",
+	         (unsigned long long)room, (unsigned long long)configured,
+	         (unsigned long long)s->descriptors);
+	return (size_t)room;
 }
 
 static enum err make_loops(struct server *s, struct fault *f)
@@ -369,8 +394,7 @@ static enum err make_fronts(struct server *s, struct fault *f)
 	for (size_t i = 0; i < ARRAY_COUNT(capability_names); i++)
 		if (s->engine->capabilities & capability_names[i].bit)
 			s->capabilities[config.capability_count++] = capability_names[i].name;
-	s->admission = admission_new((size_t)c->limits.connections,
-	                             (size_t)c->limits.connections_per_address);
+	s->admission = admission_new(connections_max(s), (size_t)c->limits.connections_per_address);
 	config.admission = s->admission;
 	s->allowed_hosts = list_array(&c->server.allowed_hosts);
 	config.allowed_hosts = s->allowed_hosts;
@@ -425,7 +449,7 @@ enum err server_new(const struct server_parts *parts, struct server **out, struc
 	s->parts = *parts;
 	s->log = log_new(STDERR_FILENO, (enum log_level)parts->config->log.level,
 	                 parts->config->log.format == 1, clock_system());
-	raise_descriptor_limit(s->log);
+	s->descriptors = raise_descriptor_limit(s->log);
 	err = compose(s, f);
 	if (err) {
 		server_free(s);
