@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { SCRATCH_BYTES = 256 << 10 };
@@ -30,7 +31,7 @@ struct stream {
 	uint8_t want;    /* STREAM_*: what the owner asked for last */
 	uint8_t watched; /* STREAM_*: what the kernel reports */
 	bool peer_is_loopback;
-	char peer[ADDRESS_TEXT_MAX];
+	char peer[]; /* as text */
 };
 
 static ssize_t plain_read(struct stream *s, void *into, size_t cap)
@@ -111,11 +112,15 @@ void stream_want(struct stream *s, unsigned ready)
 struct stream *stream_open(struct loop *l, int fd, const struct stream_events *events, void *owner,
                            struct fault *f)
 {
-	struct stream *s = calloc(1, sizeof(*s));
 	struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
 	socklen_t peer_len = sizeof(peer);
+	char text[ADDRESS_TEXT_MAX];
+	struct stream *s;
 	int on = 1, got;
 
+	getpeername(fd, (struct sockaddr *)&peer, &peer_len); /* fails when it has gone again */
+	address_format(&peer, text);
+	s = calloc(1, sizeof(*s) + strlen(text) + 1); /* most are short, and there are many */
 	CHECK(s);
 	got = uv_poll_init(&l->uv, &s->poll, fd); /* makes it non-blocking, too */
 	if (got < 0) {
@@ -126,8 +131,7 @@ struct stream *stream_open(struct loop *l, int fd, const struct stream_events *e
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not on a Unix socket */
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	getpeername(fd, (struct sockaddr *)&peer, &peer_len); /* fails when it has gone again */
-	address_format(&peer, s->peer);
+	strcpy(s->peer, text);
 	s->peer_is_loopback = address_is_loopback(&peer);
 	s->ops = &plain_ops;
 	s->loop = l;
