@@ -13,6 +13,7 @@ enum {
 	INPUT_SLACK_BYTES = 1 << 20, /* beyond the largest request: its head, and what follows it */
 	OUTPUT_BYTES_MAX = 24 << 20, /* a bug's end; the soft limit is limits.output_bytes */
 	LINGER_BYTES_MAX = 32 << 20,
+	REAP_SLACK_MS = 5000,
 };
 
 static const int64_t linger_us = 2000000;
@@ -425,6 +426,15 @@ static void discard(struct front *f, int fd)
 	say_refused(f, "no memory", "?");
 }
 
+/* Not before the front's own patience ends: who is there but slow is to be told so (4008), and has
+ * pong_ms to take it. */
+static void reap_vanished(struct connection *c)
+{
+	const struct front_limits *limits = front_limits(c->front);
+
+	stream_reap(c->stream, limits->stall_ms + limits->pong_ms + REAP_SLACK_MS);
+}
+
 void connection_open(struct front *f, int fd)
 {
 	struct connection *c = connection_new(f);
@@ -442,6 +452,7 @@ void connection_open(struct front *f, int fd)
 		return;
 	}
 	c->caller.peer = stream_peer(c->stream);
+	reap_vanished(c);
 	c->admitted = admit(c);
 	if (!c->admitted) {
 		say_refused(f, "too many connections, or stopping", c->caller.peer);

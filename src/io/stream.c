@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCRATCH_BYTES = 256 << 10 };
+enum { SCRATCH_BYTES = 256 << 10, PROBE_AFTER_S = 20, PROBE_EVERY_S = 10 };
 
 static_assert((int)STREAM_READABLE == (int)UV_READABLE, "readiness is passed on as it comes");
 static_assert((int)STREAM_WRITABLE == (int)UV_WRITABLE, "readiness is passed on as it comes");
@@ -141,6 +141,22 @@ struct stream *stream_open(struct loop *l, int fd, const struct stream_events *e
 	s->arm.run = arm;
 	s->fd = fd;
 	return s;
+}
+
+static void set_option(int fd, int level, int option, int value)
+{
+	/* Where there is none of it, a vanished peer is only found later. */
+	(void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/* TCP_KEEPCNT has no say: Linux counts probes by TCP_USER_TIMEOUT when that is set. */
+void stream_reap(struct stream *s, int64_t after_ms)
+{
+	set_option(s->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(s->fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_AFTER_S);
+	set_option(s->fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_EVERY_S);
+	set_option(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+	           after_ms < INT_MAX ? (int)after_ms : INT_MAX);
 }
 
 static void on_closed(uv_handle_t *handle)

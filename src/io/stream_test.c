@@ -7,7 +7,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -454,6 +456,44 @@ TEST(listener__localhost_is_both_families_on_one_free_port)
 	close(clients[1]);
 }
 
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
+	return value;
+}
+
+TEST(stream_reap__asks_the_kernel_to_look_after_the_peer)
+{
+	struct fixture fx;
+	struct hall hall = {.expected = 1};
+	struct counter c = {0};
+	struct listener *ln;
+	struct stream *s;
+	int client, fd;
+
+	set_up(&fx);
+	ln = listener_open(fx.l, "127.0.0.1", 0, hall_accept, &hall, NULL);
+	client = connect_to(AF_INET, listener_port(ln));
+	assert_true(loop_run_until(fx.l, &hall.all, PATIENCE_MS));
+	fd = hall.fds[0];
+	s = stream_open(fx.l, fd, &counter_events, &c, NULL);
+	stream_reap(s, 75000);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 20);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 75000);
+	stream_reap(s, INT64_MAX);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), INT_MAX);
+	stream_close(s);
+	assert_true(loop_run_until(fx.l, &c.closed, PATIENCE_MS));
+	listener_close(ln);
+	tear_down(&fx);
+	close(client);
+}
+
 TEST(listener__a_used_port_is_named_with_a_remedy)
 {
 	struct fixture fx;
@@ -549,6 +589,7 @@ int main(void)
 		cmocka_unit_test(stream__all_that_is_ready_at_once_sees_one_moment),
 		cmocka_unit_test(stream_open__a_descriptor_that_cannot_be_watched_is_a_fault),
 		cmocka_unit_test(listener__localhost_is_both_families_on_one_free_port),
+		cmocka_unit_test(stream_reap__asks_the_kernel_to_look_after_the_peer),
 		cmocka_unit_test(listener__a_used_port_is_named_with_a_remedy),
 		cmocka_unit_test(listener__an_unknown_or_foreign_host_is_a_fault),
 		cmocka_unit_test(listener__without_descriptors_waiting_peers_are_closed_at_once),
