@@ -99,19 +99,22 @@ void front_buf_give(struct front *f, struct buf *b)
 	}
 }
 
-struct http_parser *front_parser_take(struct front *f)
+struct front_parser *front_parser_take(struct front *f)
 {
-	struct http_parser *p;
+	struct front_parser *p;
 
 	if (f->idle_parser_count > 0)
 		return f->idle_parsers[--f->idle_parser_count];
 	p = malloc(sizeof(*p));
-	if (p)
-		http_parser_init(p);
+	if (!p)
+		return NULL;
+	http_parser_init(&p->http);
+	p->known.head_id = 0;
+	p->known.event.head_id = 0;
 	return p;
 }
 
-void front_parser_give(struct front *f, struct http_parser *p)
+void front_parser_give(struct front *f, struct front_parser *p)
 {
 	if (f->idle_parser_count < FRONT_POOLED_PARSERS)
 		f->idle_parsers[f->idle_parser_count++] = p;

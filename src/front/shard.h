@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "front/front.h"
+#include "front/http/known_head.h"
 #include "io/log.h"
 #include "io/loop.h"
 #include "record/batch.h"
@@ -16,6 +17,12 @@ enum {
 	FRONT_POOLED_BUF_BYTES = 64 << 10, /* larger ones are not kept */
 	FRONT_POOLED_PARSERS = 32,
 	FRONT_POOLED_EXCHANGES = 1024,
+};
+
+/* What the pool of parsers holds. */
+struct front_parser {
+	struct http_parser http;
+	struct known_head known; /* by the parser */
 };
 
 struct front {
@@ -34,7 +41,7 @@ struct front {
 
 	struct list idle_exchanges; /* struct exchange, for use again */
 	size_t idle_exchange_count;
-	struct http_parser *idle_parsers[FRONT_POOLED_PARSERS];
+	struct front_parser *idle_parsers[FRONT_POOLED_PARSERS];
 	size_t idle_parser_count;
 	struct buf idle_bufs[FRONT_POOLED_BUFS];
 	size_t idle_buf_count;
@@ -60,8 +67,8 @@ void front_buf_take(struct front *f, struct buf *b);
 void front_buf_give(struct front *f, struct buf *b);
 
 /* NULL: no memory. */
-struct http_parser *front_parser_take(struct front *f);
-void front_parser_give(struct front *f, struct http_parser *p);
+struct front_parser *front_parser_take(struct front *f);
+void front_parser_give(struct front *f, struct front_parser *p);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" of this turn. */
 const char *front_date(struct front *f);

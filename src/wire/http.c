@@ -5,6 +5,7 @@
 void http_parser_init(struct http_parser *p)
 {
 	p->known_bytes = 0;
+	p->request.head_id = 0;
 	http_parser_next(p);
 }
 
@@ -206,7 +207,7 @@ static void resolve(struct http_parser *p, const uint8_t *in)
 static void begin_head(struct http_parser *p)
 {
 	p->known_bytes = 0;
-	p->request = (struct http_request){0};
+	p->request = (struct http_request){.head_id = p->request.head_id + 1};
 	p->has_host = false;
 	p->has_query = false;
 	http_head_init(&p->head, HTTP_REQUEST);

@@ -67,6 +67,7 @@ struct http_request {
 	bool expect_continue;   /* the client waits for "100 Continue" before it sends the body */
 	bool upgrade_websocket; /* a GET in 1.1 with Connection: upgrade and Upgrade: websocket */
 	int64_t content_length; /* -1: none stated */
+	uint64_t head_id;       /* from 1; this parser's next head has the same: the same bytes */
 	struct slice target;    /* as sent, for logs */
 	struct slice host;  /* Host, or the authority of an absolute target; NONE in 1.0 without */
 	struct slice path;  /* not decoded; "/…", or "*", or what CONNECT names */

@@ -98,7 +98,8 @@ static size_t body_limit(const struct exchange *x, const struct http_request *r)
 /* Look at the request's head: where to, and may it. False: no memory. */
 static bool look_at_head(struct http_connection *h)
 {
-	const struct http_request *r = &h->parser->request;
+	const struct http_request *r = &h->parser->http.request;
+	struct known_head *known = &h->parser->known;
 	struct front *f = h->connection->front;
 	struct exchange *x = exchange_new(h, f);
 
@@ -107,12 +108,15 @@ static bool look_at_head(struct http_connection *h)
 	x->method = r->method;
 	x->version_minor = r->version_minor;
 	x->keep_alive = r->keep_alive;
-	guard_check(x, r);
-	if (!x->fault.code)
-		router_find(x, r);
+	if (!known_head_recall(known, x, r)) {
+		guard_check(x, r);
+		if (!x->fault.code)
+			router_find(x, r);
+		known_head_keep(known, x, r);
+	}
 	if (!x->fault.code && !f->broker && !(x->route->flags & ROUTE_ALWAYS))
 		fault_set(&x->fault, ERR_NOT_READY, 0, "%s", "");
-	h->parser->body_bytes_max = body_limit(x, r);
+	h->parser->http.body_bytes_max = body_limit(x, r);
 	h->reading = x;
 	return true;
 }
@@ -122,7 +126,7 @@ static bool look_at_head(struct http_connection *h)
  * that is stated to be too large is not asked for: the parser refuses it next. */
 static void invite_body(struct http_connection *h)
 {
-	const struct http_parser *p = h->parser;
+	const struct http_parser *p = &h->parser->http;
 	struct exchange *x = h->reading;
 
 	if (!p->request.expect_continue)
@@ -137,7 +141,7 @@ static bool must_be_alone(const struct http_connection *h)
 {
 	const struct exchange *x = h->reading;
 
-	if (h->parser->request.expect_continue)
+	if (h->parser->http.request.expect_continue)
 		return true;
 	return !x->fault.code && !(x->route->flags & ROUTE_CONCURRENT);
 }
@@ -166,7 +170,7 @@ static void message_came(struct http_connection *h)
 		return;
 	}
 	h->exclusive = !(x->route->flags & ROUTE_CONCURRENT);
-	x->route->handle(x, &h->parser->request);
+	x->route->handle(x, &h->parser->http.request);
 }
 
 /* --- bytes come in ---------------------------------------------------------------------------------- */
@@ -198,7 +202,7 @@ static bool take_parser(struct http_connection *h)
 	h->parser = front_parser_take(h->connection->front);
 	if (!h->parser)
 		return false;
-	http_parser_next(h->parser);
+	http_parser_next(&h->parser->http);
 	h->since_us = mono_us(h);
 	return true;
 }
@@ -207,7 +211,7 @@ static bool take_parser(struct http_connection *h)
  * `*more`: there may be another step. */
 static size_t step(struct http_connection *h, uint8_t *in, size_t *len, bool *more)
 {
-	struct http_parser *p = h->parser;
+	struct http_parser *p = &h->parser->http;
 	size_t consumed;
 
 	switch (http_parse(p, in, len)) {
@@ -287,7 +291,7 @@ static size_t received(struct connection *c, uint8_t *bytes, size_t *len)
 		hand_over(h);
 		return used;
 	}
-	if (h->parser && (h->last || !http_parser_started(h->parser)))
+	if (h->parser && (h->last || !http_parser_started(&h->parser->http)))
 		give_parser(h);
 	connection_pause(c, blocked);
 	end_if_done(h, blocked);

@@ -15,16 +15,16 @@
 
 struct http_connection {
 	struct connection *connection;
-	struct http_parser *parser; /* while a request is partly here; else NULL */
-	struct exchange *reading;   /* of the request whose head came, but not all of its body */
-	struct list queue;          /* struct exchange, in the order of their requests */
-	unsigned in_flight;         /* exchanges that are not freed, `reading` not counted */
-	bool exclusive;             /* the last of the queue must be alone */
-	bool held;                  /* `reading` waits for in_flight 0 */
-	bool writing;               /* http_answers is under way */
-	bool last;                  /* no more requests are read */
-	int64_t since_us;           /* idle, in a head, or in a window of the body since then */
-	size_t window_bytes;        /* at hand when the window of the body began */
+	struct front_parser *parser; /* while a request is partly here; else NULL */
+	struct exchange *reading;    /* of the request whose head came, but not all of its body */
+	struct list queue;           /* struct exchange, in the order of their requests */
+	unsigned in_flight;          /* exchanges that are not freed, `reading` not counted */
+	bool exclusive;              /* the last of the queue must be alone */
+	bool held;                   /* `reading` waits for in_flight 0 */
+	bool writing;                /* http_answers is under way */
+	bool last;                   /* no more requests are read */
+	int64_t since_us;            /* idle, in a head, or in a window of the body since then */
+	size_t window_bytes;         /* at hand when the window of the body began */
 	const struct protocol *next_protocol; /* the one that takes over; NULL: none */
 	void *next_state;
 };

@@ -35,8 +35,6 @@ struct exchange_ops {
 	void (*describe)(const struct exchange *x, struct buf *json);
 };
 
-enum { EXCHANGE_ARGUMENT_BYTES = 24 };
-
 struct exchange {
 	struct list node; /* in its connection's queue; in the pool */
 	struct http_connection *http;
@@ -57,11 +55,11 @@ struct exchange {
 	bool counted;       /* produce: the body may hold several, the answer says how many */
 	struct fault fault; /* why it is refused; code OK: it is not */
 	size_t name_len;
-	char name[TOPIC_NAME_BYTES_MAX + 1];    /* {topic} of the path, decoded */
-	char argument[EXCHANGE_ARGUMENT_BYTES]; /* the path's second parameter, decoded */
-	char accept[WS_ACCEPT_LEN + 1];         /* upgrade: Sec-WebSocket-Accept */
-	void *state;                            /* the handler's own */
-	int64_t timestamp;                      /* produce: of the (last) event */
+	char name[TOPIC_NAME_BYTES_MAX + 1]; /* {topic} of the path, decoded */
+	char argument[KNOWN_ARGUMENT_BYTES]; /* the path's second parameter, decoded */
+	char accept[WS_ACCEPT_LEN + 1];      /* upgrade: Sec-WebSocket-Accept */
+	void *state;                         /* the handler's own */
+	int64_t timestamp;                   /* produce: of the (last) event */
 	uint32_t event_count;
 	struct produce produce;
 };

@@ -323,12 +323,6 @@ static void produced(struct produce *p)
 	exchange_home(x);
 }
 
-struct produce_options {
-	int32_t partition;
-	int64_t expected_offset;
-	bool no_ack;
-};
-
 static enum err take_query(const struct http_request *r, struct produce_options *o, struct fault *f)
 {
 	static const char *const known[] = {"partition", "ack"};
@@ -386,11 +380,20 @@ static void start(struct exchange *x, const struct produce_options *o, bool atom
 		exchange_answer(x);
 }
 
-/* One event: its value is the body. */
-static enum err one_event(const struct exchange *x, struct event_fields *e, struct slice body,
-                          struct record *out, struct fault *f)
+/* The last of the record's headers. */
+static void add_content_type(struct front *f, struct event_fields *e)
 {
-	struct buf *headers = &x->front->headers;
+	if (!e->content_type.ptr)
+		return;
+	header_append(&f->headers, SLICE_LIT("content-type"), e->content_type);
+	e->headers.len = f->headers.len - (size_t)(e->headers.ptr - f->headers.ptr);
+	e->header_count++;
+}
+
+/* One event: its value is the body. */
+static enum err one_event(const struct exchange *x, const struct event_fields *e, bool is_json,
+                          struct slice body, struct record *out, struct fault *f)
+{
 	size_t at;
 
 	if (e->tombstone && body.len > 0)
@@ -398,14 +401,8 @@ static enum err one_event(const struct exchange *x, struct event_fields *e, stru
 	if (body.len > front_limits(x->front)->event_bytes)
 		return fault_set(f, ERR_TOO_LARGE, 0, "an event has at most %zu bytes",
 		                 front_limits(x->front)->event_bytes);
-	if (!e->tombstone && media_type_is(e->content_type, "application/json") &&
-	    !json_validate(body, JSON_DEPTH_MAX, &at))
+	if (!e->tombstone && is_json && !json_validate(body, JSON_DEPTH_MAX, &at))
 		return fault_set(f, ERR_BAD_JSON, 0, "at byte %zu of %zu", at, body.len);
-	if (e->content_type.ptr) {
-		header_append(headers, SLICE_LIT("content-type"), e->content_type);
-		e->headers.len = headers->len - (size_t)(e->headers.ptr - headers->ptr);
-		e->header_count++;
-	}
 	*out = (struct record){
 		.timestamp = e->timestamp,
 		.key = e->key,
@@ -418,12 +415,12 @@ static enum err one_event(const struct exchange *x, struct event_fields *e, stru
 	return OK;
 }
 
-static void produce_one(struct exchange *x, const struct produce_options *o, struct event_fields *e,
-                        struct slice body)
+static void produce_one(struct exchange *x, const struct produce_options *o,
+                        const struct event_fields *e, bool is_json, struct slice body)
 {
 	struct record record;
 
-	if (one_event(x, e, body, &record, &x->fault))
+	if (one_event(x, e, is_json, body, &record, &x->fault))
 		exchange_answer(x);
 	else
 		start(x, o, true, &record, 1);
@@ -443,11 +440,38 @@ static void produce_several(struct exchange *x, const struct produce_options *o,
 	event_list_fini(&list);
 }
 
-void produce_handle(struct exchange *x, const struct http_request *r)
+/* What depends on the head alone, for the next request with the same. */
+static void keep_event(struct known_event *k, const struct http_request *r,
+                       const struct produce_options *o, const struct event_fields *e, bool is_json)
+{
+	if (e->key.ptr || e->tombstone || http_field(r, HTTP_FIELD_EVENT_TIMESTAMP).ptr ||
+	    e->headers.len > sizeof(k->headers))
+		return;
+	k->head_id = r->head_id;
+	k->options = *o;
+	k->is_json = is_json;
+	k->header_count = e->header_count;
+	k->headers_bytes = (uint32_t)e->headers.len;
+	memcpy(k->headers, e->headers.ptr, e->headers.len);
+}
+
+static void produce_known(struct exchange *x, const struct known_event *k, struct slice body)
+{
+	const struct event_fields fields = {
+		.headers = slice_of(k->headers, k->headers_bytes),
+		.header_count = k->header_count,
+		.timestamp = front_now(x->front).wall_ms,
+	};
+
+	produce_one(x, &k->options, &fields, k->is_json, body);
+}
+
+static void produce_new(struct exchange *x, const struct http_request *r, struct known_event *known)
 {
 	struct produce_options options;
 	struct event_fields fields;
 	enum body_kind kind;
+	bool is_json;
 
 	if (take_options(r, &options, &x->fault) || topic_name_check(exchange_name(x), &x->fault) ||
 	    take_fields(x->front, r, &fields, &x->fault)) {
@@ -455,10 +479,24 @@ void produce_handle(struct exchange *x, const struct http_request *r)
 		return;
 	}
 	kind = body_kind(fields.content_type);
-	if (kind == BODY_EVENT)
-		produce_one(x, &options, &fields, r->body);
-	else if (fields.tombstone)
+	if (kind == BODY_EVENT) {
+		is_json = media_type_is(fields.content_type, "application/json");
+		add_content_type(x->front, &fields);
+		keep_event(known, r, &options, &fields, is_json);
+		produce_one(x, &options, &fields, is_json, r->body);
+	} else if (fields.tombstone) {
 		exchange_refuse(x, ERR_BAD_RECORD, "Event-Tombstone is for a single event");
-	else
+	} else {
 		produce_several(x, &options, &fields, kind, r->body);
+	}
+}
+
+void produce_handle(struct exchange *x, const struct http_request *r)
+{
+	struct known_event *known = &x->http->parser->known.event;
+
+	if (known->head_id == r->head_id)
+		produce_known(x, known, r->body);
+	else
+		produce_new(x, r, known);
 }

@@ -119,7 +119,7 @@ static void take_name(struct exchange *x, struct slice raw)
 
 static void take_argument(struct exchange *x, struct slice raw)
 {
-	uint8_t decoded[3 * EXCHANGE_ARGUMENT_BYTES];
+	uint8_t decoded[3 * KNOWN_ARGUMENT_BYTES];
 	size_t len = 0;
 
 	if (raw.len > sizeof(decoded) || !url_decode(raw, decoded, &len) ||
