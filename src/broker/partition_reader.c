@@ -249,6 +249,22 @@ static void message_came_home(struct message *m)
 	came_home(CONTAINER_OF(m, struct partition_reader, message));
 }
 
+/* Where what was lost ends. Of an epoch yet to come (the data is older than the cursor) nothing is
+ * known. */
+static int64_t resume_offset(const struct partition_reader *pr)
+{
+	struct store_partition *p = pr->partition;
+	const struct partition_state *s = &p->state;
+	int64_t end;
+
+	if (pr->read.fault.code == ERR_TRIMMED)
+		return s->log_start;
+	if (pr->read.fault.code != ERR_TRUNCATED)
+		return -1;
+	end = pr->epoch < s->leader_epoch ? ops_of(pr)->epoch_end(p, pr->epoch) : s->log_start;
+	return end > s->log_start ? end : s->log_start;
+}
+
 static void question_answer(struct partition_reader *pr)
 {
 	const struct partition_state *s = &pr->partition->state;
@@ -256,6 +272,7 @@ static void question_answer(struct partition_reader *pr)
 	pr->log_start = s->log_start;
 	pr->high_watermark = s->high_watermark;
 	pr->leader_epoch = s->leader_epoch;
+	pr->resume_offset = resume_offset(pr);
 	if (is_foreign(pr)) {
 		pr->message.deliver = message_came_home;
 		loop_post(pr->home->loop, &pr->message);

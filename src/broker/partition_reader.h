@@ -81,6 +81,7 @@ struct partition_reader {
 	int64_t log_start;
 	int64_t high_watermark;
 	int32_t leader_epoch;
+	int64_t resume_offset; /* TRIMMED, TRUNCATED: where what is lost ends; else -1 */
 };
 
 /* Zeroed before, with `reader`, `answered`, `cancelled`, `kind`, `value` and `epoch` filled in. */

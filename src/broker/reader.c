@@ -3,7 +3,6 @@
 #include "broker/partition_reader.h"
 #include "broker/reader_steps.h"
 #include "broker/topic_wait.h"
-#include "io/metrics.h"
 
 #include <stdlib.h>
 
@@ -23,7 +22,6 @@ struct reader {
 	bool asleep; /* the owner waits for a wake */
 	bool closed; /* by the owner; freed when nothing is abroad */
 	bool follow;
-	bool counted;       /* in METRIC_SUBSCRIBERS */
 	int32_t partition;  /* as asked; -1: all */
 	struct fault fault; /* code OK: none */
 
@@ -116,6 +114,7 @@ static void note_bounds(struct reader *r, struct partition_reader *pr)
 	at->earliest = pr->log_start;
 	at->high_watermark = pr->high_watermark;
 	at->leader_epoch = pr->leader_epoch;
+	at->resume_offset = pr->resume_offset;
 	if (pr->read.fault.code == OK)
 		at->next_offset = pr->offset;
 }
@@ -181,7 +180,7 @@ static void begin_partition(struct reader *r, struct topic *t, uint32_t partitio
 		.value = value,
 		.epoch = epoch,
 	};
-	r->bounds[r->count] = (struct reader_bounds){partition, -1, -1, -1, -1};
+	r->bounds[r->count] = (struct reader_bounds){partition, -1, -1, -1, -1, -1};
 	r->count++;
 	r->unknown++;
 	r->asked++;
@@ -347,10 +346,8 @@ struct reader *reader_open(struct broker *b, const struct reader_options *option
 	r->wake_task.run = run_wake;
 	r->asleep = true;
 	r->follow = options->follow;
-	r->counted = options->operation == OPERATION_SUBSCRIBE;
 	r->partition = options->partition;
 	list_init(&r->ready);
-	metric_add(b->metrics, METRIC_SUBSCRIBERS, r->counted);
 	fault.code = reader_start(r, options, &fault);
 	if (fault.code)
 		reader_fail(r, &fault);
@@ -394,7 +391,6 @@ enum reader_take reader_take(struct reader *r, struct delivery *out)
 
 		if (next == RUN_EVENT) {
 			out->partition = at->partition;
-			metric_add(r->broker->metrics, METRIC_EVENTS_OUT, 1);
 			return READER_EVENT;
 		}
 		list_remove(&pr->node);
@@ -461,7 +457,6 @@ void reader_close(struct reader *r)
 	CHECK(!r->closed);
 	r->closed = true;
 	task_cancel(&r->wake_task);
-	metric_add(r->broker->metrics, METRIC_SUBSCRIBERS, -(int64_t)r->counted);
 	if (list_is_linked(&r->node))
 		list_remove(&r->node);
 	if (r->wait)

@@ -70,6 +70,8 @@ struct reader_bounds {
 	int64_t high_watermark;
 	int64_t next_offset;  /* where this reader stands: the place after the last event taken */
 	int32_t leader_epoch; /* that a cursor made now carries */
+	/* After TRIMMED or TRUNCATED, of the partition it is about: where what was lost ends. */
+	int64_t resume_offset;
 };
 
 struct reader;

@@ -111,6 +111,7 @@ static void walk_step(struct task *task)
 	const struct topics *ts = &m->broker->topics;
 	size_t rank = topics_rank(ts, slice_of(m->from, m->from_bytes));
 	size_t end = ts->count - rank < NAMES_PER_TURN ? ts->count : rank + NAMES_PER_TURN;
+	bool goes_on;
 
 	m->is_walking = true;
 	for (; rank < end && may_match(m, ts->sorted[rank]) && !m->is_closed; rank++) {
@@ -119,10 +120,13 @@ static void walk_step(struct task *task)
 		if (t->serial <= m->serial)
 			tell(m, topic_name(t), false);
 	}
+	goes_on = !m->is_closed && rank < ts->count && may_match(m, ts->sorted[rank]);
+	if (!goes_on && !m->is_closed)
+		m->found(m->owner, SLICE_NONE, false);
 	m->is_walking = false;
 	if (m->is_closed)
 		free(m);
-	else if (rank < ts->count && may_match(m, ts->sorted[rank]))
+	else if (goes_on)
 		walk_on(m, topic_name(ts->sorted[rank]));
 }
 

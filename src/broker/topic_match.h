@@ -28,6 +28,7 @@ struct topic_match;
  * `found` runs on this shard's loop, never from inside open:
  *   is_new false   once for each topic there was at open, by name, some 1,000 names looked at a
  *                  turn. One that is deleted before its turn comes is not told.
+ *                  After the last one `name` is NONE, once.
  *   is_new true    for each topic that enters this shard's table after open, at that moment; also
  *                  while the others are still being told. One that was being deleted, but could
  *                  not be, enters anew.

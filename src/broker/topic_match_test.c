@@ -112,7 +112,7 @@ struct finder {
 	struct topic_match *match;
 	struct broker *broker;
 	const char *pattern;
-	char text[1 << 10]; /* "a +b ": those found, the new ones with a plus */
+	char text[1 << 10]; /* "a . +b ": those found, the new ones with a plus, the end */
 	unsigned count;
 	void (*then)(struct finder *d, struct slice name, bool is_new); /* NULL: nothing */
 };
@@ -127,10 +127,13 @@ static void find(void *owner, struct slice name, bool is_new)
 	struct finder *d = owner;
 	size_t used = strlen(d->text);
 
-	snprintf(d->text + used, sizeof(d->text) - used, "%s%.*s ", is_new ? "+" : "",
-	         SLICE_FMT(name));
-	d->count++;
-	if (d->then)
+	if (name.ptr)
+		snprintf(d->text + used, sizeof(d->text) - used, "%s%.*s ", is_new ? "+" : "",
+		         SLICE_FMT(name));
+	else
+		snprintf(d->text + used, sizeof(d->text) - used, ". ");
+	d->count += name.ptr != NULL;
+	if (d->then && name.ptr)
 		d->then(d, name, is_new);
 }
 
@@ -190,17 +193,17 @@ TEST(topic_match__tells_what_there_is_and_what_comes)
 	fixture_on(&f, 1, open_here, &all);
 	fixture_on(&f, 1, open_here, &some);
 	fixture_on(&f, 0, open_here, &one);
-	assert_string_equal(found_on(1, &all), "a b b.1 b.2 ");
-	assert_string_equal(found_on(1, &some), "b.1 b.2 ");
+	assert_string_equal(found_on(1, &all), "a b b.1 b.2 . ");
+	assert_string_equal(found_on(1, &some), "b.1 b.2 . ");
 	create_topic(&f, "c", 1);
 	produce_one(&f, 0, "b.0", "x");
-	assert_string_equal(found_on(1, &all), "a b b.1 b.2 +c +b.0 ");
-	assert_string_equal(found_on(1, &some), "b.1 b.2 +b.0 ");
-	assert_string_equal(found_on(0, &one), "b ");
+	assert_string_equal(found_on(1, &all), "a b b.1 b.2 . +c +b.0 ");
+	assert_string_equal(found_on(1, &some), "b.1 b.2 . +b.0 ");
+	assert_string_equal(found_on(0, &one), "b . ");
 	fixture_on(&f, 1, close_here, &some);
 	create_topic(&f, "b.3", 1);
-	assert_string_equal(found_on(1, &all), "a b b.1 b.2 +c +b.0 +b.3 ");
-	assert_string_equal(found_on(1, &some), "b.1 b.2 +b.0 ");
+	assert_string_equal(found_on(1, &all), "a b b.1 b.2 . +c +b.0 +b.3 ");
+	assert_string_equal(found_on(1, &some), "b.1 b.2 . +b.0 ");
 	fixture_on(&f, 1, close_here, &all);
 	fixture_on(&f, 0, close_here, &one);
 	fixture_stop(&f);
@@ -213,11 +216,11 @@ TEST(topic_match__a_name_that_comes_again_is_told_again)
 	start(1);
 	create_topic(&f, "t", 1);
 	fixture_on(&f, 0, open_here, &d);
-	assert_string_equal(found_on(0, &d), "t ");
+	assert_string_equal(found_on(0, &d), "t . ");
 	assert_int_equal(administer(&f, 0, ADMIN_TOPIC_DELETE, "t"), OK);
-	assert_string_equal(found_on(0, &d), "t ");
+	assert_string_equal(found_on(0, &d), "t . ");
 	create_topic(&f, "t", 1);
-	assert_string_equal(found_on(0, &d), "t +t ");
+	assert_string_equal(found_on(0, &d), "t . +t ");
 	fixture_on(&f, 0, close_here, &d);
 	fixture_stop(&f);
 }
@@ -274,8 +277,8 @@ TEST(topic_match__closes_from_inside_found)
 	other = (struct finder){.pattern = "c*"};
 	fixture_on(&f, 0, open_both, &d);
 	create_topic(&f, "c", 1);
-	assert_string_equal(found_on(0, &d), "+c ");
-	assert_string_equal(found_on(0, &other), "");
+	assert_string_equal(found_on(0, &d), ". +c ");
+	assert_string_equal(found_on(0, &other), ". ");
 	fixture_stop(&f);
 }
 
@@ -294,8 +297,8 @@ TEST(topic_match__opens_from_inside_found)
 	fixture_on(&f, 0, open_here, &d);
 	other = (struct finder){.pattern = "*"};
 	create_topic(&f, "a", 1);
-	assert_string_equal(found_on(0, &d), "+a ");
-	assert_string_equal(found_on(0, &other), "a ");
+	assert_string_equal(found_on(0, &d), ". +a ");
+	assert_string_equal(found_on(0, &other), "a . ");
 	fixture_on(&f, 0, close_here, &d);
 	fixture_on(&f, 0, close_here, &other);
 	fixture_stop(&f);
