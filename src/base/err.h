@@ -20,6 +20,8 @@
 	X(ERR_BAD_TIMESTAMP, "bad_timestamp", "the event's timestamp is not allowed", 400, 32)     \
 	X(ERR_PARTITION_REQUIRED, "partition_required",                                            \
 	  "the topic has several partitions; say which with 'partition'", 400, 42)                 \
+	X(ERR_TOO_MANY_TOPICS, "too_many_topics",                                                  \
+	  "more topics or partitions than one subscription may have", 400, 42)                     \
 	X(ERR_FOREIGN_ORIGIN, "foreign_origin", "a page of this origin may not do this", 403, 29)  \
 	X(ERR_DENIED, "denied", "the caller may not do this", 403, 29)                             \
 	X(ERR_NOT_FOUND, "not_found", "there is nothing at this address", 404, 42)                 \

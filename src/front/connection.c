@@ -54,7 +54,7 @@ static void update_want(struct connection *c)
 
 static int64_t stall_deadline(const struct connection *c)
 {
-	if (connection_pending(c) == 0)
+	if (!connection_is_sending(c))
 		return INT64_MAX;
 	return c->out_moved_us + front_limits(c->front)->stall_ms * 1000;
 }
@@ -223,11 +223,45 @@ static void all_sent(struct connection *c)
 	stream_finish(c->stream);
 }
 
+/* What of the output and of `shared` behind it the socket takes now; returns how many bytes of
+ * `shared`. */
+static size_t write_out(struct connection *c, const struct iovec *shared, int count, bool *all)
+{
+	struct iovec iov[1 + CONNECTION_SPANS_MAX];
+	size_t own = connection_pending(c);
+	size_t total = own;
+	int first = own > 0;
+	ssize_t n = 0;
+
+	CHECK(count <= CONNECTION_SPANS_MAX);
+	iov[0] = (struct iovec){c->out.ptr + c->out_sent, own};
+	for (int i = 0; i < count; i++) {
+		iov[first + i] = shared[i];
+		total += shared[i].iov_len;
+	}
+	if (total > 0)
+		n = stream_writev(c->stream, iov, first + count);
+	if (n < 0 && n != -EAGAIN) {
+		connection_close(c);
+		n = 0;
+	}
+	if (n > 0) {
+		c->out_sent += (size_t)n < own ? (size_t)n : own;
+		c->sent_bytes += n;
+	}
+	*all = n >= 0 && (size_t)n == total;
+	if (n > 0 || !c->out_blocked)
+		c->out_moved_us = mono_us(c);
+	c->out_blocked = !*all;
+	return n > 0 && (size_t)n > own ? (size_t)n - own : 0;
+}
+
 static void flush(struct task *t)
 {
 	struct connection *c = CONTAINER_OF(t, struct connection, flush);
-	struct iovec iov = {c->out.ptr + c->out_sent, connection_pending(c)};
-	ssize_t n = 0;
+	bool was_blocked = c->out_blocked;
+	size_t before = connection_pending(c);
+	bool all;
 
 	if (c->closed)
 		return;
@@ -235,24 +269,34 @@ static void flush(struct task *t)
 		connection_close(c);
 		return;
 	}
-	if (iov.iov_len > 0)
-		n = stream_writev(c->stream, &iov, 1);
-	if (n < 0 && n != -EAGAIN) {
-		connection_close(c);
+	(void)write_out(c, NULL, 0, &all);
+	if (c->closed)
 		return;
-	}
-	if (n > 0) {
-		c->out_sent += (size_t)n;
-		c->sent_bytes += n;
-		c->out_moved_us = mono_us(c);
-	}
-	c->out_blocked = connection_pending(c) > 0;
-	if (!c->out_blocked)
+	if (all)
 		all_sent(c);
-	if (n > 0 && !c->finishing && !c->closed)
+	if ((was_blocked || connection_pending(c) < before) && !c->finishing && !c->closed)
 		c->protocol->drained(c);
 	update_want(c);
 	connection_arm(c);
+}
+
+bool connection_send(struct connection *c, const struct iovec *shared, int count, size_t *sent)
+{
+	bool all;
+
+	*sent = 0;
+	if (c->closed || c->finishing || c->out_blocked || c->out.failed)
+		return false;
+	*sent = write_out(c, shared, count, &all);
+	if (c->closed)
+		return false;
+	if (all) {
+		all_sent(c);
+	} else {
+		update_want(c);
+		connection_arm(c);
+	}
+	return all;
 }
 
 struct buf *connection_output(struct connection *c)

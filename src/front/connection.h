@@ -98,6 +98,18 @@ static inline size_t connection_pending(const struct connection *c)
 	return c->out.len - c->out_sent;
 }
 
+/* Not all of it has left. */
+static inline bool connection_is_sending(const struct connection *c)
+{
+	return connection_pending(c) > 0 || c->out_blocked;
+}
+
+/* Send what is pending and, behind it, bytes that others send too, now and without a copy; `*sent`
+ * of these have left. False: the socket takes no more (protocol->drained says when it does again),
+ * or is gone. Of what it did not take nothing is kept. */
+enum { CONNECTION_SPANS_MAX = 16 };
+bool connection_send(struct connection *c, const struct iovec *shared, int count, size_t *sent);
+
 /* Call protocol->received later in this turn (or in the next). */
 void connection_again(struct connection *c);
 

@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
-enum { STARVED_RETRY_MS = 8 };
+enum {
+	STARVED_RETRY_MS = 8,
+	EVENT_SCRATCH_BYTES_MAX = 24 << 20, /* the largest event in any form */
+};
 
 static void starved_fired(struct timer *t);
 static void stop_fired(struct timer *t);
@@ -46,6 +49,9 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	f->headers.limit = config->limits.body_bytes * 2 + (64 << 10);
 	f->date_second = INT64_MIN;
 	f->created_head.limit = 512;
+	f->event.limit = EVENT_SCRATCH_BYTES_MAX;
+	f->cursor.limit = CURSOR_TEXT_BYTES_MAX;
+	feeds_init(&f->feeds, f);
 	f->last_request_id = (uint64_t)loop_index(l) << 48;
 	list_init(&f->connections);
 	list_init(&f->idle_exchanges);
@@ -184,6 +190,7 @@ static void tell_stopped(struct task *t)
 	if (f->connection_count > 0 || f->told)
 		return;
 	f->told = true;
+	feeds_close(&f->feeds);
 	timer_stop(f->loop, &f->stop_timer);
 	timer_stop(f->loop, &f->starved_timer);
 	f->stopped(f->stopped_arg);
@@ -231,11 +238,14 @@ void front_free(struct front *f)
 	timer_stop(f->loop, &f->stop_timer);
 	task_cancel(&f->stopped_task);
 	exchange_pool_free(f);
+	feeds_close(&f->feeds);
 	while (f->idle_parser_count > 0)
 		free(f->idle_parsers[--f->idle_parser_count]);
 	while (f->idle_buf_count > 0)
 		buf_fini(&f->idle_bufs[--f->idle_buf_count]);
 	buf_fini(&f->headers);
+	buf_fini(&f->event);
+	buf_fini(&f->cursor);
 	buf_fini(&f->created_head);
 	free(f);
 }

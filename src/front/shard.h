@@ -4,6 +4,7 @@
 #define BOURN_FRONT_SHARD_H
 
 #include "base/buf.h"
+#include "front/feed.h"
 #include "front/front.h"
 #include "front/http/known_head.h"
 #include "io/log.h"
@@ -45,6 +46,11 @@ struct front {
 	size_t idle_parser_count;
 	struct buf idle_bufs[FRONT_POOLED_BUFS];
 	size_t idle_buf_count;
+
+	struct feeds feeds;      /* what subscribers share */
+	struct log_limiter slow; /* one line per slow one, but not too many */
+	struct buf event; /* of a subscriber that reads for itself; scratch, as is the next */
+	struct buf cursor;
 
 	struct buf headers;  /* record headers of the request at hand; scratch */
 	int64_t date_second; /* which second the next two are of */

@@ -114,6 +114,7 @@ static void consume_write(struct exchange *x)
 
 static void append_event(struct consume *s, const struct delivery *d)
 {
+	metric_add(s->x->front->metrics, METRIC_EVENTS_OUT, 1);
 	if (!s->ndjson && s->count > 0)
 		buf_append_lit(&s->body, ",");
 	event_json_append(&s->body, &d->record, d->partition, SLICE_NONE);
@@ -289,8 +290,7 @@ void consume_handle(struct exchange *x, const struct http_request *r)
 	}
 	x->state = s;
 	x->ops = &consume_ops;
-	s->reader = reading_open(x, &options.reading, OPERATION_CONSUME, s->wait_ms > 0,
-	                         consume_woken, s);
+	s->reader = reading_open(x, &options.reading, s->wait_ms > 0, consume_woken, s);
 	if (s->reader)
 		consume_step(s);
 	else
@@ -479,7 +479,7 @@ void event_handle(struct exchange *x, const struct http_request *r)
 	s->offset = reading.position.value;
 	x->state = s;
 	x->ops = &event_ops;
-	s->reader = reading_open(x, &reading, OPERATION_CONSUME, false, event_woken, s);
+	s->reader = reading_open(x, &reading, false, event_woken, s);
 	if (s->reader)
 		event_step(s);
 	else

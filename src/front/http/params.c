@@ -27,6 +27,11 @@ static enum err refuse_unknown(struct slice name, const char *const *known, size
 	return fault_set(f, ERR_BAD_PARAMETER, 0, "unknown parameter '%.*s'", SLICE_FMT(name));
 }
 
+static bool may_repeat(struct slice name)
+{
+	return slice_eq(name, SLICE_LIT("topic"));
+}
+
 static enum err check(const struct url_query *q, const char *const *known, size_t known_count,
                       struct fault *f)
 {
@@ -35,7 +40,7 @@ static enum err check(const struct url_query *q, const char *const *known, size_
 
 		if (!is_known(name, known, known_count))
 			return refuse_unknown(name, known, known_count, f);
-		for (size_t j = 0; j < i; j++)
+		for (size_t j = 0; j < i && !may_repeat(name); j++)
 			if (slice_eq(name, q->params[j].name))
 				return fault_set(f, ERR_BAD_PARAMETER, 0, "'%.*s' is given twice",
 				                 SLICE_FMT(name));

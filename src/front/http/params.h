@@ -1,5 +1,5 @@
 /* params: the query of a request. A name that the handler does not know is refused, as is one given
- * twice: what is not understood is never ignored. */
+ * twice (but for `topic`): what is not understood is never ignored. */
 #ifndef BOURN_FRONT_HTTP_PARAMS_H
 #define BOURN_FRONT_HTTP_PARAMS_H
 

@@ -1,213 +1,314 @@
-/* GET /subscribe/{t}: an endless stream of JSON events, one a line: what `curl -N` gets. From
- * ?offset= (default end), ?cursor= or Last-Event-ID, of ?partition= or all.
+/* GET /subscribe/{t}, /v1/subscribe?topic=a&topic=b.*: events as they happen, without end. For
+ * Accept: text/event-stream as Server-Sent Events, else a line of JSON each: what `curl -N` gets.
+ * From ?offset= (default end), ?cursor= or Last-Event-ID, of ?partition= or all.
  *
- * The reader is a place: events are taken from it only while the socket takes them, so a slow
- * client holds at most limits.output_bytes here. When the stream fails, its last line is
- * {"error":{…problem…}}. */
-#include "front/event_json.h"
+ * Besides events a stream says:
+ *	what                          Server-Sent Events            lines
+ *	where it begins               retry:, id:                   the head's Event-Next
+ *	events were lost              event: gap; it goes on        it fails
+ *	a topic was deleted           event: gone                   {"gone":{"topic":…}}
+ *	it fails, and this is the end event: problem                {"error":{…problem…}}
+ *	nothing happens               a comment every 15 s          nothing */
+#include "front/form.h"
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
 #include "front/http/reading.h"
 #include "front/media_type.h"
+#include "front/subscription.h"
+#include "wire/json.h"
+#include "wire/sse.h"
 
 #include <stdlib.h>
 
-enum {
-	TURN_BYTES_MAX = 256 << 10, /* then others have their turn */
-	CHUNK_HEAD_BYTES = 10,      /* eight hex digits, CRLF */
-};
+enum { HEARTBEAT_MS = 15000 };
 
 struct stream_state {
+	struct subscription subscription;
 	struct exchange *x;
-	struct reader *reader;
+	struct timer heartbeat;
 	bool begun;
-	bool has_first;
-	struct delivery first; /* taken to see whether the stream can begin */
+	bool by_cursor; /* it resumes */
 };
 
-/* --- chunks ------------------------------------------------------------------------------------------ */
-
-/* Lines are appended between these two; an empty chunk, which would end the body, is taken back.
- * Clients of HTTP/1.0 get the lines alone. */
-static size_t chunk_begin(const struct exchange *x, struct buf *out)
+static struct stream_state *state_of(struct subscription *s)
 {
-	if (x->version_minor > 0)
-		buf_append_lit(out, "00000000\r\n");
-	return out->len;
+	return CONTAINER_OF(s, struct stream_state, subscription);
 }
 
-static void chunk_end(const struct exchange *x, struct buf *out, size_t start)
+static bool is_sse(const struct stream_state *s)
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t len = out->len - start;
+	return s->subscription.form.kind == FORM_SSE;
+}
 
-	if (x->version_minor == 0 || out->failed)
-		return;
-	if (len == 0) {
-		out->len = start - CHUNK_HEAD_BYTES;
-		return;
+/* --- what it says besides events ------------------------------------------------------------------------ */
+
+static struct buf *output(const struct stream_state *s)
+{
+	return connection_output(s->x->http->connection);
+}
+
+static void append_id(struct stream_state *s, struct buf *out)
+{
+	struct buf *cursor = &s->x->front->cursor;
+
+	buf_clear(cursor);
+	if (subscription_cursor(&s->subscription, cursor))
+		sse_append_field(out, "id", buf_slice(cursor));
+}
+
+/* {"topic":"t"} */
+static void append_topic(struct buf *out, struct slice topic)
+{
+	buf_append_lit(out, "{\"topic\":");
+	json_append_string(out, topic);
+	buf_append_lit(out, "}");
+}
+
+static void append_gone(struct stream_state *s, struct slice topic, struct buf *out)
+{
+	if (is_sse(s)) {
+		buf_append_lit(out, "event: gone\n");
+		append_id(s, out);
+		buf_append_lit(out, "data: ");
+		append_topic(out, topic);
+		buf_append_lit(out, "\n\n");
+	} else {
+		buf_append_lit(out, "{\"gone\":");
+		append_topic(out, topic);
+		buf_append_lit(out, "}\n");
 	}
-	for (size_t i = 0; i < 8; i++, len >>= 4)
-		out->ptr[start - 3 - i] = (uint8_t)digits[len & 15];
-	buf_append_lit(out, "\r\n");
 }
 
-static void body_end(const struct exchange *x, struct buf *out)
+static size_t problem_members(const struct stream_state *s, struct problem_member members[2])
 {
-	if (x->version_minor > 0)
-		http_chunk_end(out);
+	uint32_t count;
+	const struct reader_bounds *bounds = subscription_bounds(&s->subscription, &count);
+
+	return reading_members(bounds, count, members);
 }
 
-/* --- events -------------------------------------------------------------------------------------------- */
-
-static void append_line(struct buf *out, const struct delivery *d)
-{
-	event_json_append(out, &d->record, d->partition, SLICE_NONE);
-	buf_append_lit(out, "\n");
-}
-
-static void append_error(struct stream_state *s, struct buf *out)
+static void append_problem(struct stream_state *s, struct buf *out)
 {
 	struct problem_member members[2];
-	size_t count = reading_members(s->reader, members);
+	size_t count = problem_members(s, members);
 
-	s->x->fault = *reader_fault(s->reader);
-	buf_append_lit(out, "{\"error\":");
+	buf_append_str(out, is_sse(s) ? "event: problem\ndata: " : "{\"error\":");
 	problem_of(s->x, members, count, out);
-	buf_append_lit(out, "}\n");
+	buf_append_str(out, is_sse(s) ? "\n\n" : "}\n");
 }
 
-/* Take events while there is room. False when the stream is over. */
-static bool take(struct stream_state *s, struct buf *out, size_t room)
+static void append_gap(struct stream_state *s, enum err why, const char *requested, struct buf *out)
 {
-	size_t end = out->len + room;
-	struct delivery d;
+	const char *reason = why == ERR_TRIMMED     ? "trimmed"
+	                     : why == ERR_TRUNCATED ? "truncated"
+	                                            : "unknown";
+	struct buf *cursor = &s->x->front->cursor;
 
-	if (s->has_first)
-		append_line(out, &s->first);
-	s->has_first = false;
-	while (out->len < end) {
-		switch (reader_take(s->reader, &d)) {
-		case READER_EVENT: append_line(out, &d); break;
-		case READER_WAIT:
-		case READER_CAUGHT_UP: return true;
-		case READER_FAILED: append_error(s, out); return false;
-		}
-	}
-	return true;
+	buf_append_lit(out, "event: gap\n");
+	append_id(s, out); /* which leaves the cursor where it is */
+	buf_append_lit(out, "data: {\"requested\":");
+	json_append_string(out, slice_str(requested));
+	buf_append_lit(out, ",\"resumed_from\":");
+	json_append_string(out, buf_slice(cursor));
+	buf_append_lit(out, ",\"reason\":\"");
+	buf_append_str(out, reason);
+	buf_append_lit(out, "\"}\n\n");
 }
 
-static void pull(struct stream_state *s)
+/* --- the end ---------------------------------------------------------------------------------------------- */
+
+/* `s` is freed. */
+static void end(struct stream_state *s, bool clean)
 {
 	struct exchange *x = s->x;
-	struct connection *c = x->http->connection;
-	size_t cap = front_limits(x->front)->output_bytes;
-	size_t room;
-	struct buf *out;
-	size_t start;
-	bool goes_on;
 
-	if (c->closed || connection_pending(c) >= cap)
-		return;
-	room = cap - connection_pending(c);
-	out = connection_output(c);
-	start = chunk_begin(x, out);
-	goes_on = take(s, out, room < TURN_BYTES_MAX ? room : TURN_BYTES_MAX);
-	chunk_end(x, out, start);
-	if (goes_on)
-		return;
-	body_end(x, out);
-	exchange_end(x, x->version_minor > 0);
+	if (x->version_minor > 0)
+		http_chunk_end(output(s));
+	exchange_end(x, clean && x->version_minor > 0);
 }
+
+static void fail(struct stream_state *s, const struct fault *why)
+{
+	struct form form = s->subscription.form;
+	struct buf *out = output(s);
+	size_t start = form_chunk_begin(form, out);
+
+	s->x->fault = *why;
+	append_problem(s, out);
+	form_chunk_end(form, out, start);
+	end(s, true);
+}
+
+/* --- what the subscription tells -------------------------------------------------------------------------- */
+
+static void ready(struct subscription *s, const struct fault *why)
+{
+	struct exchange *x = state_of(s)->x;
+
+	if (x->answered)
+		return;
+	if (why)
+		x->fault = *why;
+	exchange_answer(x);
+}
+
+/* Who resumes, or is under way, cannot be answered with a status: a browser would not see it. */
+static bool lost(struct subscription *s, const struct fault *why)
+{
+	const struct stream_state *stream = state_of(s);
+
+	(void)why;
+	return is_sse(stream) && (stream->by_cursor || stream->begun);
+}
+
+static void resumed(struct subscription *s, enum err why, const char *requested)
+{
+	struct buf *out = output(state_of(s));
+	size_t start = form_chunk_begin(s->form, out);
+
+	append_gap(state_of(s), why, requested, out);
+	form_chunk_end(s->form, out, start);
+}
+
+static void gone(struct subscription *s, struct slice topic, bool last)
+{
+	static const struct fault topic_gone = {.code = ERR_TOPIC_GONE};
+	struct stream_state *stream = state_of(s);
+	struct buf *out = output(stream);
+	size_t start;
+
+	if (last && !is_sse(stream)) {
+		fail(stream, &topic_gone);
+		return;
+	}
+	start = form_chunk_begin(s->form, out);
+	append_gone(stream, topic, out);
+	form_chunk_end(s->form, out, start);
+	if (last)
+		end(stream, true);
+}
+
+static void failed(struct subscription *s, const struct fault *why)
+{
+	fail(state_of(s), why);
+}
+
+static const struct subscription_ops subscription_ops = {
+	.ready = ready,
+	.lost = lost,
+	.resumed = resumed,
+	.gone = gone,
+	.failed = failed,
+};
 
 /* --- the exchange ----------------------------------------------------------------------------------------- */
 
-static void stream_write(struct exchange *x)
+static void append_head(struct stream_state *s)
 {
-	struct stream_state *s = x->state;
+	struct exchange *x = s->x;
+	struct buf *cursor = &x->front->cursor;
 	struct buf *out;
 
-	if (x->fault.code) {
-		reading_problem(x, s->reader);
-		return;
-	}
 	if (x->version_minor == 0)
 		x->keep_alive = false;
 	out = reply_begin(x, 200);
-	http_head_field(out, "Content-Type", SLICE_LIT("application/x-ndjson"));
+	http_head_field(out, "Content-Type",
+	                slice_str(is_sse(s) ? "text/event-stream" : "application/x-ndjson"));
 	http_head_field(out, "Cache-Control", SLICE_LIT("no-store"));
 	http_head_field(out, "X-Accel-Buffering", SLICE_LIT("no"));
+	buf_clear(cursor);
+	if (subscription_cursor(&s->subscription, cursor))
+		http_head_field(out, "Event-Next", buf_slice(cursor));
 	if (x->version_minor == 0)
 		http_head_end(out);
 	else
 		http_head_end_chunked(out);
+}
+
+static void append_beginning(struct stream_state *s)
+{
+	struct form form = s->subscription.form;
+	struct buf *out = output(s);
+	size_t start = form_chunk_begin(form, out);
+
+	buf_append_lit(out, "retry: 1000\n");
+	append_id(s, out);
+	buf_append_lit(out, "\n");
+	form_chunk_end(form, out, start);
+}
+
+static void stream_write(struct exchange *x)
+{
+	struct stream_state *s = x->state;
+	struct problem_member members[2];
+
+	if (x->fault.code) {
+		reply_problem(x, members, problem_members(s, members));
+		return;
+	}
+	append_head(s);
 	if (x->method == HTTP_METHOD_HEAD)
 		return;
 	s->begun = true;
 	x->streaming = true;
-	pull(s);
-}
-
-/* Can it begin? The first take tells, also whether the asked position exists. */
-static void begin(struct stream_state *s)
-{
-	switch (reader_take(s->reader, &s->first)) {
-	case READER_WAIT: return;
-	case READER_EVENT: s->has_first = true; break;
-	case READER_CAUGHT_UP: break;
-	case READER_FAILED: s->x->fault = *reader_fault(s->reader); break;
+	if (is_sse(s)) {
+		append_beginning(s);
+		timer_start(x->front->loop, &s->heartbeat, HEARTBEAT_MS);
 	}
-	exchange_answer(s->x);
+	subscription_run(&s->subscription);
 }
 
-static void stream_woken(void *owner)
+static void heartbeat(struct timer *t)
 {
-	struct stream_state *s = owner;
+	struct stream_state *s = CONTAINER_OF(t, struct stream_state, heartbeat);
+	struct connection *c = s->x->http->connection;
+	struct form form = s->subscription.form;
+	size_t start;
 
-	if (s->begun)
-		pull(s);
-	else if (!s->x->answered)
-		begin(s);
+	timer_start(s->x->front->loop, t, HEARTBEAT_MS);
+	if (c->closed || connection_is_sending(c))
+		return;
+	start = form_chunk_begin(form, output(s));
+	buf_append_lit(output(s), SSE_HEARTBEAT);
+	form_chunk_end(form, output(s), start);
 }
 
 static void stream_room(struct exchange *x)
 {
-	pull(x->state);
+	struct stream_state *s = x->state;
+
+	subscription_room(&s->subscription);
 }
 
 static void stream_hurry(struct exchange *x)
 {
 	struct stream_state *s = x->state;
 
-	if (!s->begun) {
-		if (!x->answered)
-			exchange_refuse(x, ERR_SHUTTING_DOWN, "subscribe");
-		return;
-	}
-	body_end(x, connection_output(x->http->connection));
-	exchange_end(x, false);
+	if (s->begun)
+		end(s, false);
+	else if (!x->answered)
+		exchange_refuse(x, ERR_SHUTTING_DOWN, "subscribe");
 }
 
 static void stream_fini(struct exchange *x)
 {
 	struct stream_state *s = x->state;
 
-	if (s->reader)
-		reader_close(s->reader);
+	timer_stop(x->front->loop, &s->heartbeat);
+	subscription_close(&s->subscription);
 	free(s);
 }
 
 static const char *stream_name(const struct exchange *x)
 {
-	(void)x;
-	return "ndjson";
+	return is_sse(x->state) ? "sse" : "ndjson";
 }
 
 static void stream_describe(const struct exchange *x, struct buf *json)
 {
 	const struct stream_state *s = x->state;
 
-	reading_describe(s->reader, exchange_name(x), json);
+	subscription_describe(&s->subscription, json);
 }
 
 static const struct exchange_ops stream_ops = {
@@ -219,31 +320,52 @@ static const struct exchange_ops stream_ops = {
 	.describe = stream_describe,
 };
 
+static struct form form_for(const struct exchange *x, bool sse,
+                            const struct subscription_request *request)
+{
+	return (struct form){
+		.kind = sse ? FORM_SSE : FORM_LINE,
+		.named = request->name_count > 1 || topic_pattern_is(request->names[0]),
+		.chunked = x->version_minor > 0,
+	};
+}
+
+static struct stream_state *state_new(struct exchange *x, bool sse,
+                                      const struct subscription_request *request)
+{
+	struct stream_state *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->x = x;
+	s->heartbeat.fire = heartbeat;
+	s->by_cursor = request->requested[0] != '\0';
+	if (subscription_init(&s->subscription, &subscription_ops, request,
+	                      form_for(x, sse, request)))
+		return s;
+	free(s);
+	return NULL;
+}
+
 void stream_handle(struct exchange *x, const struct http_request *r)
 {
-	struct reading reading;
+	bool sse = media_accepts(http_field(r, HTTP_FIELD_ACCEPT), "text/event-stream");
+	struct subscription_request request;
 	struct stream_state *s;
+	struct params params;
 
-	if (media_accepts(http_field(r, HTTP_FIELD_ACCEPT), "text/event-stream")) {
-		exchange_refuse(x, ERR_NOT_IMPLEMENTED,
-		                "Server-Sent Events; ask for application/x-ndjson or a WebSocket");
-		return;
-	}
-	if (reading_subscription(x, r, &reading)) {
+	if (reading_subscription(x, r, sse, &params, &request)) {
 		exchange_answer(x);
 		return;
 	}
-	s = calloc(1, sizeof(*s));
+	s = state_new(x, sse, &request);
+	params_fini(&params);
 	if (!s) {
 		exchange_refuse(x, ERR_NO_MEMORY, "subscribe");
 		return;
 	}
-	s->x = x;
 	x->state = s;
 	x->ops = &stream_ops;
-	s->reader = reading_open(x, &reading, OPERATION_SUBSCRIBE, true, stream_woken, s);
-	if (s->reader)
-		begin(s);
-	else
-		exchange_refuse(x, ERR_NO_MEMORY, "reader");
+	(void)exchange_caller(x);
+	subscription_open(&s->subscription, x->http->connection);
 }

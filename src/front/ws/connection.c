@@ -175,7 +175,7 @@ static void drained(struct connection *c)
 {
 	struct ws_connection *ws = ws_of(c);
 
-	if (ws->pinged_us && connection_pending(c) == 0)
+	if (ws->pinged_us && !connection_is_sending(c))
 		ws->pinged_us = mono_us(ws);
 	if (c->paused)
 		connection_again(c);
@@ -192,7 +192,7 @@ static int64_t deadline(const struct connection *c)
 
 	if (ws->close_sent)
 		return ws->closed_us + limits->pong_ms * 1000;
-	if (connection_pending(c) > 0 || ws->finishing || c->paused)
+	if (connection_is_sending(c) || ws->finishing || c->paused)
 		return INT64_MAX;
 	if (ws->pinged_us)
 		return ws->pinged_us + limits->pong_ms * 1000;

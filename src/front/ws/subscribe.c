@@ -1,56 +1,47 @@
-/* ws://…/subscribe/{t}: the payloads of a topic's events and nothing else, as they happen. A frame
- * is text for JSON and text, else binary. ?offset= (default end), ?cursor= or Last-Event-ID; ?partition=.
+/* ws://…/subscribe/{t}, ws://…/v1/subscribe?topic=: the payloads of topics' events and nothing else, as
+ * they happen. A frame is text for JSON and text, else binary. ?offset= (default end), ?cursor= or
+ * Last-Event-ID; ?partition=.
  *
- * Frames are made only while the socket takes them: one that does not holds at most
- * limits.output_bytes here, and is told where to go on (4008) when it takes nothing for too long or
- * is so far behind that its events are gone. */
-#include "broker/reader.h"
-#include "front/event_json.h"
+ * A socket that takes nothing for too long, or is so far behind that its events are gone, is told
+ * where to go on (4008). */
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
 #include "front/http/reading.h"
+#include "front/subscription.h"
 #include "front/ws/connection.h"
 
 #include <stdlib.h>
 
-enum { TURN_BYTES_MAX = 256 << 10 }; /* then others have their turn */
-
 struct ws_subscription {
 	struct ws_connection ws;
-	struct reader *reader;
-	struct reading *reading; /* where to begin; until it began */
-	bool reached;            /* the asked position was there */
-	size_t name_len;
-	char name[];
+	struct subscription subscription;
 };
 
-static struct ws_subscription *subscription_of(struct ws_connection *ws)
+static struct ws_subscription *of_ws(struct ws_connection *ws)
 {
 	return CONTAINER_OF(ws, struct ws_subscription, ws);
 }
 
-static void close_reader(struct ws_subscription *s)
+static struct ws_subscription *of_subscription(struct subscription *s)
 {
-	if (s->reader)
-		reader_close(s->reader);
-	s->reader = NULL;
+	return CONTAINER_OF(s, struct ws_subscription, subscription);
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------- */
 
 /* Where to go on from; "" when there is no such place, or no room for it in a close frame. */
-static void place(const struct ws_subscription *s, bool trimmed, char text[WS_CONTROL_BYTES_MAX])
+static void place(const struct subscription *s, char text[WS_CONTROL_BYTES_MAX])
 {
 	struct buf cursor = BUF_INIT(CURSOR_TEXT_BYTES_MAX);
 	const struct reader_bounds *bounds;
 	uint32_t count;
 
 	text[0] = '\0';
-	bounds = reader_bounds(s->reader, &count);
-	if (trimmed && reader_topic_partitions(s->reader) == 1)
-		buf_append_int64(&cursor, bounds[0].earliest);
-	else if (reader_cursor(s->reader, &cursor))
-		buf_clear(&cursor);
+	bounds = subscription_bounds(s, &count);
+	if (s->numbered && count == 1 && bounds->resume_offset >= 0)
+		buf_append_int64(&cursor, bounds->resume_offset);
+	else
+		(void)subscription_cursor(s, &cursor);
 	if (cursor.len > 0 && cursor.len < WS_CONTROL_BYTES_MAX - 2) {
 		memcpy(text, cursor.ptr, cursor.len);
 		text[cursor.len] = '\0';
@@ -60,110 +51,89 @@ static void place(const struct ws_subscription *s, bool trimmed, char text[WS_CO
 
 static void too_slow(struct ws_connection *ws)
 {
-	struct ws_subscription *s = subscription_of(ws);
+	struct subscription *s = &of_ws(ws)->subscription;
 	char text[WS_CONTROL_BYTES_MAX];
 
-	place(s, false, text);
+	place(s, text);
 	ws_close(ws, WS_CLOSE_TOO_SLOW, "%s", text);
-	close_reader(s);
+	subscription_close(s);
 }
 
-static void failed(struct ws_subscription *s)
+static void close_for(struct subscription *s, const struct fault *why, uint16_t code)
 {
-	const struct fault *fault = reader_fault(s->reader);
-	bool lost = fault->code == ERR_TRIMMED || fault->code == ERR_TRUNCATED;
 	char text[320];
 
-	if (lost && s->reached) {
-		place(s, true, text);
-		ws_close(&s->ws, WS_CLOSE_TOO_SLOW, "%s", text);
-	} else {
-		ws_close(&s->ws, lost ? WS_CLOSE_POSITION_GONE : ws_close_code(fault), "%s",
-		         fault_text(fault, text, sizeof(text)));
-	}
-	close_reader(s);
+	ws_close(&of_subscription(s)->ws, code, "%s", fault_text(why, text, sizeof(text)));
+	subscription_close(s);
 }
 
-/* --- events ------------------------------------------------------------------------------------------------- */
-
-static void append_frame(struct buf *out, const struct record *r)
+static bool is_loss(const struct fault *why)
 {
-	struct slice content_type;
-	enum event_encoding encoding = event_encoding(r, &content_type);
-	bool text = encoding == EVENT_JSON || encoding == EVENT_TEXT;
-
-	ws_append_frame(out, text ? WS_TEXT : WS_BINARY, r->value, NULL);
+	return why->code == ERR_TRIMMED || why->code == ERR_TRUNCATED;
 }
 
-/* False when the reader failed. */
-static bool take(struct ws_subscription *s, struct buf *out, size_t room)
-{
-	size_t end = out->len + room;
-	struct delivery d;
+/* --- what the subscription tells ---------------------------------------------------------------------------- */
 
-	while (out->len < end) {
-		switch (reader_take(s->reader, &d)) {
-		case READER_EVENT:
-			s->reached = true;
-			append_frame(out, &d.record);
-			break;
-		case READER_CAUGHT_UP: s->reached = true; return true;
-		case READER_WAIT: return true;
-		case READER_FAILED: return false;
-		}
-	}
-	return true;
+static void ready(struct subscription *s, const struct fault *why)
+{
+	if (!why)
+		subscription_run(s);
+	else
+		close_for(s, why, is_loss(why) ? WS_CLOSE_POSITION_GONE : ws_close_code(why));
 }
 
-static void pull(struct ws_subscription *s)
+/* There is no frame that could tell of a gap. */
+static bool lost(struct subscription *s, const struct fault *why)
 {
-	struct connection *c = s->ws.connection;
-	size_t cap = front_limits(c->front)->output_bytes;
-	size_t pending = connection_pending(c);
-	size_t room;
-
-	if (!s->reader || !ws_is_open(&s->ws) || pending >= cap)
-		return;
-	room = cap - pending < TURN_BYTES_MAX ? cap - pending : TURN_BYTES_MAX;
-	if (!take(s, connection_output(c), room))
-		failed(s);
-	connection_arm(c);
+	(void)s;
+	(void)why;
+	return false;
 }
 
-static void woken(void *owner)
+static void resumed(struct subscription *s, enum err why, const char *requested)
 {
-	pull(owner);
+	(void)s;
+	(void)why;
+	(void)requested;
+	UNREACHABLE();
+}
+
+static void topic_gone(struct subscription *s, struct slice topic, bool last)
+{
+	const struct fault gone = {.code = ERR_TOPIC_GONE};
+
+	(void)topic;
+	if (last)
+		close_for(s, &gone, WS_CLOSE_TOPIC_GONE);
+}
+
+static void failed(struct subscription *s, const struct fault *why)
+{
+	if (is_loss(why))
+		too_slow(&of_subscription(s)->ws);
+	else
+		close_for(s, why, ws_close_code(why));
+}
+
+static const struct subscription_ops subscription_ops = {
+	.ready = ready,
+	.lost = lost,
+	.resumed = resumed,
+	.gone = topic_gone,
+	.failed = failed,
+};
+
+/* --- what the connection tells ------------------------------------------------------------------------------ */
+
+static void start(struct ws_connection *ws)
+{
+	subscription_open(&of_ws(ws)->subscription, ws->connection);
 }
 
 static void room(struct ws_connection *ws)
 {
-	pull(subscription_of(ws));
+	subscription_room(&of_ws(ws)->subscription);
 }
-
-static void start(struct ws_connection *ws)
-{
-	struct ws_subscription *s = subscription_of(ws);
-	struct connection *c = ws->connection;
-	struct reader_options options = {
-		.caller = &c->caller,
-		.operation = OPERATION_SUBSCRIBE,
-		.topic = slice_of(s->name, s->name_len),
-		.partition = s->reading->partition,
-		.position = s->reading->position,
-		.wait_for_topic = true,
-		.follow = true,
-	};
-
-	s->reader = reader_open(c->front->broker, &options, woken, s);
-	free(s->reading);
-	s->reading = NULL;
-	if (s->reader)
-		pull(s);
-	else
-		ws_close(ws, WS_CLOSE_TRY_LATER, "%s", err_text(ERR_NO_MEMORY));
-}
-
-/* --- the other direction ---------------------------------------------------------------------------------- */
 
 static bool can_take(struct ws_connection *ws)
 {
@@ -176,36 +146,34 @@ static void message(struct ws_connection *ws, struct slice payload, bool text)
 	(void)payload;
 	(void)text;
 	ws_close(ws, WS_CLOSE_UNSUPPORTED, "a plain subscription takes no messages");
+	subscription_close(&of_ws(ws)->subscription);
 }
 
 static void finish(struct ws_connection *ws, uint16_t code, const char *why)
 {
 	ws_close(ws, code, "%s", why);
-	close_reader(subscription_of(ws));
+	subscription_close(&of_ws(ws)->subscription);
 }
 
 static void discard(struct ws_connection *ws)
 {
-	struct ws_subscription *s = subscription_of(ws);
+	struct ws_subscription *s = of_ws(ws);
 
-	close_reader(s);
-	free(s->reading);
+	subscription_close(&s->subscription);
 	free(s);
 }
 
 static void gone(struct ws_connection *ws)
 {
-	close_reader(subscription_of(ws));
+	subscription_close(&of_ws(ws)->subscription);
 	ws_free(ws);
 	discard(ws);
 }
 
 static void describe(const struct ws_connection *ws, struct buf *json)
 {
-	const struct ws_subscription *s = CONTAINER_OF(ws, const struct ws_subscription, ws);
-
-	if (s->reader)
-		reading_describe(s->reader, slice_of(s->name, s->name_len), json);
+	subscription_describe(&CONTAINER_OF(ws, const struct ws_subscription, ws)->subscription,
+	                      json);
 }
 
 static const struct ws_part subscribe_part = {
@@ -222,17 +190,15 @@ static const struct ws_part subscribe_part = {
 
 /* --- the request --------------------------------------------------------------------------------------------- */
 
-static struct ws_subscription *subscription_new(const struct exchange *x)
+static struct ws_subscription *subscription_new(const struct subscription_request *request)
 {
-	struct ws_subscription *s = calloc(1, sizeof(*s) + x->name_len + 1);
+	const struct form form = {.kind = FORM_FRAME};
+	struct ws_subscription *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->ws.part = &subscribe_part;
-	s->name_len = x->name_len;
-	memcpy(s->name, x->name, x->name_len);
-	s->reading = malloc(sizeof(*s->reading));
-	if (s->reading)
+	if (subscription_init(&s->subscription, &subscription_ops, request, form))
 		return s;
 	free(s);
 	return NULL;
@@ -240,16 +206,18 @@ static struct ws_subscription *subscription_new(const struct exchange *x)
 
 void ws_subscribe_handle(struct exchange *x, const struct http_request *r)
 {
-	struct ws_subscription *s = subscription_new(x);
+	struct subscription_request request;
+	struct ws_subscription *s;
+	struct params params;
 
-	if (!s) {
-		exchange_refuse(x, ERR_NO_MEMORY, "subscription");
+	if (reading_subscription(x, r, false, &params, &request)) {
+		exchange_answer(x);
 		return;
 	}
-	if (topic_name_check(exchange_name(x), &x->fault) ||
-	    reading_subscription(x, r, s->reading)) {
-		discard(&s->ws);
-		exchange_answer(x);
+	s = subscription_new(&request);
+	params_fini(&params);
+	if (!s) {
+		exchange_refuse(x, ERR_NO_MEMORY, "subscription");
 		return;
 	}
 	(void)exchange_caller(x);
