@@ -1,0 +1,58 @@
+/* fanout: one publisher, many subscribers on one topic; every delivery checked.
+ *
+ * Without a rate it measures throughput, in a closed loop: the publisher is at most `window` events
+ * ahead of the slowest subscriber. With a rate it measures latency, in an open loop: event n is due
+ * at start + n / rate, whatever the broker does, and a delivery's latency counts from then.
+ *
+ *	connect        all subscribers and the publisher
+ *	greet          hellos, until each subscriber has had one
+ *	warm up        as measured, not counted
+ *	measure        deliveries, CPU time and memory of the server, our own CPU time
+ *	drain          nothing more is published; everybody must get the rest
+ *	linger         nothing may come any more
+ *
+ * Anything lost, repeated, out of order or changed makes the run void, as do a closed connection, a
+ * silence of 10 s and, in the open loop, a publisher too far ahead of the slowest subscriber. */
+#ifndef BOURN_BENCH_FANOUT_H
+#define BOURN_BENCH_FANOUT_H
+
+#include "histogram.h"
+#include "process.h"
+
+enum { FANOUT_AHEAD_MAX = 1 << 16 }; /* events: open loop, and the largest window */
+
+struct fanout_broker; /* a row of the table in fanout.c */
+
+struct fanout_options {
+	const char *broker; /* "bourn", "nchan", "nats" */
+	bool sse; /* subscribers read Server-Sent Events, else WebSocket (NATS: its own) */
+	uint16_t port;
+	const char *topic;
+	uint32_t subscribers;
+	uint32_t event_bytes;
+	uint32_t window; /* events */
+	double rate;     /* events a second; 0: closed loop */
+	int64_t warm_up_ns;
+	int64_t measure_ns;
+	pid_t pids[PROCESS_MAX]; /* of the server; none: not looked at */
+	uint32_t pid_count;
+};
+
+struct fanout_result {
+	int64_t elapsed_ns; /* of the measurement, like all that follows */
+	uint64_t events;    /* published */
+	uint64_t deliveries;
+	int64_t server_cpu_ns;
+	int64_t server_rss_kib; /* at its end */
+	int64_t own_cpu_ns;
+	uint64_t verified;        /* deliveries of the whole run, all of them right */
+	struct histogram latency; /* with a rate; of events due during the measurement */
+};
+
+/* False when there is no such broker, or it has no such form of subscriber. */
+bool fanout_options_ok(const struct fanout_options *o, struct failure *f);
+
+/* Run it all. False when the run is void. `result` is large: not for the stack. */
+bool fanout_run(const struct fanout_options *o, struct fanout_result *result, struct failure *f);
+
+#endif

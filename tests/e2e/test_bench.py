@@ -1,0 +1,135 @@
+"""The load generator: it measures this broker, and finds what a bad one does."""
+
+import asyncio
+import json
+import subprocess
+
+import pytest
+import websockets
+
+from harness.broker import BIN
+
+GENERATOR = BIN.with_name("bourn-bench")
+SHORT = ("--seconds", "0.2", "--warm-up", "0.05", "--json")
+
+
+def run(*words):
+    return subprocess.run([str(GENERATOR), *map(str, words)], capture_output=True, text=True, timeout=60)
+
+
+def measured(*words):
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def fanout(port, *words, target="bourn"):
+    return "fanout", "--target", target, "--port", port, *SHORT, *words
+
+
+# --- against this broker ---------------------------------------------------------------
+
+
+def test_throughput(broker):
+    result = measured(*fanout(broker.port, "--subscribers", 50, "--window", 16, "--pid", broker.process.pid))
+    assert result["verified"] >= result["deliveries"] > 0
+    assert result["verified"] % 50 == 0  # everybody got everything
+    assert result["rss_kib"] > 0
+
+
+def test_latency_at_a_rate(broker):
+    result = measured(*fanout(broker.port, "--subscribers", 50, "--rate", 500))
+    assert result["latency_us"]["count"] == 50 * 500 * 0.2
+    assert 0 < result["latency_us"]["p50"] <= result["latency_us"]["p99_9"] <= result["latency_us"]["max"]
+
+
+def test_large_events(broker):
+    result = measured(*fanout(broker.port, "--subscribers", 3, "--bytes", 65536, "--window", 8))
+    assert result["verified"] % 3 == 0
+
+
+def test_posts_at_a_rate(broker):
+    result = measured("http", "--port", broker.port, "--rate", 500, "--connections", 8, *SHORT)
+    assert result["latency_us"]["count"] == 500 * 0.2
+
+
+# --- against a broker that does wrong --------------------------------------------------
+
+
+def lose(number, event):
+    return [] if number == 5 else [event]
+
+
+def repeat(number, event):
+    return [event, event] if number == 5 else [event]
+
+
+def change(number, event):
+    return [event[:-1] + "!"] if number == 5 else [event]
+
+
+def swap(number, event):
+    return [] if number == 5 else [event, swap.held] if number == 6 else [event]
+
+
+class BadBroker:
+    """Passes every event to all subscribers, but for what `wrong` makes of it."""
+
+    def __init__(self, wrong):
+        self.wrong = wrong
+        self.subscribers = []
+
+    async def serve(self, socket, path):
+        if path.startswith("/subscribe/"):
+            self.subscribers.append(socket)
+            await socket.wait_closed()
+            return
+        async for event in socket:
+            number = int(event[9:17], 16) if event[0] == "E" else -1
+            if number == 5:
+                swap.held = event
+            for one in self.wrong(number, event):
+                websockets.broadcast(self.subscribers, one)
+
+
+@pytest.mark.parametrize("wrong, says", [
+    (lose, "missing or out of order"), (repeat, "again or out of order"),
+    (swap, "missing or out of order"), (change, "not what was published")],
+    ids=["lose", "repeat", "swap", "change"])
+def test_what_is_wrong_is_found(wrong, says):
+    async def play():
+        async with websockets.serve(BadBroker(wrong).serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await asyncio.to_thread(run, *fanout(port, "--subscribers", 3, "--rate", 200))
+
+    done = asyncio.run(play())
+    assert done.returncode == 1
+    assert "void" in done.stderr
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_broker_that_dies_makes_the_run_void(start):
+    broker = start()
+    running = subprocess.Popen([str(GENERATOR), *map(str, fanout(broker.port, "--seconds", 60))],
+                               stderr=subprocess.PIPE, text=True)
+    while broker.metric("bourn_connections") < 1000:
+        pass
+    broker.kill()
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert "void" in said
+
+
+def test_nobody_there():
+    done = run(*fanout(1))
+    assert (done.returncode, "refused" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("words", [
+    (), ("nonsense",), ("fanout",), ("fanout", "--target", "bourn"),
+    ("fanout", "--target", "redis", "--port", "1"),
+    ("fanout", "--target", "nats", "--port", "1", "--form", "sse"),
+    ("fanout", "--target", "bourn", "--port", "70000"), ("http", "--port", "1", "--rate", "fast")])
+def test_wrong_usage(words):
+    assert run(*words).returncode == 2
