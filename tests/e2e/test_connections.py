@@ -37,9 +37,9 @@ def wait_for(condition):
     return True
 
 
-def stream(broker, path):
+def stream(broker, path, accept="*/*"):
     connection = broker.connect()
-    connection.request("GET", path)
+    connection.request("GET", path, [("Accept", accept)])
     assert connection.read_head().status == 200
     return connection
 
@@ -53,6 +53,7 @@ def crowd(broker):
         assert one.read_message().payload == b"0"
     crowd = {"websocket": [one.connection for one in sockets],
              "ndjson": [stream(broker, "/subscribe/t") for _ in range(7)],
+             "sse": [stream(broker, "/subscribe/t", "text/event-stream") for _ in range(7)],
              "http": [broker.connect() for _ in range(7)]}
     for connection in crowd["http"]:
         connection.request("GET", "/livez")
@@ -66,8 +67,8 @@ def test_all_shards_say_who_is_there(broker, crowd, shards):
     before = time.time() * 1000
     answer = listed(broker)
     rows = answer["connections"]
-    assert answer["total"] == len(rows) == broker.metric("bourn_connections") == 22
-    assert len({row["id"] for row in rows}) == 22
+    assert answer["total"] == len(rows) == broker.metric("bourn_connections") == 29
+    assert len({row["id"] for row in rows}) == 29
     assert {int(row["id"].split("-")[0]) for row in rows} == set(range(shards))
     by_peer = {row["peer"]: row for row in rows}
     for protocol, connections in crowd.items():
@@ -85,8 +86,8 @@ def test_all_shards_say_who_is_there(broker, crowd, shards):
 def test_the_limit_bounds_the_rows_not_the_total(broker, crowd):
     answer = listed(broker, "?limit=5")
     assert len(answer["connections"]) == 5
-    assert answer["total"] == 22
-    assert len(listed(broker, "?limit=999999")["connections"]) == 22
+    assert answer["total"] == 29
+    assert len(listed(broker, "?limit=999999")["connections"]) == 29
     for query in ("limit=0", "limit=-1", "limit=x", "limits=5", "limit=1&limit=2"):
         is_problem(broker.client.get(f"/v1/connections?{query}"), 400, "bad_parameter")
 
@@ -131,16 +132,27 @@ def test_an_idle_connection_is_closed(broker, crowd):
         reply = broker.client.delete(f"/v1/connections/{row_of(broker, connection)['id']}")
         assert reply.status == 204 and reply.body == b""
         assert connection.at_end()
-    assert listed(broker)["total"] == 15
+    assert listed(broker)["total"] == 22
 
 
 def test_a_stream_ends_as_it_should(broker, crowd):
-    for connection in crowd["ndjson"]:
+    for connection in crowd["ndjson"] + crowd["sse"]:
         assert broker.client.delete(
             f"/v1/connections/{row_of(broker, connection)['id']}").status == 204
-        assert connection.read_chunk() == b""
+        assert b"error" not in b"".join(connection.chunks())
         assert connection.at_end()
     assert listed(broker)["total"] == 15
+
+
+def test_several_topics_are_several_subscriptions(broker):
+    for topic in ("a.1", "a.2", "b"):
+        broker.produce(topic, "x")
+    connections = [stream(broker, "/v1/subscribe?topic=a.*&topic=b&topic=later", accept)
+                   for accept in ("text/event-stream", "application/x-ndjson")]
+    for connection in connections:
+        assert sorted((s["topic"], s.get("next_offset"), s.get("lag"))
+                      for s in row_of(broker, connection)["subscriptions"]) == [
+            ("a.1", 1, 0), ("a.2", 1, 0), ("b", 1, 0), ("later", None, None)]
 
 
 def test_a_websocket_is_told_why(broker):

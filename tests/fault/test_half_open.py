@@ -101,10 +101,12 @@ def open_all(machine, broker):
         "websocket, events": ask(connect(), "/subscribe/busy", UPGRADE, 101),
         "websocket producer": ask(connect(), "/produce/busy", UPGRADE, 101),
         "ndjson, events": ask(connect(), "/subscribe/busy"),
+        "sse, events": ask(connect(), "/subscribe/busy", [("Accept", "text/event-stream")]),
     }
     kinds["half a request"].send("POST /produce/t HTTP/1.1\r\nHost: ")
     if LONG:  # 20 s of silence before the kernel asks, 10 s to the next look
         kinds["ndjson"] = ask(connect(), "/subscribe/quiet")
+        kinds["sse"] = ask(connect(), "/subscribe/quiet", [("Accept", "text/event-stream")])
     return kinds
 
 
