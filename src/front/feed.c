@@ -275,6 +275,7 @@ static bool take(struct feed *f, const struct fault **why)
 
 	switch (reader_take(f->reader, &d)) {
 	case READER_EVENT:
+		list_move_all(&f->due, &f->idle);
 		if (append(f, &d))
 			return true;
 		*why = &no_memory;
@@ -290,7 +291,6 @@ static void run_read(struct task *t)
 {
 	struct feed *f = CONTAINER_OF(t, struct feed, read);
 	size_t enough = f->bytes + READ_TURN_BYTES;
-	uint64_t before = f->end_event;
 	const struct fault *why = NULL;
 
 	do
@@ -303,8 +303,6 @@ static void run_read(struct task *t)
 	}
 	if (f->bytes >= enough)
 		loop_defer(f->feeds->front->loop, LOOP_WRITE, &f->read);
-	if (f->end_event > before)
-		list_move_all(&f->due, &f->idle);
 	is_due(f);
 }
 

@@ -43,6 +43,14 @@ static struct cursor_entry entry_of(const struct source *src, uint32_t partition
 	return e;
 }
 
+/* A feed that has not heard of the partition yet was begun at the place. */
+static int32_t epoch_of(const struct place *p)
+{
+	int32_t heard = p->member.feed ? feed_bounds(&p->member)->leader_epoch : -1;
+
+	return heard > p->epoch ? heard : p->epoch;
+}
+
 /* Partition `i`. A reader that has not heard of it yet was opened at the place. */
 static struct cursor_entry entry_now(const struct source *src, uint32_t i)
 {
@@ -50,15 +58,12 @@ static struct cursor_entry entry_now(const struct source *src, uint32_t i)
 	const struct reader_bounds *at;
 	uint32_t count;
 
-	if (p->member.feed)
-		return entry_of(src, p->partition, feed_bounds(&p->member)->leader_epoch,
-		                p->member.next_offset);
-	if (src->reader) {
+	if (!p->member.feed && src->reader) {
 		at = reader_bounds(src->reader, &count);
 		if (i < count && at[i].next_offset >= 0)
 			return entry_of(src, p->partition, at[i].leader_epoch, at[i].next_offset);
 	}
-	return entry_of(src, p->partition, p->epoch, p->member.next_offset);
+	return entry_of(src, p->partition, epoch_of(p), p->member.next_offset);
 }
 
 int source_entries(const struct source *src, struct cursor_entry *entries, uint32_t max)
@@ -143,8 +148,7 @@ static void leave_feeds(struct source *src)
 	for (uint32_t i = 0; i < src->place_count; i++) {
 		struct place *p = &src->places[i];
 
-		if (p->member.feed)
-			p->epoch = feed_bounds(&p->member)->leader_epoch;
+		p->epoch = epoch_of(p);
 		feed_leave(&p->member);
 		p->blocked = false;
 	}
@@ -240,6 +244,7 @@ static bool join(struct source *src, struct place *p, const struct reader_bounds
 	memcpy(key.topic, src->prefix, sizeof(key.topic));
 	key.form.chunked &= key.form.placed;
 	p->member.next_offset = at->next_offset;
+	p->epoch = at->leader_epoch;
 	return feed_join(&s->connection->front->feeds, &key, source_name(src), at->leader_epoch,
 	                 &p->member);
 }

@@ -137,8 +137,6 @@ def test_refusals(broker):
     is_problem(broker.client.get("/subscribe/t?offset=9"), 416, "offset_out_of_range")
     is_problem(broker.client.get("/subscribe/t?offset=x"), 400, "bad_parameter")
     is_problem(broker.client.get("/subscribe/b%20d"), 400, "bad_topic_name")
-    is_problem(broker.client.get("/subscribe/t", {"Accept": "text/event-stream"}), 501,
-               "not_implemented")
 
 
 def test_a_subscriber_that_leaves_is_forgotten(broker):
