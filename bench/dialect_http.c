@@ -83,7 +83,18 @@ static void ws_publish(struct link *l, struct slice event)
 	ws_append_frame(&l->out, WS_TEXT, event, ws_mask_key);
 }
 
-const struct dialect dialect_ws_subscriber = {.open = ws_open, .next = ws_next};
+/* Unmasked, and text: what is published is ASCII. Fragments look different, and are parsed. */
+static void ws_frame(const struct address *to, size_t event_bytes, struct buf *before,
+                     struct buf *after)
+{
+	uint8_t header[WS_HEADER_BYTES_MAX];
+
+	(void)to;
+	(void)after;
+	buf_append(before, header, ws_header_write(header, WS_TEXT, true, event_bytes, NULL));
+}
+
+const struct dialect dialect_ws_subscriber = {.open = ws_open, .next = ws_next, .frame = ws_frame};
 const struct dialect dialect_ws_publisher = {
 	.open = ws_open, .next = ws_publisher_next, .publish = ws_publish};
 

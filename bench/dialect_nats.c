@@ -77,6 +77,14 @@ static void publish(struct link *l, struct slice event)
 	buf_append_lit(&l->out, "\r\n");
 }
 
-const struct dialect dialect_nats_subscriber = {.open = subscriber_open, .next = next};
+static void frame(const struct address *to, size_t event_bytes, struct buf *before,
+                  struct buf *after)
+{
+	buf_printf(before, "MSG %s 1 %zu\r\n", to->path, event_bytes);
+	buf_append_lit(after, "\r\n");
+}
+
+const struct dialect dialect_nats_subscriber = {
+	.open = subscriber_open, .next = next, .frame = frame};
 const struct dialect dialect_nats_publisher = {
 	.open = publisher_open, .next = next, .publish = publish};

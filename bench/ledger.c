@@ -12,7 +12,6 @@ enum {
 	AT_CRC = 17,
 	AT_LETTERS = 25,
 	HEX_DIGITS = 8,
-	SLOT_ALIGN = 64, /* a cache line */
 };
 
 static void hex_write(uint8_t *at, uint32_t value)
@@ -56,29 +55,52 @@ static void event_write(const struct ledger *l, uint8_t *event, uint8_t kind, ui
 	hex_write(event + AT_CRC, event_crc(event, l->event_bytes));
 }
 
-static uint8_t *slot(const struct ledger *l, uint32_t number)
+static uint32_t cell(const struct ledger *l, uint32_t number)
 {
-	return l->events + (number & (l->capacity - 1)) * l->slot_bytes;
+	return number & (l->capacity - 1);
 }
 
-bool ledger_init(struct ledger *l, size_t event_bytes, uint32_t subscribers, uint32_t capacity,
-                 uint32_t run)
+static uint8_t *slot(const struct ledger *l, uint32_t number)
 {
-	CHECK(event_bytes >= LEDGER_EVENT_BYTES_MIN);
-	CHECK(event_bytes <= LEDGER_EVENT_BYTES_MAX);
-	CHECK(subscribers > 0);
-	CHECK(capacity > 0);
-	CHECK(capacity <= UINT32_C(1) << 30);
-	*l = (struct ledger){.event_bytes = event_bytes, .subscribers = subscribers, .run = run};
-	for (l->capacity = 1; l->capacity < capacity;)
+	return l->slots + cell(l, number) * l->slot_bytes;
+}
+
+static void frame_slots(struct ledger *l, const struct ledger_options *o)
+{
+	for (uint32_t i = 0; i < l->capacity; i++) {
+		memcpy(slot(l, i), o->before.ptr, o->before.len);
+		if (o->after.len)
+			memcpy(slot(l, i) + l->event_at + l->event_bytes, o->after.ptr,
+			       o->after.len);
+	}
+}
+
+bool ledger_init(struct ledger *l, const struct ledger_options *o)
+{
+	CHECK(o->event_bytes >= LEDGER_EVENT_BYTES_MIN);
+	CHECK(o->event_bytes <= LEDGER_EVENT_BYTES_MAX);
+	CHECK(o->before.len <= LEDGER_AROUND_BYTES_MAX);
+	CHECK(o->after.len <= LEDGER_AROUND_BYTES_MAX);
+	CHECK(o->subscribers > 0);
+	CHECK(o->capacity > 0);
+	CHECK(o->capacity <= UINT32_C(1) << 30);
+	*l = (struct ledger){.event_bytes = o->event_bytes,
+	                     .subscribers = o->subscribers,
+	                     .run = o->run,
+	                     .capacity = 1,
+	                     .event_at = o->before.len,
+	                     .slot_bytes = o->before.len + o->event_bytes + o->after.len,
+	                     .framed = o->before.len > 0};
+	while (l->capacity < o->capacity)
 		l->capacity *= 2;
-	l->slot_bytes = (event_bytes + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN;
 	l->reached = calloc(l->capacity, sizeof(*l->reached));
-	l->events = calloc(l->capacity, l->slot_bytes);
-	if (!l->reached || !l->events) {
+	l->slots = calloc(l->capacity, l->slot_bytes);
+	if (!l->reached || !l->slots) {
 		ledger_fini(l);
 		return false;
 	}
+	if (l->framed)
+		frame_slots(l, o);
 	event_write(l, l->hello, 'H', 0);
 	return true;
 }
@@ -86,18 +108,18 @@ bool ledger_init(struct ledger *l, size_t event_bytes, uint32_t subscribers, uin
 void ledger_fini(struct ledger *l)
 {
 	free(l->reached);
-	free(l->events);
+	free(l->slots);
 	l->reached = NULL;
-	l->events = NULL;
+	l->slots = NULL;
 }
 
 struct slice ledger_publish(struct ledger *l)
 {
-	uint8_t *event = slot(l, l->published);
+	uint8_t *event = slot(l, l->published) + l->event_at;
 
 	CHECK(ledger_has_room(l));
 	event_write(l, event, 'E', l->published);
-	l->reached[l->published & (l->capacity - 1)] = 0;
+	l->reached[cell(l, l->published)] = 0;
 	l->published++;
 	return slice_of(event, l->event_bytes);
 }
@@ -132,20 +154,43 @@ static enum ledger_verdict look_closely(const struct ledger *l, struct ledger_pl
 	return LEDGER_GAP;
 }
 
+/* The `count` events from the place on have arrived; they lie behind each other. */
+static void advance(struct ledger *l, struct ledger_place *place, uint32_t count)
+{
+	uint32_t *reached = l->reached + cell(l, place->next);
+
+	for (uint32_t i = 0; i < count; i++)
+		reached[i]++;
+	place->next += count;
+	l->deliveries += count;
+	while (l->oldest < l->published && l->reached[cell(l, l->oldest)] == l->subscribers)
+		l->oldest++;
+}
+
 enum ledger_verdict ledger_check(struct ledger *l, struct ledger_place *place, struct slice payload)
 {
-	uint32_t cell = place->next & (l->capacity - 1);
-
 	if (payload.len != l->event_bytes || place->next == l->published ||
-	    memcmp(payload.ptr, slot(l, place->next), payload.len) != 0)
+	    memcmp(payload.ptr, slot(l, place->next) + l->event_at, payload.len) != 0)
 		return look_closely(l, place, payload);
-	place->next++;
-	l->deliveries++;
-	if (++l->reached[cell] == l->subscribers)
-		while (l->oldest < l->published &&
-		       l->reached[l->oldest & (l->capacity - 1)] == l->subscribers)
-			l->oldest++;
+	advance(l, place, 1);
 	return LEDGER_NEXT;
+}
+
+uint32_t ledger_check_run(struct ledger *l, struct ledger_place *place, struct slice received)
+{
+	uint32_t to_end = l->capacity - cell(l, place->next);
+	uint32_t due = l->published - place->next;
+	size_t count = received.len / l->slot_bytes;
+
+	if (due > to_end)
+		due = to_end;
+	if (count > due)
+		count = due;
+	if (!l->framed || count == 0 ||
+	    memcmp(received.ptr, slot(l, place->next), count * l->slot_bytes) != 0)
+		return 0;
+	advance(l, place, (uint32_t)count);
+	return (uint32_t)count;
 }
 
 const char *ledger_explain(const struct ledger *l, enum ledger_verdict verdict,

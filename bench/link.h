@@ -34,6 +34,12 @@ enum link_event {
 
 struct link;
 
+/* Where a link goes. Borrowed by every link to it. */
+struct address {
+	uint16_t port;  /* of 127.0.0.1 */
+	char path[256]; /* HTTP: with the topic in it; NATS: the subject */
+};
+
 /* One protocol in one role. */
 struct dialect {
 	/* Append to l->out what is sent on connecting. */
@@ -43,6 +49,10 @@ struct dialect {
 	enum link_event (*next)(struct link *l, uint8_t *in, size_t *len, struct failure *f);
 	/* Append one event to l->out. NULL: this end only receives. */
 	void (*publish)(struct link *l, struct slice event);
+	/* The bytes before and after each event on the wire, where they are always the same. NULL:
+	 * they are not. */
+	void (*frame)(const struct address *to, size_t event_bytes, struct buf *before,
+	              struct buf *after);
 };
 
 extern const struct dialect dialect_ws_subscriber;
@@ -51,12 +61,6 @@ extern const struct dialect dialect_sse;
 extern const struct dialect dialect_nats_subscriber;
 extern const struct dialect dialect_nats_publisher;
 extern const struct dialect dialect_http_post;
-
-/* Where a link goes. Borrowed by every link to it. */
-struct address {
-	uint16_t port;  /* of 127.0.0.1 */
-	char path[256]; /* HTTP: with the topic in it; NATS: the subject */
-};
 
 struct link {
 	const struct dialect *dialect;
@@ -100,6 +104,13 @@ bool link_ready(struct link *l, uint32_t events, struct link_scratch *scratch, s
 
 /* What came, one thing a call; at LINK_MORE the rest is kept. Answers are sent then. */
 enum link_event link_next(struct link *l, struct link_scratch *scratch, struct failure *f);
+
+/* The owner has dealt with `bytes` of the scratch by itself: whole messages, on an open link. */
+static inline void link_skip(struct link_scratch *scratch, size_t bytes)
+{
+	scratch->in += bytes;
+	scratch->len -= bytes;
+}
 
 /* Send what is in l->out as far as the socket takes it. */
 bool link_flush(struct link *l, struct failure *f);

@@ -70,7 +70,7 @@ class Bourn(Peer):
     program = "bourn"
     forms = ("ws", "sse")
 
-    words = ["--port", "0", "--shards", "1", "--storage", "memory", "--durability", "none",
+    words = ["--host", "127.0.0.1", "--port", "0", "--shards", "1", "--storage", "memory", "--durability", "none",
              "--log-level", "warn"]
 
     def version(self):
