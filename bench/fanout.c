@@ -22,7 +22,7 @@ enum {
 		64 << 10, /* bytes: closed loop; then the socket is the limit, not the window */
 };
 
-#define HELLO_INTERVAL_NS    (20 * (int64_t)NS_PER_MS)
+#define HELLO_AFTER_NS       (20 * (int64_t)NS_PER_MS) /* the second; each later one twice that */
 #define LINGER_NS            (50 * (int64_t)NS_PER_MS)
 #define PROGRESS_INTERVAL_NS (250 * (int64_t)NS_PER_MS)
 #define SILENCE_NS           (10 * (int64_t)NS_PER_SECOND)
@@ -43,10 +43,10 @@ static const struct fanout_broker brokers[] = {
 	{"nats", "", "", &dialect_nats_subscriber, NULL, &dialect_nats_publisher},
 };
 
-enum phase { CONNECT, GREET, WARM_UP, MEASURE, DRAIN, LINGER, DONE };
+enum phase { CONNECT, GREET, SETTLE, WARM_UP, MEASURE, DRAIN, LINGER, DONE };
 
-static const char *const phase_names[] = {"connecting", "greeting",  "warming up", "measuring",
-                                          "draining",   "lingering", "done"};
+static const char *const phase_names[] = {"connecting", "greeting", "settling",  "warming up",
+                                          "measuring",  "draining", "lingering", "done"};
 
 struct subscriber {
 	struct link link; /* first: an epoll's pointer to it is one to us */
@@ -75,7 +75,8 @@ struct fanout {
 	int64_t phase_ends; /* when the phase has a length */
 	int64_t started;    /* open loop: when event 0 was due */
 	int64_t measured;   /* when the measurement began */
-	int64_t last_hello;
+	int64_t next_hello;
+	int64_t hello_after; /* ns: how long the one after waits */
 	int64_t last_delivery;
 	int64_t last_progress;
 	uint64_t shown; /* deliveries at the last progress line */
@@ -214,9 +215,10 @@ static bool connect_more(struct fanout *r)
 
 static bool greet(struct fanout *r)
 {
-	if (r->now < r->last_hello + HELLO_INTERVAL_NS)
+	if (r->now < r->next_hello)
 		return true;
-	r->last_hello = r->now;
+	r->next_hello = r->now + r->hello_after;
+	r->hello_after *= 2;
 	r->publisher.dialect->publish(&r->publisher, ledger_hello(&r->ledger));
 	return link_flush(&r->publisher, r->failure);
 }
@@ -227,6 +229,12 @@ static bool may_publish(const struct fanout *r)
 		return r->now >= due(r, r->ledger.published);
 	return r->ledger.published - r->ledger.oldest < r->o->window &&
 	       r->publisher.out.len < UNSENT_MAX;
+}
+
+static bool publish_one(struct fanout *r)
+{
+	r->publisher.dialect->publish(&r->publisher, ledger_publish(&r->ledger));
+	return link_flush(&r->publisher, r->failure);
 }
 
 static bool publish(struct fanout *r)
@@ -292,6 +300,11 @@ static bool step(struct fanout *r)
 	case GREET:
 		if (r->greeted < r->o->subscribers)
 			return greet(r);
+		enter(r, SETTLE, 0);
+		return publish_one(r);
+	case SETTLE:
+		if (r->ledger.oldest < r->ledger.published)
+			return true;
 		r->started = r->now;
 		enter(r, WARM_UP, r->o->warm_up_ns);
 		return true;
@@ -353,8 +366,9 @@ static int64_t next_deadline(const struct fanout *r)
 {
 	switch (r->phase) {
 	case CONNECT:
+	case SETTLE:
 	case DRAIN: return r->now + PROGRESS_INTERVAL_NS;
-	case GREET: return r->last_hello + HELLO_INTERVAL_NS;
+	case GREET: return r->next_hello;
 	case WARM_UP:
 	case MEASURE:
 		if (may_publish(r))
@@ -433,6 +447,7 @@ static bool set_up(struct fanout *r, const struct fanout_broker *broker)
 	/* Without it the kernel may wake us 50 µs late. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	r->now = bench_now_ns();
+	r->hello_after = HELLO_AFTER_NS;
 	enter(r, CONNECT, 0);
 	return link_open(&r->publisher, broker->publisher, &r->to_publish, r->epoll, r->failure);
 }

@@ -6,6 +6,7 @@
  *
  *	connect        all subscribers and the publisher
  *	greet          hellos, until each subscriber has had one
+ *	settle         one event, until each has it: no hello is on its way any more
  *	warm up        as measured, not counted
  *	measure        deliveries, CPU time and memory of the server, our own CPU time
  *	drain          nothing more is published; everybody must get the rest
