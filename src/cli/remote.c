@@ -1,5 +1,6 @@
 #include "cli/remote.h"
 
+#include "front/position.h"
 #include "wire/base64.h"
 #include "wire/json.h"
 #include "wire/url.h"
@@ -7,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EVENT_TEXT_BYTES_MAX = 8 << 20 };
+enum { EVENT_TEXT_BYTES_MAX = 32 << 20 }; /* 16 MiB, the largest event, as base64 */
 
 static const char *const output_names[] = {"text", "json", "ndjson", "raw"};
 
@@ -62,24 +63,50 @@ void remote_path(struct buf *path, const char *prefix, const char *topic)
 	url_encode(slice_str(topic), path);
 }
 
+void remote_check_from(const char *arg, struct argp_state *state)
+{
+	struct position position;
+	struct fault fault;
+
+	if (position_parse(slice_str(arg), SLICE_NONE, POSITION_END, 0, &position, NULL, &fault))
+		argp_error(state, "%s", fault.where);
+}
+
+/* Of a string that needs no escapes. */
+static bool plain_string(struct json_value value, struct slice *out)
+{
+	if (value.kind != JSON_STRING)
+		return false;
+	*out = slice_of(value.raw.ptr + 1, value.raw.len - 2);
+	return true;
+}
+
 bool event_line_parse(struct slice line, struct event_line *out)
 {
-	struct json_value root, value;
+	bool has_offset = false, has_partition = false;
+	struct json_value value;
+	struct json_iter it;
+	struct slice key;
 
-	if (!json_validate(line, JSON_DEPTH_MAX, NULL))
+	if (!json_validate(line, JSON_DEPTH_MAX, NULL) || json_root(line).kind != JSON_OBJECT)
 		return false;
-	root = json_root(line);
-	if (root.kind != JSON_OBJECT)
-		return false;
-	*out = (struct event_line){.raw = root.raw};
-	if (!json_object_get(root, "offset", &value) || !json_to_int64(value, &out->offset) ||
-	    !json_object_get(root, "partition", &value) || !json_to_int64(value, &out->partition) ||
-	    !json_object_get(root, "encoding", &value) || value.kind != JSON_STRING)
-		return false;
-	out->encoding = slice_of(value.raw.ptr + 1, value.raw.len - 2);
-	if (json_object_get(root, "value", &value))
-		out->value = value.raw;
-	return true;
+	*out = (struct event_line){.raw = json_root(line).raw};
+	json_iter_init(&it, json_root(line));
+	while (json_iter_next(&it, &key, &value)) {
+		if (json_string_is(key, "offset"))
+			has_offset = json_to_int64(value, &out->offset);
+		else if (json_string_is(key, "partition"))
+			has_partition = json_to_int64(value, &out->partition);
+		else if (json_string_is(key, "topic"))
+			plain_string(value, &out->topic);
+		else if (json_string_is(key, "encoding"))
+			plain_string(value, &out->encoding);
+		else if (json_string_is(key, "next"))
+			plain_string(value, &out->next);
+		else if (json_string_is(key, "value"))
+			out->value = value.raw;
+	}
+	return has_offset && has_partition && out->encoding.ptr;
 }
 
 void event_line_payload(const struct event_line *e, struct buf *out)

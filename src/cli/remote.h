@@ -26,11 +26,17 @@ enum err remote_call(struct client *c, const struct client_request *request,
 /* Append "/<prefix>/<escaped name>" to a path. */
 void remote_path(struct buf *path, const char *prefix, const char *topic);
 
+/* For an option --from: what the broker would refuse is refused here in the same words, before
+ * anything is asked. Does not return then. */
+void remote_check_from(const char *arg, struct argp_state *state);
+
 /* One event as a line of the broker's NDJSON. */
 struct event_line {
-	struct slice raw;      /* the line, borrowed, as are the next two */
+	struct slice raw;      /* the line, borrowed, as are the other slices */
+	struct slice topic;    /* NONE: not said */
 	struct slice value;    /* JSON text of the value as it stands in the line */
 	struct slice encoding; /* "json" "text" "base64" "none" */
+	struct slice next;     /* the cursor after it; NONE: not said */
 	int64_t partition;
 	int64_t offset;
 };

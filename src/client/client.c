@@ -5,6 +5,7 @@
 #include "wire/json.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,7 +21,22 @@ enum {
 	READ_BYTES = 64 << 10,
 	ANSWER_MS_DEFAULT = 30000,
 	CONNECT_MS = 5000,
+	DETAIL_BYTES_MAX = 4096,
 	STOP_POLL_MS = 100, /* how soon a stop asked for by another thread is noticed */
+	/* A peer that vanished without a word is found out after 10 + 3 * 5 s of silence. */
+	KEEP_ALIVE_IDLE_S = 10,
+	KEEP_ALIVE_INTERVAL_S = 5,
+	KEEP_ALIVE_PROBES = 3,
+};
+
+/* An answer on its way in. */
+struct incoming {
+	struct http_response_parser parser;
+	struct client_response *response; /* borrowed; the head goes there */
+	struct buf *lines;                /* the body of a 200 goes there; NULL: to the response */
+	bool begun;                       /* the head is there */
+	bool keep_alive;
+	bool ended;
 };
 
 struct client {
@@ -31,6 +47,10 @@ struct client {
 	int fd;                  /* -1: not connected */
 	struct buf in;           /* bytes received and not parsed yet */
 	struct buf out;
+	struct incoming stream; /* the open one, if any */
+	struct buf lines;       /* its body, what was handed out last included */
+	size_t lines_given;     /* so many bytes at the front were */
+	size_t lines_searched;  /* so many bytes behind them hold no LF */
 };
 
 static enum err bad_url(const char *url, struct fault *f)
@@ -82,6 +102,7 @@ enum err client_new(const char *url, const atomic_bool *stop, struct client **ou
 	c->stop = stop;
 	c->in = BUF_INIT(CLIENT_BODY_BYTES_MAX);
 	c->out = BUF_INIT(CLIENT_BODY_BYTES_MAX);
+	c->lines = BUF_INIT(CLIENT_LINE_BYTES_MAX);
 	err = parse_url(c, url, f);
 	if (err) {
 		free(c);
@@ -106,6 +127,7 @@ void client_free(struct client *c)
 	disconnect(c);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
+	buf_fini(&c->lines);
 	free(c);
 }
 
@@ -158,6 +180,8 @@ static enum err wait_for(struct client *c, short events, int64_t deadline_ms, st
 			return fault_set(f, ERR_REQUEST_SLOW, 0, "%s did not answer in time",
 			                 c->url);
 		}
+		if (left > INT_MAX)
+			left = INT_MAX;
 		if (c->stop && left > STOP_POLL_MS)
 			left = STOP_POLL_MS;
 		ready = poll(&p, 1, (int)left);
@@ -168,16 +192,25 @@ static enum err wait_for(struct client *c, short events, int64_t deadline_ms, st
 	}
 }
 
+static void set_option(int fd, int level, int name, int value)
+{
+	setsockopt(fd, level, name, &value, sizeof(value)); /* worse without, but it works */
+}
+
 static enum err connect_one(struct client *c, const struct addrinfo *a, struct fault *f)
 {
-	int on = 1, error = 0;
+	int error = 0;
 	socklen_t len = sizeof(error);
 	enum err err;
 
 	c->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd < 0)
 		return unreachable(c, errno, "socket", f);
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	set_option(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(c->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE_IDLE_S);
+	set_option(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_ALIVE_INTERVAL_S);
+	set_option(c->fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_ALIVE_PROBES);
 	if (connect(c->fd, a->ai_addr, a->ai_addrlen) == 0)
 		return OK;
 	if (errno != EINPROGRESS)
@@ -273,95 +306,108 @@ static enum err receive_some(struct client *c, int64_t deadline_ms, bool *eof, s
 	return OK;
 }
 
-static void keep_head(const struct http_response_parser *p, struct client_response *response)
+static void take_head(struct incoming *in)
 {
-	struct slice allow = http_fields_find(p->response.fields, "allow");
+	const struct http_response *head = &in->parser.response;
+	struct slice allow = http_fields_find(head->fields, "allow");
+	struct client_response *r = in->response;
 
-	response->status = p->response.status;
-	buf_clear(&response->body);
-	buf_clear(&response->next);
-	buf_append_slice(&response->next, http_fields_find(p->response.fields, "event-next"));
-	snprintf(response->allow, sizeof(response->allow), "%.*s", SLICE_FMT(allow));
+	in->begun = true;
+	in->keep_alive = head->keep_alive;
+	r->status = head->status;
+	buf_clear(&r->body);
+	buf_clear(&r->next);
+	buf_append_slice(&r->next, http_fields_find(head->fields, "event-next"));
+	snprintf(r->allow, sizeof(r->allow), "%.*s", SLICE_FMT(allow));
 }
 
-struct receiving {
-	struct client_response *response;
-	bool (*piece)(void *arg, struct slice bytes); /* NULL: the body is collected */
-	void *arg;
-	bool keep_alive;
-	bool ended;
-};
-
-/* Drain what c->in holds of the response. True when the message is complete. */
-static enum err parse_some(struct client *c, struct http_response_parser *p, struct receiving *r,
-                           struct fault *f)
+static enum err take_body(struct client *c, struct incoming *in, struct fault *f)
 {
-	for (;;) {
-		size_t len = c->in.len;
-		enum http_event event = http_response_parse(p, c->in.ptr, &len);
+	bool is_stream = in->lines && in->response->status == 200;
+	struct buf *body = is_stream ? in->lines : &in->response->body;
 
+	buf_append_slice(body, in->parser.body);
+	if (!body->failed)
+		return OK;
+	disconnect(c);
+	return fault_set(f, ERR_TOO_LARGE, 0, "%s of %s is longer than %zu bytes",
+	                 is_stream ? "a line" : "an answer", c->url, body->limit);
+}
+
+/* Take what c->in holds of the answer. */
+static enum err parse_some(struct client *c, struct incoming *in, struct fault *f)
+{
+	enum http_event event;
+	enum err err = OK;
+
+	do {
+		size_t len = c->in.len;
+
+		event = http_response_parse(&in->parser, c->in.ptr, &len);
 		c->in.len = len;
 		switch (event) {
-		case HTTP_EVENT_MORE: buf_consume(&c->in, p->consumed); return OK;
-		case HTTP_EVENT_HEAD:
-			keep_head(p, r->response);
-			r->keep_alive = p->response.keep_alive;
-			break;
-		case HTTP_EVENT_BODY:
-			if (!r->piece || r->response->status != 200)
-				buf_append_slice(&r->response->body, p->body);
-			else if (!r->piece(r->arg, p->body)) {
-				r->ended = true;
-				disconnect(c);
-				return OK;
-			}
-			break;
-		case HTTP_EVENT_MESSAGE: r->ended = true; break;
-		case HTTP_EVENT_REFUSED: return unreachable(c, 0, p->detail, f);
+		case HTTP_EVENT_MORE: break;
+		case HTTP_EVENT_HEAD: take_head(in); break;
+		case HTTP_EVENT_BODY: err = take_body(c, in, f); break;
+		case HTTP_EVENT_MESSAGE: in->ended = true; break;
+		case HTTP_EVENT_REFUSED: return unreachable(c, 0, in->parser.detail, f);
 		}
-		buf_consume(&c->in, p->consumed);
-		if (r->ended)
-			return OK;
-	}
+		if (err)
+			return err;
+		buf_consume(&c->in, in->parser.consumed);
+	} while (event != HTTP_EVENT_MORE && !in->ended);
+	return OK;
 }
 
-static enum err receive(struct client *c, struct receiving *r, int64_t wait_ms, struct fault *f)
+static void incoming_init(struct incoming *in, struct client_response *response, struct buf *lines)
 {
-	int64_t deadline = mono_ms() + (wait_ms ? wait_ms : ANSWER_MS_DEFAULT);
-	struct http_response_parser parser;
+	in->response = response;
+	in->lines = lines;
+	in->begun = in->keep_alive = in->ended = false;
+	http_response_init(&in->parser, false);
+}
+
+/* Wait for more of the answer and take it. */
+static enum err incoming_more(struct client *c, struct incoming *in, int64_t deadline_ms,
+                              struct fault *f)
+{
+	bool eof = false;
 	enum err err;
 
 	if (c->fd < 0)
 		return fault_set(f, ERR_UNREACHABLE, 0, "%s (closed the connection)", c->url);
-	http_response_init(&parser, false);
-	while (!r->ended) {
-		bool eof = false;
-
-		err = parse_some(c, &parser, r, f);
-		if (err || r->ended)
-			return err;
-		if (r->piece && r->response->status == 200) /* a stream may be silent for ever */
-			deadline = INT64_MAX;
-		err = receive_some(c, deadline, &eof, f);
-		if (err)
-			return err;
-		if (eof && http_response_eof(&parser))
-			r->ended = true;
-		else if (eof)
-			return unreachable(
-				c, 0, "the connection was closed before the answer was whole", f);
-	}
+	err = receive_some(c, deadline_ms, &eof, f);
+	if (err == OK)
+		err = parse_some(c, in, f);
+	if (err || !eof)
+		return err;
+	if (!in->ended && !http_response_eof(&in->parser))
+		return unreachable(c, 0, "the connection was closed before the answer was whole",
+		                   f);
+	in->ended = true;
+	in->keep_alive = false;
 	return OK;
+}
+
+/* Until the whole answer is there; of one that is a stream, until its head is. */
+static enum err receive(struct client *c, struct incoming *in, int64_t wait_ms, struct fault *f)
+{
+	int64_t deadline = mono_ms() + (wait_ms ? wait_ms : ANSWER_MS_DEFAULT);
+	enum err err = parse_some(c, in, f); /* of answers that came together */
+
+	while (err == OK && !in->ended && !(in->lines && in->begun && in->response->status == 200))
+		err = incoming_more(c, in, deadline, f);
+	if (err == OK && in->ended && !in->keep_alive)
+		disconnect(c);
+	return err;
 }
 
 enum err client_receive(struct client *c, struct client_response *response, struct fault *f)
 {
-	struct receiving r = {.response = response, .keep_alive = true};
-	enum err err = receive(c, &r, 0, f);
+	struct incoming in;
 
-	if (err == OK && !r.keep_alive)
-		disconnect(c);
-	return err;
+	incoming_init(&in, response, NULL);
+	return receive(c, &in, 0, f);
 }
 
 /* A kept connection that the server closed meanwhile is told by its end of file; a request sent
@@ -374,26 +420,73 @@ static void drop_stale(struct client *c)
 		disconnect(c);
 }
 
-enum err client_stream(struct client *c, const struct client_request *request,
-                       struct client_response *response,
-                       bool (*piece)(void *arg, struct slice bytes), void *arg, struct fault *f)
-{
-	struct receiving r = {.response = response, .piece = piece, .arg = arg, .keep_alive = true};
-	enum err err;
-
-	drop_stale(c);
-	err = client_send(c, request, f);
-	if (err == OK)
-		err = receive(c, &r, request->wait_ms, f);
-	if (err == OK && !r.keep_alive)
-		disconnect(c);
-	return err;
-}
-
 enum err client_call(struct client *c, const struct client_request *request,
                      struct client_response *response, struct fault *f)
 {
-	return client_stream(c, request, response, NULL, NULL, f);
+	struct incoming in;
+	enum err err;
+
+	incoming_init(&in, response, NULL);
+	drop_stale(c);
+	err = client_send(c, request, f);
+	return err ? err : receive(c, &in, request->wait_ms, f);
+}
+
+/* --- streams ----------------------------------------------------------------------------------- */
+
+enum err client_stream_open(struct client *c, const struct client_request *request,
+                            struct client_response *response, struct fault *f)
+{
+	enum err err;
+
+	buf_clear(&c->lines);
+	c->lines_given = c->lines_searched = 0;
+	incoming_init(&c->stream, response, &c->lines);
+	drop_stale(c);
+	err = client_send(c, request, f);
+	return err ? err : receive(c, &c->stream, request->wait_ms, f);
+}
+
+/* How many bytes of c->lines are whole lines. */
+static size_t whole_lines(struct client *c)
+{
+	const uint8_t *last = NULL;
+
+	if (c->lines.len > c->lines_searched)
+		last = memrchr(c->lines.ptr + c->lines_searched, '\n',
+		               c->lines.len - c->lines_searched);
+	c->lines_searched = c->lines.len;
+	return last ? (size_t)(last + 1 - c->lines.ptr) : 0;
+}
+
+enum err client_stream_lines(struct client *c, struct slice *lines, struct fault *f)
+{
+	buf_consume(&c->lines, c->lines_given);
+	c->lines_searched -= c->lines_given;
+	c->lines_given = 0;
+	while ((c->lines_given = whole_lines(c)) == 0) {
+		enum err err;
+
+		if (c->stream.ended) {
+			*lines = SLICE_NONE;
+			return OK;
+		}
+		err = incoming_more(c, &c->stream, INT64_MAX, f);
+		if (err)
+			return err;
+	}
+	*lines = slice_of(c->lines.ptr, c->lines_given);
+	return OK;
+}
+
+void client_stream_close(struct client *c)
+{
+	if (!c->stream.lines)
+		return;
+	disconnect(c);
+	c->stream.lines = NULL;
+	buf_clear(&c->lines);
+	c->lines_given = c->lines_searched = 0;
 }
 
 /* --- refusals ---------------------------------------------------------------------------------- */
@@ -406,21 +499,26 @@ static enum err code_of_slug(struct slice raw)
 	return ERR_INTERNAL;
 }
 
-enum err client_problem(const struct client_response *response, struct fault *f)
+enum err client_problem_parse(struct slice json, struct fault *f)
 {
-	struct slice body = buf_slice(&response->body);
-	struct json_value root, value;
-	struct buf detail = BUF_INIT(sizeof(f->where) - 1);
+	struct json_value root = json_root(json), value;
+	struct buf detail = BUF_INIT(DETAIL_BYTES_MAX);
 	enum err code;
 
-	if (!json_validate(body, JSON_DEPTH_MAX, NULL) || json_root(body).kind != JSON_OBJECT)
-		return fault_set(f, ERR_INTERNAL, 0, "status %d without a reason",
-		                 response->status);
-	root = json_root(body);
 	if (json_object_get(root, "detail", &value) && value.kind == JSON_STRING)
-		json_string_decode(value.raw, &detail); /* cut when longer */
+		json_string_decode(value.raw, &detail); /* fault_set cuts it */
 	code = json_object_get(root, "code", &value) ? code_of_slug(value.raw) : ERR_INTERNAL;
 	fault_set(f, code, 0, "%.*s", SLICE_FMT(buf_slice(&detail)));
 	buf_fini(&detail);
 	return code;
+}
+
+enum err client_problem(const struct client_response *response, struct fault *f)
+{
+	struct slice body = buf_slice(&response->body);
+
+	if (!json_validate(body, JSON_DEPTH_MAX, NULL) || json_root(body).kind != JSON_OBJECT)
+		return fault_set(f, ERR_INTERNAL, 0, "status %d without a reason",
+		                 response->status);
+	return client_problem_parse(body, f);
 }

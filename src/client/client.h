@@ -12,7 +12,11 @@
 
 struct client;
 
-enum { CLIENT_BODY_BYTES_MAX = 256 << 20 };
+enum {
+	CLIENT_BODY_BYTES_MAX = 256 << 20,
+	/* An event of 16 MiB, the most that max.message.bytes allows, in JSON's longest escapes. */
+	CLIENT_LINE_BYTES_MAX = 128 << 20,
+};
 
 struct client_request {
 	const char *method;  /* "GET" */
@@ -53,14 +57,30 @@ enum err client_send(struct client *c, const struct client_request *request,
 enum err client_receive(struct client *c, struct client_response *response,
                         struct fault *f) MUST_CHECK;
 
-/* An endless answer: `piece` gets the body as it comes and returns false to end it (the connection
- * is then closed). A status other than 200 comes back whole, as from client_call. */
-enum err client_stream(struct client *c, const struct client_request *request,
-                       struct client_response *response,
-                       bool (*piece)(void *arg, struct slice bytes), void *arg,
-                       struct fault *f) MUST_CHECK;
+/* An endless answer, as lines: open, lines, lines, …, close. Nothing else is asked of the client
+ * meanwhile.
+ *
+ * Open sends the request and waits for the head (response.status, response.next); `response` is
+ * borrowed until close. A status other than 200 comes back whole, as from client_call, and there are
+ * no lines then. Errors as there. */
+enum err client_stream_open(struct client *c, const struct client_request *request,
+                            struct client_response *response, struct fault *f) MUST_CHECK;
+
+/* Wait, for ever if need be, for one or more whole lines, each with its LF; SLICE_NONE when the
+ * answer has ended. What stands after its last LF is never handed out: it is a line cut off.
+ * Borrowed until the next call on this client.
+ * Errors: ERR_UNREACHABLE: the connection broke, or the peer's machine does not answer any more
+ *         (told after about 25 s); ERR_TOO_LARGE: a line above CLIENT_LINE_BYTES_MAX;
+ *         ERR_SHUTTING_DOWN: stopped. */
+enum err client_stream_lines(struct client *c, struct slice *lines, struct fault *f) MUST_CHECK;
+
+/* The connection is closed with it. Does nothing when no stream is open. */
+void client_stream_close(struct client *c);
 
 /* Turn a refusal's problem+json into a fault: the code by its slug, `where` its detail. */
 enum err client_problem(const struct client_response *response, struct fault *f);
+
+/* The same for a problem that came inside of something else: validated JSON, an object. */
+enum err client_problem_parse(struct slice json, struct fault *f);
 
 #endif

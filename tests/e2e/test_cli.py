@@ -267,31 +267,45 @@ class Script:
             self.peer.settimeout(20)
         head = b""
         while b"\r\n\r\n" not in head:
-            head += self.peer.recv(4096)
+            head += (more := self.peer.recv(4096))
+            assert more, "the client has hung up"
         return head.split()[1].decode()
 
     def answer(self, status, body="", **headers):
+        self._send(status, body, {"Content-Length": len(body), **headers})
+
+    def stream(self, *lines, **headers):
+        """The beginning of an answer that has no end."""
+        self._send(200, "".join(line + "\n" for line in lines), headers)
+
+    def _send(self, status, body, headers):
         fields = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        self.peer.sendall(f"HTTP/1.1 {status} x\r\nContent-Length: {len(body)}\r\n{fields}\r\n{body}".encode())
+        self.peer.sendall(f"HTTP/1.1 {status} x\r\n{fields}\r\n{body}".encode())
 
     def hang_up(self):
         self.peer.close()
         self.peer = None
 
 
-EVENT = '{"offset":7,"partition":0,"timestamp":1,"encoding":"text","value":"x"}\n'
+def event(value, next_offset, **members):
+    return json.dumps({**members, "offset": next_offset - 1, "partition": 0, "timestamp": 1,
+                       "encoding": "text", "value": value, "next": str(next_offset)})
+
+
+def problem(code, **members):
+    return json.dumps({"code": code, "detail": "for a reason", **members})
 
 
 def test_an_idle_subscriber_misses_nothing_while_the_broker_is_away():
     broker = Script()
     with Subscriber(broker, "t") as subscriber:
-        assert "offset=end" in broker.asked()
-        broker.answer(200, Event_Next="7")  # at once: now it knows where it stands
-        assert "cursor=7" in broker.asked()
+        assert broker.asked() == "/v1/subscribe?topic=t&offset=end"
+        broker.stream(Event_Next="7")  # at once: now it knows where it stands
         broker.hang_up()
         assert "cursor=7" in broker.asked()
-        broker.answer(200, EVENT, Event_Next="8")
+        broker.stream(event("x", 8), Event_Next="7")
         assert subscriber.lines(1) == ["Received: x"]
+        broker.hang_up()
         assert "cursor=8" in broker.asked()
 
 
@@ -299,12 +313,184 @@ def test_a_subscriber_that_waits_for_its_topic_misses_nothing_either():
     broker = Script()
     with Subscriber(broker, "t") as subscriber:
         assert "offset=end" in broker.asked()
-        broker.answer(404, '{"code":"topic_unknown"}', Content_Type="application/problem+json")
-        assert broker.asked() == "/subscribe/t?offset=earliest"
+        broker.stream()  # there is no place in what does not exist
         broker.hang_up()
-        assert "/consume/t?" in (asked := broker.asked()) and "offset=earliest" in asked
-        broker.answer(200, EVENT, Event_Next="8")
+        assert broker.asked() == "/v1/subscribe?topic=t&offset=earliest"
+
+
+def test_half_an_event_is_asked_for_again():
+    broker = Script()
+    with Subscriber(broker, "t") as subscriber:
+        assert broker.asked()
+        broker.stream(event("x", 8), event("y", 9)[:-5], Event_Next="7")
         assert subscriber.lines(1) == ["Received: x"]
+        broker.hang_up()
+        assert "cursor=8" in broker.asked()
+        broker.stream(event("y", 9), Event_Next="8")
+        assert subscriber.lines(1) == ["Received: y"]
+
+
+def test_loss_and_return_are_told_in_a_line_each():
+    broker = Script()
+    with Subscriber(broker, "t") as subscriber:
+        for _ in range(2):
+            assert broker.asked()
+            broker.stream(Event_Next="7")
+            broker.hang_up()
+        assert broker.asked()
+        broker.answer(503, problem("not_ready"))
+        assert broker.asked()
+        broker.stream(event("x", 8))
+        assert subscriber.lines(1) == ["Received: x"]
+        subscriber.process.send_signal(signal.SIGINT)
+        said = subscriber.process.communicate(timeout=10)[1].decode().splitlines()
+        assert [line.split()[1:3] for line in said] == [["connection", "to"], ["connected", "to"]] * 2
+
+
+@pytest.mark.parametrize("code,status", [
+    ("topic_gone", NOT_FOUND), ("corrupt", REFUSED), ("denied", REFUSED), ("too_many", REFUSED)])
+@pytest.mark.parametrize("in_the_stream", [True, False])
+def test_a_failure_ends_a_subscription(code, status, in_the_stream):
+    broker = Script()
+    with Subscriber(broker, "t") as subscriber:
+        assert broker.asked()
+        if in_the_stream:
+            broker.stream(event("x", 8), json.dumps({"error": json.loads(problem(code))}))
+        else:
+            broker.answer(400, problem(code))
+        out, said = subscriber.process.communicate(timeout=20)
+        assert subscriber.process.returncode == status
+        assert out == (b"Received: x\n" if in_the_stream else b"")
+        assert b"for a reason" in said
+
+
+def test_a_stopping_broker_is_waited_for():
+    broker = Script()
+    with Subscriber(broker, "t"):
+        assert broker.asked()
+        broker.stream(event("x", 8), json.dumps({"error": json.loads(problem("shutting_down"))}))
+        broker.hang_up()
+        assert "cursor=8" in broker.asked()
+        broker.answer(503, problem("shutting_down"))
+        assert "cursor=8" in broker.asked()
+
+
+@pytest.mark.parametrize("in_the_stream", [True, False])
+def test_a_gap_is_told_and_skipped(in_the_stream):
+    broker = Script()
+    gap = problem("offset_trimmed", resume_from="20")
+    with Subscriber(broker, "t") as subscriber:
+        assert broker.asked()
+        if in_the_stream:
+            broker.stream(json.dumps({"error": json.loads(gap)}), Event_Next="7")
+        else:
+            broker.stream(Event_Next="7")
+            broker.hang_up()
+            assert "cursor=7" in broker.asked()
+            broker.answer(410, gap)
+        if in_the_stream:
+            broker.hang_up()
+        assert "cursor=20" in broker.asked()
+        broker.stream(event("x", 21))
+        assert subscriber.lines(1) == ["Received: x"]
+        subscriber.process.send_signal(signal.SIGINT)
+        assert b"gap" in subscriber.process.communicate(timeout=10)[1]
+
+
+def test_a_deleted_topic_of_several_is_told():
+    broker = Script()
+    with Subscriber(broker, "a", "b") as subscriber:
+        assert broker.asked()
+        broker.stream('{"gone":{"topic":"a"}}', event("x", 8, topic="b"))
+        assert subscriber.lines(1) == ["Received [b]: x"]
+        subscriber.process.send_signal(signal.SIGINT)
+        assert subscriber.process.communicate(timeout=10)[1] == b'bourn: topic "a" was deleted\n'
+
+
+def test_an_asked_place_that_is_gone_is_refused(broker):
+    for i in range(3):
+        broker.produce("t", f"{i}")
+    broker.cli("topic", "purge", "t")
+    done = broker.cli("subscribe", "t", "--from", "1")
+    assert done.returncode == REFUSED and done.stdout == b""
+
+
+def test_without_a_broker_a_subscriber_ends_but_for_wait():
+    listener = socket.create_server(("127.0.0.1", 0))  # a port that nobody else takes
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+    done = bourn("subscribe", "t", "--server", url)
+    assert (done.returncode, done.stdout) == (UNREACHABLE, b"")
+    assert url.encode() in done.stderr
+    with subprocess.Popen([BIN, "subscribe", "t", "--wait", "--server", url],
+                          stderr=subprocess.PIPE) as waiting:
+        assert url.encode() in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(10) == OK
+
+
+def test_the_connection_of_a_subscriber_is_kept_alive(broker):
+    """Or one whose broker vanished without a word would wait for ever."""
+    broker.produce("t", "1")
+    with Subscriber(broker, "t", "--from", "earliest") as subscriber:
+        assert subscriber.lines(1) == ["Received: 1"]
+        rows = [row.split() for name in ("tcp", "tcp6") for row in open(f"/proc/net/{name}")]
+        ours = [row for row in rows if row[2].endswith(f":{broker.port:04X}") and row[3] == "01"]
+        assert any(row[5].startswith("02:") for row in ours), ours  # the keep-alive timer runs
+
+
+def test_two_topics_and_their_names(broker):
+    broker.produce("a", "1")
+    broker.produce("b", '{"n": 2}', "application/json")
+    with Subscriber(broker, "a", "b", "--from", "earliest") as subscriber:
+        assert sorted(subscriber.lines(2)) == ['Received [a]: 1', 'Received [b]: {"n": 2}']
+        broker.produce("b", "3")
+        assert subscriber.lines(1) == ["Received [b]: 3"]
+
+
+def test_a_topic_that_comes_later_joins_its_pattern(broker):
+    broker.produce("a.1", "old")
+    with Subscriber(broker, "a.*", "-o", "ndjson", "--from", "earliest") as subscriber:
+        assert json.loads(subscriber.lines(1)[0])["topic"] == "a.1"
+        broker.produce("b", "not this")
+        broker.produce("a.2", "first")
+        line = json.loads(subscriber.lines(1)[0])
+        assert (line["topic"], line["offset"], line["value"]) == ("a.2", 0, "first")
+
+
+@pytest.mark.parametrize("topics", [["t"], ["t", "u"], ["*"]])
+def test_a_killed_broker_costs_a_subscriber_nothing(broker, topics):
+    """Each acknowledged event once and in its order, over three lives of the broker."""
+    broker.produce("t", "0")
+    with Subscriber(broker, *topics, "--from", "earliest", "-o", "ndjson") as subscriber:
+        values = [json.loads(subscriber.lines(1)[0])["value"]]
+        for life in range(3):
+            for i in range(20):
+                broker.produce("t", f"{life * 20 + i + 1}")
+            values += [json.loads(line)["value"] for line in subscriber.lines(20)]
+            broker.kill()
+            broker.args = ["--port", str(broker.port)]  # the same address, as after any restart
+            broker.start()
+        if len(topics) == 2 or topics == ["*"]:
+            broker.produce("u", "late")
+            assert json.loads(subscriber.lines(1)[0])["value"] == "late"
+        assert values == [str(i) for i in range(61)]
+        assert subscriber.process.poll() is None
+
+
+def test_a_pattern_with_a_partition_is_wrong_usage():
+    for topics in (["a", "b"], ["a*"]):
+        assert bourn("subscribe", *topics, "--partition", "0").returncode == USAGE
+
+
+def test_a_subscriber_ends_with_its_reader(broker):
+    broker.produce("t", "0")
+    with Subscriber(broker, "t", "--from", "earliest") as subscriber:
+        assert subscriber.lines(1) == ["Received: 0"]
+        subscriber.process.stdout.close()
+        broker.produce("t", "1")  # which nobody takes any more
+        assert subscriber.process.wait(20) == OK
+        subscriber.process.stdout = None
 
 
 def test_a_stopped_subscriber_says_nothing(broker):
