@@ -144,6 +144,11 @@ TEST(list__keeps_order_through_moves)
 	assert_int_equal(expected, 3);
 	assert_ptr_equal(list_take_first(&a), &items[0].node);
 	assert_false(list_is_linked(&items[0].node));
+	list_prepend(&a, &items[0].node);
+	assert_ptr_equal(a.next, &items[0].node);
+	list_prepend(&b, list_take_first(&a));
+	assert_ptr_equal(list_take_first(&b), &items[0].node);
+	assert_true(list_is_empty(&b));
 }
 
 TEST(endian__bytes_are_where_the_format_says)

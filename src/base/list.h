@@ -46,6 +46,11 @@ static inline void list_append(struct list *head, struct list *node)
 	head->prev = node;
 }
 
+static inline void list_prepend(struct list *head, struct list *node)
+{
+	list_append(head->next, node); /* before what is the first now */
+}
+
 static inline void list_remove(struct list *node)
 {
 	CHECK(list_is_linked(node));

@@ -49,6 +49,7 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	f->headers.limit = config->limits.body_bytes * 2 + (64 << 10);
 	f->date_second = INT64_MIN;
 	f->created_head.limit = 512;
+	f->produced_tail.limit = 128;
 	f->event.limit = EVENT_SCRATCH_BYTES_MAX;
 	f->cursor.limit = CURSOR_TEXT_BYTES_MAX;
 	feeds_init(&f->feeds, f);
@@ -247,5 +248,6 @@ void front_free(struct front *f)
 	buf_fini(&f->event);
 	buf_fini(&f->cursor);
 	buf_fini(&f->created_head);
+	buf_fini(&f->produced_tail);
 	free(f);
 }

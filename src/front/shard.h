@@ -56,6 +56,9 @@ struct front {
 	int64_t date_second; /* which second the next two are of */
 	char date[HTTP_DATE_LEN + 1];
 	struct buf created_head;
+	struct buf produced_tail;            /* of an answer to a produce request … */
+	int64_t produced_at;                 /* … with this timestamp … */
+	enum durability produced_durability; /* … and class */
 
 	struct list starved; /* struct connection that waits for the broker's credits */
 	struct timer starved_timer;

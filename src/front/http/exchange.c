@@ -78,7 +78,7 @@ void exchange_free(struct exchange *x)
 		free(x);
 		return;
 	}
-	list_append(&f->idle_exchanges, &x->node);
+	list_prepend(&f->idle_exchanges, &x->node); /* to be the next: it is in the cache */
 	f->idle_exchange_count++;
 }
 

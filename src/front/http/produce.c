@@ -224,6 +224,22 @@ static void append_durability(struct buf *body, enum durability durability)
 	buf_append_lit(body, "\"}\n");
 }
 
+/* From the timestamp on: the same for most events of a turn, so kept. */
+static struct slice answer_tail(struct front *f, int64_t timestamp, enum durability durability)
+{
+	struct buf *tail = &f->produced_tail;
+
+	if (tail->len > 0 && timestamp == f->produced_at && durability == f->produced_durability)
+		return buf_slice(tail);
+	f->produced_at = timestamp;
+	f->produced_durability = durability;
+	buf_clear(tail);
+	buf_append_lit(tail, ",\"timestamp\":");
+	buf_append_int64(tail, timestamp);
+	append_durability(tail, durability);
+	return buf_slice(tail);
+}
+
 /* {"topic":"t","partition":0,"offset":12,"count":3,"timestamp":…,"durability":"commit"}; `count`
  * for lines of values, be it one. */
 static void write_one(struct exchange *x)
@@ -238,9 +254,7 @@ static void write_one(struct exchange *x)
 		buf_append_lit(&body, ",\"count\":");
 		buf_append_int64(&body, x->event_count);
 	}
-	buf_append_lit(&body, ",\"timestamp\":");
-	buf_append_int64(&body, x->timestamp);
-	append_durability(&body, x->produce.durability);
+	buf_append_slice(&body, answer_tail(x->front, x->timestamp, x->produce.durability));
 	CHECK(!body.failed);
 	reply_created(x, buf_slice(&body));
 }
@@ -362,20 +376,20 @@ static enum err take_options(const struct http_request *r, struct produce_option
 static void start(struct exchange *x, const struct produce_options *o, bool atomic,
                   const struct record *records, uint32_t count)
 {
+	struct produce *p = &x->produce; /* the rest of it is the broker's to fill in */
+
 	x->ops = &produce_ops;
 	x->timestamp = records[count - 1].timestamp;
 	x->event_count = count;
 	x->busy = true;
-	x->produce = (struct produce){
-		.broker = x->front->broker,
-		.caller = exchange_caller(x),
-		.topic = exchange_name(x),
-		.partition = o->partition,
-		.expected_offset = o->expected_offset,
-		.atomic = atomic,
-		.done = produced,
-	};
-	broker_produce(&x->produce, records, count);
+	p->broker = x->front->broker;
+	p->caller = exchange_caller(x);
+	p->topic = exchange_name(x);
+	p->partition = o->partition;
+	p->expected_offset = o->expected_offset;
+	p->atomic = atomic;
+	p->done = produced;
+	broker_produce(p, records, count);
 	if (o->no_ack)
 		exchange_answer(x);
 }
