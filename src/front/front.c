@@ -3,6 +3,7 @@
 #include "front/connection.h"
 #include "front/http/exchange.h"
 #include "front/shard.h"
+#include "front/subscription.h"
 
 #include <stdlib.h>
 
@@ -53,6 +54,8 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	f->event.limit = EVENT_SCRATCH_BYTES_MAX;
 	f->cursor.limit = CURSOR_TEXT_BYTES_MAX;
 	feeds_init(&f->feeds, f);
+	list_init(&f->catching_up);
+	f->catch_up.run = sources_catch_up;
 	f->last_request_id = (uint64_t)loop_index(l) << 48;
 	list_init(&f->connections);
 	list_init(&f->idle_exchanges);
@@ -240,6 +243,7 @@ void front_free(struct front *f)
 	task_cancel(&f->stopped_task);
 	exchange_pool_free(f);
 	feeds_close(&f->feeds);
+	task_cancel(&f->catch_up);
 	while (f->idle_parser_count > 0)
 		free(f->idle_parsers[--f->idle_parser_count]);
 	while (f->idle_buf_count > 0)

@@ -48,6 +48,8 @@ struct front {
 	size_t idle_buf_count;
 
 	struct feeds feeds;      /* what subscribers share */
+	struct list catching_up; /* struct source: has something to read */
+	struct task catch_up;
 	struct log_limiter slow; /* one line per slow one, but not too many */
 	struct buf event; /* of a subscriber that reads for itself; scratch, as is the next */
 	struct buf cursor;

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 
 enum {
-	TURN_BYTES_MAX = 256 << 10, /* appended by one source, then others have their turn */
-	SPANS_MAX = 16,
+	/* What waits for one socket: the rest stays in the log. */
+	PENDING_BYTES_MAX = 256 << 10,
+	/* What all that catch up append in one turn of the loop; each counts for so much at least. */
+	CATCH_UP_BYTES = 1 << 20,
+	CATCH_UP_BYTES_MIN = 4 << 10,
 };
 
 static struct place *place_of(struct feed_member *m)
@@ -93,12 +96,12 @@ static void append_placed(struct subscription *s, struct slice event)
 		form_place(s->form, event, buf_slice(cursor), connection_output(s->connection));
 }
 
-static size_t room(const struct subscription *s)
+static bool has_room(const struct subscription *s)
 {
-	size_t cap = front_limits(s->connection->front)->output_bytes;
+	size_t limit = front_limits(s->connection->front)->output_bytes;
 	size_t pending = connection_pending(s->connection);
 
-	return pending < cap ? cap - pending : 0;
+	return pending < PENDING_BYTES_MAX && pending < limit;
 }
 
 static bool turn_placed(struct subscription *s, struct feed_member *m)
@@ -106,19 +109,19 @@ static bool turn_placed(struct subscription *s, struct feed_member *m)
 	uint64_t events = 0;
 	struct slice event;
 
-	while (room(s) > 0 && feed_next(m, &event)) {
+	while (has_room(s) && feed_next(m, &event)) {
 		append_placed(s, event);
 		events++;
 	}
 	metric_add(s->connection->front->metrics, METRIC_EVENTS_OUT, (int64_t)events);
-	return room(s) > 0;
+	return has_room(s);
 }
 
 /* Straight from the feed's blocks to the socket. An event that fits only in part is copied. */
 static bool turn_shared(struct subscription *s, struct feed_member *m)
 {
-	struct iovec iov[SPANS_MAX];
-	int count = feed_spans(m, iov, SPANS_MAX);
+	struct iovec iov[CONNECTION_SPANS_MAX];
+	int count = feed_spans(m, iov, CONNECTION_SPANS_MAX);
 	uint64_t events = 0;
 	struct slice rest;
 	bool all;
@@ -435,18 +438,17 @@ static void get_known(struct source *src)
 		subscription_failed(src->subscription, &no_memory);
 }
 
-void source_pull(struct source *src)
+static void pull(struct source *src)
 {
 	struct subscription *s = src->subscription;
-	size_t start = connection_pending(s->connection);
 	struct delivery d;
 
-	if (!src->reader || !s->runs || s->fault)
+	if (!src->reader || s->fault)
 		return;
 	get_known(src);
 	if (src->lost && bounds_known(src))
 		tell_lost(src);
-	while (room(s) > 0 && connection_pending(s->connection) < start + TURN_BYTES_MAX) {
+	while (has_room(s)) {
 		switch (reader_take(src->reader, &d)) {
 		case READER_EVENT: append_event(src, &d); break;
 		case READER_WAIT: return;
@@ -454,6 +456,35 @@ void source_pull(struct source *src)
 		case READER_FAILED: reader_failed(src); return;
 		}
 	}
+}
+
+/* A crowd that comes back after a restart must not hold up the loop. */
+void sources_catch_up(struct task *t)
+{
+	struct front *f = CONTAINER_OF(t, struct front, catch_up);
+	struct list *node;
+	size_t appended = 0;
+
+	while (appended < CATCH_UP_BYTES && (node = list_take_first(&f->catching_up))) {
+		struct source *src = LIST_ENTRY(node, struct source, catching_up);
+		struct connection *c = src->subscription->connection;
+		size_t before = connection_pending(c);
+
+		pull(src);
+		appended += connection_pending(c) - before + CATCH_UP_BYTES_MIN;
+	}
+	if (!list_is_empty(&f->catching_up))
+		loop_defer(f->loop, LOOP_WRITE, t);
+}
+
+void source_pull(struct source *src)
+{
+	struct front *f = src->subscription->connection->front;
+
+	if (!src->subscription->runs || list_is_linked(&src->catching_up))
+		return;
+	list_append(&f->catching_up, &src->catching_up);
+	loop_defer(f->loop, LOOP_WRITE, &f->catch_up);
 }
 
 /* Before it runs nothing is taken: events wait until the head is written. */
@@ -533,6 +564,8 @@ bool source_open(struct source *src, const struct position *position,
 void source_free(struct source *src)
 {
 	leave_feeds(src);
+	if (list_is_linked(&src->catching_up))
+		list_remove(&src->catching_up);
 	if (src->reader)
 		reader_close(src->reader);
 	free(src->places);

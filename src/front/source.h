@@ -24,7 +24,8 @@ struct lost {
 };
 
 struct source {
-	struct list node; /* in subscription->sources; in no list: being removed */
+	struct list node;        /* in subscription->sources */
+	struct list catching_up; /* in front->catching_up while it has something to read */
 	struct subscription *subscription;
 	struct reader *reader; /* NULL: its places are members of feeds */
 	struct lost *lost;     /* owned; NULL: nothing to tell */
@@ -45,7 +46,7 @@ bool source_open(struct source *src, const struct position *position,
                  const struct position *otherwise) MUST_CHECK;
 void source_free(struct source *src);
 
-/* Append what there is, as far as there is room. */
+/* Append what there is, as far as there is room, soon. */
 void source_pull(struct source *src);
 
 /* The socket takes bytes again. */

@@ -42,7 +42,10 @@ void subscription_failed(struct subscription *s, const struct fault *why)
 	if (s->fault)
 		return;
 	s->fault = malloc(sizeof(*s->fault));
-	CHECK(s->fault);
+	if (!s->fault) {
+		connection_close(s->connection);
+		return;
+	}
 	*s->fault = *why;
 	tell_later(s);
 }

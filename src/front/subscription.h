@@ -108,4 +108,7 @@ const struct reader_bounds *subscription_bounds(const struct subscription *s, ui
 /* Elements of a JSON array: topic, partition, next offset and lag of each place. */
 void subscription_describe(const struct subscription *s, struct buf *json);
 
+/* front->catch_up: lets those of a shard that have something to read do so, a bounded amount a turn. */
+void sources_catch_up(struct task *t);
+
 #endif
