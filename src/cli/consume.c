@@ -144,12 +144,31 @@ static enum err poll_once(struct consume *c, bool *empty, struct fault *fault)
 	return err;
 }
 
-/* Retention has passed us: say what is missing and go on with what is left. */
-static void skip_gap(struct consume *c, const struct fault *fault)
+/* Retention has passed us. Where each partition goes on, the others where they were, the broker
+ * knows, and tells those who subscribe by Server-Sent Events, which do not end at a gap. */
+static enum err skip_gap(struct consume *c, struct fault *fault)
 {
+	struct buf path = BUF_INIT(8192);
+	struct client_request request = {.method = "GET",
+	                                 .fields = SLICE_LIT("Accept: text/event-stream\r\n")};
+	enum err err;
+
 	fprintf(stderr, "bourn: gap: %s; going on with the earliest event\n", fault->where);
-	buf_clear(&c->cursor);
-	c->from = "earliest";
+	remote_path(&path, "subscribe", c->topic);
+	buf_append_lit(&path, "?");
+	append_position(c, &path);
+	request.path = buf_slice(&path);
+	err = client_stream_open(c->client, &request, &c->response, fault);
+	if (err == OK && c->response.status >= 400)
+		err = client_problem(&c->response, fault);
+	if (err == OK) {
+		buf_clear(&c->cursor);
+		buf_append_slice(&c->cursor, buf_slice(&c->response.next));
+		c->from = "earliest";
+	}
+	client_stream_close(c->client);
+	buf_fini(&path);
+	return err;
 }
 
 static enum err consume(struct consume *c, struct fault *fault)
@@ -163,10 +182,10 @@ static enum err consume(struct consume *c, struct fault *fault)
 			if ((empty && c->until_end) || fflush(stdout) != 0)
 				return OK; /* cli_finish_stdout knows what became of stdout */
 		} else if (c->cursor.len && (err == ERR_TRIMMED || err == ERR_TRUNCATED)) {
-			skip_gap(c, fault);
-		} else if (!retry_again(&c->retry, err)) {
-			return err;
+			err = skip_gap(c, fault);
 		}
+		if (err && !retry_again(&c->retry, err))
+			return err;
 	}
 	return OK;
 }

@@ -22,7 +22,6 @@ void retry_answered(struct retry *r)
 static bool will_pass(const struct retry *r, enum err err)
 {
 	switch (err) {
-	case OK: return true;
 	case ERR_UNREACHABLE:
 	case ERR_REQUEST_SLOW: return r->was_connected || r->first_too;
 	case ERR_BUSY:

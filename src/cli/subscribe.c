@@ -25,8 +25,7 @@ struct subscribe {
 
 	struct client *client;
 	struct client_response response;
-	struct buf cursor;      /* go on here; empty: begin at `from` */
-	struct buf resume_from; /* what the broker offers after a gap; empty: nothing */
+	struct buf cursor; /* go on here; empty: begin at `from` */
 	int64_t printed;
 	struct retry retry;
 };
@@ -129,16 +128,17 @@ static void append_path(const struct subscribe *s, struct buf *path)
 		buf_printf(path, "&partition=%lld", (long long)s->partition);
 }
 
-static enum err open_stream(struct subscribe *s, struct fault *f)
+static enum err open_stream(struct subscribe *s, struct slice accept, struct fault *f)
 {
 	struct buf path = BUF_INIT(PATH_BYTES_MAX);
-	struct client_request request = {.method = "GET",
-	                                 .fields = SLICE_LIT("Accept: application/x-ndjson\r\n")};
+	struct client_request request = {.method = "GET", .fields = accept};
 	enum err err;
 
 	append_path(s, &path);
 	request.path = buf_slice(&path);
 	err = client_stream_open(s->client, &request, &s->response, f);
+	if (err == OK && s->response.status >= 400)
+		err = client_problem(&s->response, f);
 	buf_fini(&path);
 	return err;
 }
@@ -179,26 +179,6 @@ static void print_event(const struct subscribe *s, const struct event_line *e)
 	event_line_print(e, s->remote.output, prefix);
 }
 
-/* Keep the place that a problem offers, and turn it into a fault. */
-static enum err problem_of(struct subscribe *s, struct json_value problem, struct fault *f)
-{
-	struct json_value cursor;
-
-	buf_clear(&s->resume_from);
-	if (json_object_get(problem, "resume_from", &cursor) && cursor.kind == JSON_STRING)
-		json_string_decode(cursor.raw, &s->resume_from);
-	return client_problem_parse(problem.raw, f);
-}
-
-static enum err refusal_of(struct subscribe *s, struct fault *f)
-{
-	struct slice body = buf_slice(&s->response.body);
-
-	if (json_validate(body, JSON_DEPTH_MAX, NULL) && json_root(body).kind == JSON_OBJECT)
-		return problem_of(s, json_root(body), f);
-	return client_problem(&s->response, f);
-}
-
 static void say_gone(struct json_value gone)
 {
 	struct json_value topic;
@@ -209,7 +189,7 @@ static void say_gone(struct json_value gone)
 
 /* A line that is no event: {"gone":{"topic":…}}, one of several was deleted; or the last one,
  * {"error":{…problem…}}. Others are not for us. */
-static enum err other_line(struct subscribe *s, struct slice line, struct fault *f)
+static enum err other_line(struct slice line, struct fault *f)
 {
 	struct json_value value;
 
@@ -218,7 +198,7 @@ static enum err other_line(struct subscribe *s, struct slice line, struct fault 
 	if (json_object_get(json_root(line), "gone", &value) && value.kind == JSON_OBJECT)
 		say_gone(value);
 	if (json_object_get(json_root(line), "error", &value) && value.kind == JSON_OBJECT)
-		return problem_of(s, value, f);
+		return client_problem_parse(value.raw, f);
 	return OK;
 }
 
@@ -232,7 +212,7 @@ static enum err print_lines(struct subscribe *s, struct slice lines, struct faul
 		struct slice line = slice_cut(&lines, '\n');
 
 		if (!event_line_parse(line, &event)) {
-			err = other_line(s, line, f);
+			err = other_line(line, f);
 			continue;
 		}
 		print_event(s, &event);
@@ -248,10 +228,8 @@ static enum err print_lines(struct subscribe *s, struct slice lines, struct faul
 static enum err read_stream(struct subscribe *s, bool *done, struct fault *f)
 {
 	struct slice lines;
-	enum err err = open_stream(s, f);
+	enum err err = open_stream(s, SLICE_LIT("Accept: application/x-ndjson\r\n"), f);
 
-	if (err == OK && s->response.status >= 400)
-		return refusal_of(s, f);
 	if (err == OK)
 		begun(s);
 	while (err == OK && !*done) {
@@ -266,15 +244,18 @@ static enum err read_stream(struct subscribe *s, bool *done, struct fault *f)
 	return err;
 }
 
-/* The log does not hold our place any more: say so and go on with what is left. */
-static bool skip_gap(struct subscribe *s, enum err err, const struct fault *f)
+/* The log does not hold our place any more. Where each partition goes on, the others where they were,
+ * the broker knows, and tells those who ask for Server-Sent Events, which do not end at a gap. */
+static enum err skip_gap(struct subscribe *s, struct fault *f)
 {
-	if ((err != ERR_TRIMMED && err != ERR_TRUNCATED) || s->cursor.len == 0)
-		return false;
+	enum err err;
+
 	fprintf(stderr, "bourn: gap: %s; going on with the earliest event\n", f->where);
-	go_on_at(s, buf_slice(&s->resume_from));
-	buf_clear(&s->resume_from);
-	return true;
+	err = open_stream(s, SLICE_LIT("Accept: text/event-stream\r\n"), f);
+	if (err == OK)
+		go_on_at(s, buf_slice(&s->response.next));
+	client_stream_close(s->client);
+	return err;
 }
 
 static enum err subscribe(struct subscribe *s, struct fault *f)
@@ -284,7 +265,12 @@ static enum err subscribe(struct subscribe *s, struct fault *f)
 	while (!done && !atomic_load(cli_stopped())) {
 		enum err err = read_stream(s, &done, f);
 
-		if (!done && !skip_gap(s, err, f) && !retry_again(&s->retry, err))
+		if ((err == ERR_TRIMMED || err == ERR_TRUNCATED) && s->cursor.len)
+			err = skip_gap(s, f);
+		else if (err == OK && !done)
+			err = fault_set(f, ERR_UNREACHABLE, 0, "%s (the stream ended)",
+			                client_url(s->client));
+		if (err && !done && !retry_again(&s->retry, err))
 			return err;
 	}
 	return OK;
@@ -295,8 +281,7 @@ int cli_subscribe(int argc, char **argv, const struct cli_parts *parts)
 	struct subscribe s = {.from = "end",
 	                      .partition = -1,
 	                      .count = -1,
-	                      .cursor = BUF_INIT(CURSOR_TEXT_BYTES_MAX),
-	                      .resume_from = BUF_INIT(CURSOR_TEXT_BYTES_MAX)};
+	                      .cursor = BUF_INIT(CURSOR_TEXT_BYTES_MAX)};
 	struct fault fault;
 	enum err err;
 
@@ -312,6 +297,5 @@ int cli_subscribe(int argc, char **argv, const struct cli_parts *parts)
 	client_free(s.client);
 	client_response_fini(&s.response);
 	buf_fini(&s.cursor);
-	buf_fini(&s.resume_from);
 	return cli_finish_stdout(err ? cli_fail(&fault) : CLI_OK);
 }

@@ -481,9 +481,8 @@ enum err client_stream_lines(struct client *c, struct slice *lines, struct fault
 
 void client_stream_close(struct client *c)
 {
-	if (!c->stream.lines)
-		return;
-	disconnect(c);
+	if (c->stream.lines && !c->stream.ended)
+		disconnect(c);
 	c->stream.lines = NULL;
 	buf_clear(&c->lines);
 	c->lines_given = c->lines_searched = 0;

@@ -74,7 +74,7 @@ enum err client_stream_open(struct client *c, const struct client_request *reque
  *         ERR_SHUTTING_DOWN: stopped. */
 enum err client_stream_lines(struct client *c, struct slice *lines, struct fault *f) MUST_CHECK;
 
-/* The connection is closed with it. Does nothing when no stream is open. */
+/* The connection is closed with it, unless the answer has ended. Also when none is open. */
 void client_stream_close(struct client *c);
 
 /* Turn a refusal's problem+json into a fault: the code by its slug, `where` its detail. */

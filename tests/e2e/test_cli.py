@@ -201,9 +201,9 @@ def test_closed_pipe_is_not_a_crash(broker):
 
 
 class Subscriber:
-    def __init__(self, broker, *words):
+    def __init__(self, broker, *words, verb="subscribe"):
         self.process = subprocess.Popen(
-            [BIN, "subscribe", "--server", broker.url, *words],
+            [BIN, verb, "--server", broker.url, *words],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def __enter__(self):
@@ -378,23 +378,77 @@ def test_a_stopping_broker_is_waited_for():
 @pytest.mark.parametrize("in_the_stream", [True, False])
 def test_a_gap_is_told_and_skipped(in_the_stream):
     broker = Script()
-    gap = problem("offset_trimmed", resume_from="20")
+    gap = problem("offset_trimmed")
     with Subscriber(broker, "t") as subscriber:
         assert broker.asked()
         if in_the_stream:
             broker.stream(json.dumps({"error": json.loads(gap)}), Event_Next="7")
+            broker.hang_up()
         else:
             broker.stream(Event_Next="7")
             broker.hang_up()
             assert "cursor=7" in broker.asked()
             broker.answer(410, gap)
-        if in_the_stream:
-            broker.hang_up()
+        assert "cursor=7" in broker.asked()  # now as Server-Sent Events, which go on
+        broker.stream(Event_Next="20")
+        broker.hang_up()
         assert "cursor=20" in broker.asked()
         broker.stream(event("x", 21))
         assert subscriber.lines(1) == ["Received: x"]
         subscriber.process.send_signal(signal.SIGINT)
         assert b"gap" in subscriber.process.communicate(timeout=10)[1]
+
+
+def restart_elsewhere_and_back(broker, meanwhile):
+    """So that nobody who looks for it at its address sees it in between."""
+    port = broker.port
+    broker.kill()
+    broker.start()
+    meanwhile()
+    broker.stop()
+    broker.args = ["--port", str(port)]
+    broker.start()
+
+
+@pytest.mark.parametrize("verb", ["subscribe", "consume"])
+def test_a_gap_in_one_partition_repeats_nothing_of_the_others(broker, verb):
+    broker.create("t", partitions=2)
+    for partition in 0, 1:
+        broker.produce("t", f"{partition}", query=f"?partition={partition}")
+
+    def lose_one_of_two():
+        broker.produce("t", "lost", query="?partition=1")
+        purge = '{"partition": 1}'
+        assert broker.client.post("/v1/topics/t/purge", purge, "application/json").status == 200
+        broker.produce("t", "found", query="?partition=1")
+
+    with Subscriber(broker, "t", "--from", "earliest", "-o", "ndjson", verb=verb) as subscriber:
+        assert sorted(json.loads(line)["value"] for line in subscriber.lines(2)) == ["0", "1"]
+        restart_elsewhere_and_back(broker, lose_one_of_two)
+        assert json.loads(subscriber.lines(1)[0])["value"] == "found"
+        broker.produce("t", "last", query="?partition=0")
+        assert json.loads(subscriber.lines(1)[0])["value"] == "last"
+        subscriber.process.send_signal(signal.SIGINT)
+        assert subscriber.process.communicate(timeout=10)[1].count(b"gap") == 1
+
+
+def test_a_gap_in_one_topic_repeats_nothing_of_the_others(broker):
+    broker.produce("t", "t")
+    broker.produce("u", "u")
+
+    def lose_one_of_two():
+        broker.produce("t", "lost")
+        assert broker.client.post("/v1/topics/t/purge", "").status == 200
+        broker.produce("t", "found")
+
+    with Subscriber(broker, "t", "u", "--from", "earliest") as subscriber:
+        assert sorted(subscriber.lines(2)) == ["Received [t]: t", "Received [u]: u"]
+        restart_elsewhere_and_back(broker, lose_one_of_two)
+        assert subscriber.lines(1) == ["Received [t]: found"]
+        broker.produce("u", "last")
+        assert subscriber.lines(1) == ["Received [u]: last"]
+        subscriber.process.send_signal(signal.SIGINT)
+        assert subscriber.process.communicate(timeout=10)[1].count(b"gap") == 1
 
 
 def test_a_deleted_topic_of_several_is_told():
