@@ -203,7 +203,6 @@ static void take_last(struct source *src)
 
 	for (uint32_t i = 0; i < src->place_count; i++) {
 		while (feed_next(&src->places[i].member, &event)) {
-			metric_add(s->connection->front->metrics, METRIC_EVENTS_OUT, 1);
 			if (form_needs_place(s->form))
 				append_placed(s, event);
 			else

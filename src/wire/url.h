@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { URL_PARAMS_MAX = 256 }; /* beyond any limit of a handler, so that it can say its own */
+enum { URL_PARAMS_MAX = 80 };
 
 /* Decode `raw` into `out`, which has room for raw.len bytes (may be where raw is: it never grows);
  * `*len` is what was written. False: a bad escape, or a NUL. */
