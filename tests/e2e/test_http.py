@@ -148,7 +148,7 @@ def test_unknown_expectation(shared_broker):
     ("GET", "/v1/groups/g", 501, "not_implemented"),
     ("POST", "/v1/groups/g/fetch", 501, "not_implemented"),
     ("GET", "/v1/openapi.yaml", 501, "not_implemented"),
-    ("GET", "/v1/subscribe?topic=a", 501, "not_implemented"),
+    ("GET", "/v1/subscribe", 400, "bad_parameter"),
     ("GET", "/consume/b%20d", 400, "bad_topic_name"),
     ("GET", "/consume/%zz", 400, "bad_topic_name"),
     ("GET", "/consume/" + "x" * 250, 400, "bad_topic_name"),

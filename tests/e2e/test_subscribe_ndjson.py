@@ -1,49 +1,14 @@
 """The endless NDJSON stream: what `curl -N` gets from /subscribe."""
 
-import json
 import threading
 
 from harness.http import is_problem
-
-
-class Stream:
-    """Lines of a subscription, as they come."""
-
-    def __init__(self, broker, path, headers=()):
-        self.connection = broker.connect()
-        self.connection.request("GET", path, headers)
-        self.reply = self.connection.read_head()
-        self.rest = b""
-
-    def __enter__(self):
-        assert self.reply.status == 200, self.reply
-        assert self.reply.header("content-type") == "application/x-ndjson"
-        return self
-
-    def __exit__(self, *_):
-        self.connection.close()
-
-    def line(self):
-        """The next event; empty lines keep a connection alive and say nothing."""
-        while True:
-            while b"\n" not in self.rest:
-                chunk = self.connection.read_chunk()
-                assert chunk, "the stream ended"
-                self.rest += chunk
-            line, self.rest = self.rest.split(b"\n", 1)
-            if line.strip():
-                return json.loads(line)
-
-    def values(self, count):
-        return [self.line()["value"] for _ in range(count)]
-
-    def ends(self):
-        return self.connection.read_chunk() == b""
+from harness.lines import Lines
 
 
 def test_begins_at_the_end(broker):
     broker.produce("t", "before")
-    with Stream(broker, "/subscribe/t") as stream:
+    with Lines(broker, "/subscribe/t") as stream:
         broker.produce("t", "after")
         assert stream.values(1) == ["after"]
 
@@ -51,14 +16,14 @@ def test_begins_at_the_end(broker):
 def test_replays_then_goes_on_live(broker):
     for i in range(3):
         broker.produce("t", f"{i}")
-    with Stream(broker, "/subscribe/t?offset=1") as stream:
+    with Lines(broker, "/subscribe/t?offset=1") as stream:
         assert stream.values(2) == ["1", "2"]
         broker.produce("t", "3")
         assert stream.values(1) == ["3"]
 
 
 def test_waits_for_a_topic_that_is_not_there_yet(broker):
-    with Stream(broker, "/subscribe/later") as stream:
+    with Lines(broker, "/subscribe/later") as stream:
         broker.produce("later", "first")
         assert stream.values(1) == ["first"]
 
@@ -77,14 +42,14 @@ def test_replay_turns_into_live_without_loss_or_repeat(broker):
     producer = threading.Thread(target=produce)
     producer.start()
     try:
-        with Stream(broker, "/subscribe/t?offset=earliest") as early:
+        with Lines(broker, "/subscribe/t?offset=earliest") as early:
             assert early.values(total) == list(range(total))
     finally:
         producer.join()
 
 
 def test_every_subscriber_gets_every_event(broker):
-    streams = [Stream(broker, "/subscribe/t") for _ in range(30)]
+    streams = [Lines(broker, "/subscribe/t") for _ in range(30)]
     for i in range(50):
         broker.produce("t", f"{i}")
     for stream in streams:
@@ -93,7 +58,7 @@ def test_every_subscriber_gets_every_event(broker):
 
 
 def test_a_reader_that_does_not_read_slows_nobody(broker):
-    with Stream(broker, "/subscribe/t") as stuck, Stream(broker, "/subscribe/t") as quick:
+    with Lines(broker, "/subscribe/t") as stuck, Lines(broker, "/subscribe/t") as quick:
         body = "x" * 100_000
         for i in range(200):  # 20 MB: more than sockets and output limits hold
             broker.produce("t", body)
@@ -103,7 +68,7 @@ def test_a_reader_that_does_not_read_slows_nobody(broker):
 
 def test_several_partitions_in_one_stream(broker):
     broker.create("p", partitions=3)
-    with Stream(broker, "/subscribe/p") as stream:
+    with Lines(broker, "/subscribe/p") as stream:
         for i in range(30):
             broker.produce("p", f"{i}", query=f"?partition={i % 3}")
         seen = [stream.line() for _ in range(30)]
@@ -116,17 +81,17 @@ def test_resumes_at_a_cursor(broker):
     for i in range(4):
         broker.produce("t", f"{i}")
     cursor = broker.consume("t", "?limit=2")["next"]
-    with Stream(broker, f"/subscribe/t?cursor={cursor}") as stream:
+    with Lines(broker, f"/subscribe/t?cursor={cursor}") as stream:
         assert stream.values(2) == ["2", "3"]
-    with Stream(broker, "/subscribe/t?offset=0", [("Last-Event-ID", "3")]) as stream:
+    with Lines(broker, "/subscribe/t?offset=0", [("Last-Event-ID", "3")]) as stream:
         assert stream.values(1) == ["3"]
-    with Stream(broker, "/subscribe/t?last_event_id=2&cursor=0") as stream:
+    with Lines(broker, "/subscribe/t?last_event_id=2&cursor=0") as stream:
         assert stream.values(2) == ["2", "3"]
 
 
 def test_deleting_the_topic_ends_the_stream(broker):
     broker.produce("t", "1")
-    with Stream(broker, "/subscribe/t") as stream:
+    with Lines(broker, "/subscribe/t") as stream:
         assert broker.client.delete("/v1/topics/t").status == 204
         while stream.connection.read_chunk():
             pass
@@ -141,7 +106,7 @@ def test_refusals(broker):
 
 def test_a_subscriber_that_leaves_is_forgotten(broker):
     for _ in range(20):
-        with Stream(broker, "/subscribe/t"):
+        with Lines(broker, "/subscribe/t"):
             pass
     broker.produce("t", "1")
     for _ in range(200):

@@ -36,6 +36,7 @@ class Broker:
         self.lines = []
         self.process = None
         self.port = 0
+        self.asked_port = 0
         self._client = None
 
     # --- life ----------------------------------------------------------------
@@ -44,7 +45,7 @@ class Broker:
         words = [str(self.binary), "serve"]
         if self.config:
             words += ["--config", str(self.config)]
-        words += ["--host", "localhost", "--port", "0", "--data", str(self.data)]
+        words += ["--host", "localhost", "--port", str(self.asked_port), "--data", str(self.data)]
         words += ["--shards", str(self.shards)]
         if self.storage:
             words += ["--storage", self.storage]
@@ -88,8 +89,9 @@ class Broker:
                     raise AssertionError(f"no line with {pattern!r} ({why}):\n{self.log}")
                 self._heard.wait(left)
 
-    def start(self, shards=None):
-        """Start and wait until it is ready."""
+    def start(self, shards=None, port=0):
+        """Start, on a free port or on that of before, and wait until it is ready."""
+        self.asked_port = port
         if shards:
             self.shards = shards
         self.spawn()
