@@ -4,7 +4,7 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "io/disk.h"
-#include "store/wal.h"
+#include "store/chunklog/segment_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,8 @@ enum {
 	FORMAT_VERSION = 1,
 	CRC_AT = SEGMENT_HEADER_BYTES - 4,
 	BASE_DIGITS = 20,
-	BLOCK_BYTES = 4096,
-	READ_BYTES = 1 << 20,
-	RUN_BYTES = 1 << 20, /* a write's */
+	LOAD_BYTES = 1 << 20, /* read at once by a load */
+	RUN_BYTES = 1 << 20,  /* a write's */
 };
 
 static const char magic[8] = "bournseg";
@@ -39,7 +38,7 @@ void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES])
 	         h->partition);
 }
 
-static void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
 {
 	char topic[UUID_TEXT_LEN + 1];
 
@@ -101,11 +100,6 @@ static enum err header_check(const struct segment_home *h, const uint8_t *at, st
 	return OK;
 }
 
-static int64_t block_round(int64_t at)
-{
-	return (at + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
-}
-
 /* --- writing --------------------------------------------------------------------------------------- */
 
 /* Bytes on their way into a file, in whole blocks and past the page cache: nobody reads them before
@@ -123,7 +117,7 @@ struct run {
 /* Zeros fill up the last block. */
 static enum err run_flush(struct run *r, struct fault *f)
 {
-	struct iovec iov = {r->buffer, (size_t)block_round((int64_t)r->len)};
+	struct iovec iov = {r->buffer, (size_t)segment_block_round((int64_t)r->len)};
 	int64_t at = r->at;
 
 	memset(r->buffer + r->len, 0, iov.iov_len - r->len);
@@ -184,8 +178,8 @@ static enum err append_run(const struct segment_home *h, const struct segment *s
 	struct run r = {
 		.home = h,
 		.path = path,
-		.at = is_new ? 0 : block_round(s->bytes),
-		.cap = bytes < RUN_BYTES ? (size_t)block_round((int64_t)bytes) : RUN_BYTES,
+		.at = is_new ? 0 : segment_block_round(s->bytes),
+		.cap = bytes < RUN_BYTES ? (size_t)segment_block_round((int64_t)bytes) : RUN_BYTES,
 	};
 	enum err err;
 
@@ -194,7 +188,7 @@ static enum err append_run(const struct segment_home *h, const struct segment *s
 	                f);
 	if (err)
 		return err;
-	r.buffer = aligned_alloc(BLOCK_BYTES, r.cap);
+	r.buffer = aligned_alloc(SEGMENT_BLOCK_BYTES, r.cap);
 	if (r.buffer)
 		err = run_write(&r, s, iov, count, f);
 	else
@@ -207,7 +201,7 @@ static enum err append_run(const struct segment_home *h, const struct segment *s
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f)
 {
-	int64_t at = s->bytes == 0 ? SEGMENT_HEADER_BYTES : block_round(s->bytes);
+	int64_t at = s->bytes == 0 ? SEGMENT_HEADER_BYTES : segment_block_round(s->bytes);
 	size_t bytes = 0;
 	enum err err;
 
@@ -238,133 +232,43 @@ enum err segment_remove(const struct segment_home *h, const struct segment *s, s
 
 /* --- reading --------------------------------------------------------------------------------------- */
 
-struct load {
-	const struct segment_home *home;
-	const char *path;
-	int fd;
-	int64_t at;  /* the next batch's first byte in the file */
-	int64_t end; /* of the bytes that count */
-	int64_t next_offset;
-	int64_t end_offset; /* not beyond this one; INT64_MAX: unknown */
-	int32_t leader_epoch;
-	uint8_t *buffer; /* owned; holds the file's bytes from `at` on … */
-	size_t skip;     /* … from here … */
-	size_t have;     /* … to here */
-	size_t cap;
-};
-
-static enum err load_corrupt(const struct load *l, const char *what, struct fault *f)
+enum err segment_open(const struct segment_home *h, struct segment *s, int *fd, int64_t *size,
+                      struct fault *f)
 {
-	return fault_set(f, ERR_CORRUPT, 0, "%s: %s at byte %lld", l->path, what, (long long)l->at);
-}
-
-/* Have at least `need` bytes of what is left in the buffer; there are so many. */
-static enum err load_bytes(struct load *l, size_t need, struct fault *f)
-{
-	size_t held = l->have - l->skip;
-	size_t want;
+	uint8_t header[SEGMENT_HEADER_BYTES];
+	char path[SEGMENT_PATH_BYTES];
 	enum err err;
 
-	if (held >= need)
-		return OK;
-	if (held > 0)
-		memmove(l->buffer, l->buffer + l->skip, held);
-	l->skip = 0;
-	l->have = held;
-	want = (int64_t)READ_BYTES < l->end - l->at ? READ_BYTES : (size_t)(l->end - l->at);
-	if (want < need)
-		want = need;
-	if (want > l->cap) {
-		l->cap = want;
-		l->buffer = realloc(l->buffer, l->cap);
-		CHECK(l->buffer); /* at start there is memory, or no start */
-	}
-	err = disk_read_all(l->home->disk, l->fd, l->buffer + held, want - held,
-	                    l->at + (int64_t)held, l->path, f);
+	segment_path(h, s->base_offset, path);
+	err = disk_open(h->disk, path, O_RDONLY, fd, f);
+	if (err)
+		return err;
+	*size = h->disk->ops->size(h->disk, *fd);
+	if (*size < 0)
+		err = fault_set(f, ERR_IO, (int)-*size, "measure %s", path);
 	if (!err)
-		l->have = want;
+		err = disk_read_all(h->disk, *fd, header, sizeof(header), 0, path, f);
+	if (!err)
+		err = header_check(h, header, s, path, f);
+	if (err)
+		h->disk->ops->close(h->disk, *fd);
 	return err;
 }
 
-static void load_step(struct load *l, size_t bytes)
-{
-	l->at += (int64_t)bytes;
-	l->skip += bytes;
-}
-
-/* What is not the batch that must follow may be the zeros before a new run. */
-static enum err load_padding(struct load *l, struct fault *f)
-{
-	size_t bytes = (size_t)(block_round(l->at) - l->at);
-	enum err err;
-
-	if (bytes == 0 || (int64_t)bytes >= l->end - l->at)
-		return load_corrupt(l, "no batch", f);
-	err = load_bytes(l, bytes, f);
-	for (size_t i = 0; i < bytes && !err; i++)
-		if (l->buffer[l->skip + i] != 0)
-			err = load_corrupt(l, "no batch", f);
-	if (!err)
-		load_step(l, bytes);
-	return err;
-}
-
-static enum err load_batch(struct load *l, segment_batch_cb *each, void *arg, struct fault *f)
-{
-	size_t size = 0;
-	struct batch b;
-	enum err err;
-
-	if (l->end - l->at < BATCH_HEADER_BYTES)
-		return load_corrupt(l, "a batch is cut off", f);
-	err = load_bytes(l, BATCH_HEADER_BYTES, f);
-	if (err)
-		return err;
-	if ((int64_t)load_be64(l->buffer + l->skip) != l->next_offset)
-		return load_padding(l, f);
-	if (!batch_peek_size(slice_of(l->buffer + l->skip, l->have - l->skip),
-	                     WAL_PAYLOAD_BYTES_MAX, &size))
-		return load_corrupt(l, "impossible length", f);
-	if ((int64_t)size > l->end - l->at)
-		return load_corrupt(l, "a batch is cut off", f);
-	err = load_bytes(l, size, f);
-	if (!err)
-		err = chunk_accept(slice_of(l->buffer + l->skip, size), l->next_offset, &b, f);
-	if (err)
-		return err;
-	load_step(l, size);
-	l->next_offset = b.last_offset + 1;
-	each(arg, b.bytes, l->leader_epoch, (size_t)(l->end - l->at));
-	return OK;
-}
-
-static enum err load_all(struct load *l, segment_batch_cb *each, void *arg, struct fault *f)
+static enum err load_all(struct segment_reader *r, struct segment *s, int64_t end_offset,
+                         segment_batch_cb *each, void *arg, struct fault *f)
 {
 	enum err err = OK;
 
-	while (l->at < l->end && l->next_offset < l->end_offset && !err)
-		err = load_batch(l, each, arg, f);
-	return err;
-}
+	while (r->at < r->end && r->next_offset < end_offset && !err) {
+		struct batch b;
 
-/* Open the file and trust its header; `size` is how long the file is. */
-static enum err load_begin(struct load *l, struct segment *s, int64_t *size, struct fault *f)
-{
-	struct disk *disk = l->home->disk;
-	uint8_t header[SEGMENT_HEADER_BYTES];
-	enum err err = disk_open(disk, l->path, O_RDONLY, &l->fd, f);
-
-	if (err)
-		return err;
-	*size = disk->ops->size(disk, l->fd);
-	if (*size < 0)
-		err = fault_set(f, ERR_IO, (int)-*size, "measure %s", l->path);
-	if (!err)
-		err = disk_read_all(disk, l->fd, header, sizeof(header), 0, l->path, f);
-	if (!err)
-		err = header_check(l->home, header, s, l->path, f);
-	if (err)
-		disk->ops->close(disk, l->fd);
+		err = segment_reader_next(r, &b, f);
+		if (!err)
+			each(arg, b.bytes, s->leader_epoch, (size_t)(r->end - r->at));
+	}
+	s->end_offset = r->next_offset;
+	s->bytes = r->at;
 	return err;
 }
 
@@ -372,34 +276,28 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
                       void *arg, struct fault *f)
 {
 	char path[SEGMENT_PATH_BYTES];
-	struct load l = {
-		.home = h,
-		.path = path,
-		.at = SEGMENT_HEADER_BYTES,
-		.end = s->bytes,
-		.next_offset = s->base_offset,
-		.end_offset = s->end_offset,
-	};
+	struct segment asked = *s;
+	struct segment_reader r;
 	bool cut_off = false;
 	int64_t size;
 	enum err err;
+	int fd;
 
 	segment_path(h, s->base_offset, path);
 	s->end_offset = s->base_offset;
 	s->bytes = SEGMENT_HEADER_BYTES;
-	err = load_begin(&l, s, &size, f);
+	err = segment_open(h, s, &fd, &size, f);
 	if (err)
 		return err;
-	l.leader_epoch = s->leader_epoch;
-	if (l.end > size) {
-		cut_off = l.end != INT64_MAX;
-		l.end = size;
+	if (asked.bytes > size) {
+		cut_off = asked.bytes != INT64_MAX;
+		asked.bytes = size;
 	}
-	err = load_all(&l, each, arg, f);
-	free(l.buffer);
-	h->disk->ops->close(h->disk, l.fd);
-	s->end_offset = l.next_offset;
-	s->bytes = l.at;
+	segment_reader_init(&r, h->disk, fd, path, LOAD_BYTES);
+	segment_reader_place(&r, SEGMENT_HEADER_BYTES, s->base_offset, asked.bytes);
+	err = load_all(&r, s, asked.end_offset, each, arg, f);
+	segment_reader_fini(&r);
+	h->disk->ops->close(h->disk, fd);
 	if (!err && cut_off)
 		err = fault_set(f, ERR_CORRUPT, 0, "%s is cut off at byte %lld", path,
 		                (long long)size);

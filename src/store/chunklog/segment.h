@@ -68,6 +68,14 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 enum err segment_remove(const struct segment_home *h, const struct segment *s,
                         struct fault *f) MUST_CHECK;
 
+/* "<root>/topics/<uuid>/<partition>/<base>.seg" */
+void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES]);
+
+/* Open for reading, with the header checked, and measure; the caller closes `*fd`. The epoch in `s`
+ * is then the header's. */
+enum err segment_open(const struct segment_home *h, struct segment *s, int *fd, int64_t *size,
+                      struct fault *f) MUST_CHECK;
+
 /* Each batch read; borrowed until the call returns. `more_bytes` may follow in this segment. */
 typedef void segment_batch_cb(void *arg, struct slice batch, int32_t leader_epoch,
                               size_t more_bytes);
