@@ -46,10 +46,14 @@ class Figure:
     def values(self, peer):
         return [self.take(result) for result in peer[self.rounds]]
 
+    def middle(self, peer):
+        """The median, marked if it is a lower bound."""
+        bound = "≥ " if self.at_limit and any(map(self.at_limit, peer[self.rounds])) else ""
+        return bound + self.show(median(self.values(peer)))
+
     def cell(self, peer):
         values = self.values(peer)
-        bound = "≥ " if self.at_limit and any(map(self.at_limit, peer[self.rounds])) else ""
-        return f"{bound}**{self.show(median(values))}** ({self.show(min(values))} – {self.show(max(values))})"
+        return f"**{self.middle(peer)}** ({self.show(min(values))} – {self.show(max(values))})"
 
     def ratios(self, ours, theirs):
         """Per round: above 1, ours is better."""
@@ -110,6 +114,10 @@ def form_title(variant):
     return f"{variant['subscribers']:,} {form} subscribers, events of {variant['bytes']} bytes"
 
 
+def times(ratio):
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}"
+
+
 def verdict(ratios):
     if min(ratios) > 1:
         word = "better"
@@ -117,7 +125,7 @@ def verdict(ratios):
         word = "worse"
     else:
         word = "open"
-    return f"**{median(ratios):.2f}** ({min(ratios):.2f} – {max(ratios):.2f}) {word}"
+    return f"**{times(median(ratios))}** ({times(min(ratios))} – {times(max(ratios))}) {word}"
 
 
 def section(variant):
@@ -190,7 +198,7 @@ def bar(y, peer, name, most):
             f'fill="{COLOURS.get(name, OTHER_COLOUR)}"/>'
             f'<path d="{spread}" stroke="#ffffff" stroke-width="4"/>'
             f'<path d="{spread}" stroke="#1f2933" stroke-width="1.2"/>'
-            f'<text x="{high + 8:.1f}" y="{centre + 4.5}" font-weight="600">{per_second(median(values))}/s</text>')
+            f'<text x="{high + 8:.1f}" y="{centre + 4.5}" font-weight="600">{FIGURES[0].middle(peer)}/s</text>')
 
 
 def chart(variants):
