@@ -165,6 +165,7 @@ def configurations(variants):
 
 def page_part(name, variants):
     parts = [f"![Deliveries a second](benchmarks/{name}.svg)\n",
+             f"Every round is in [{name}.json](benchmarks/{name}.json).\n",
              *(section(variant) for variant in variants.values()),
              "### Versions and configurations\n", configurations(variants)]
     return "\n".join(parts)
