@@ -18,7 +18,7 @@ bool bench_fail(struct failure *f, const char *format, ...) __attribute__((forma
 /* Monotonic. */
 int64_t bench_now_ns(void);
 
-/* A line that overwrites the one before it, on stderr if that is a terminal. "" wipes it. */
+/* A line that overwrites the one before it, on stderr if that is a terminal. " " wipes it. */
 void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

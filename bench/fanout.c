@@ -19,6 +19,7 @@ enum {
 	OPENING_MAX = 64, /* subscribers that connect at the same time */
 	READY_MAX = 512,  /* sockets served between two looks at the clock */
 	READY_FEW = 64,
+	TOPIC_BYTES_MAX = 200, /* fits into an address's path */
 	UNSENT_MAX =
 		64 << 10, /* bytes: closed loop; then the socket is the limit, not the window */
 };
@@ -104,6 +105,8 @@ bool fanout_options_ok(const struct fanout_options *o, struct failure *f)
 		return bench_fail(f, "there is no target '%s': bourn, nchan, nats", o->broker);
 	if (o->sse && !broker->sse)
 		return bench_fail(f, "%s has no Server-Sent Events", o->broker);
+	if (strlen(o->topic) > TOPIC_BYTES_MAX)
+		return bench_fail(f, "a topic of more than %d characters", TOPIC_BYTES_MAX);
 	return true;
 }
 

@@ -22,8 +22,6 @@
 
 enum { FANOUT_AHEAD_MAX = 1 << 16 }; /* events: open loop, and the largest window */
 
-struct fanout_broker; /* a row of the table in fanout.c */
-
 struct fanout_options {
 	const char *broker; /* "bourn", "nchan", "nats" */
 	bool sse; /* subscribers read Server-Sent Events, else WebSocket (NATS: its own) */
@@ -50,7 +48,7 @@ struct fanout_result {
 	struct histogram latency; /* with a rate; of events due during the measurement */
 };
 
-/* False when there is no such broker, or it has no such form of subscriber. */
+/* False when there is no such broker, it has no such form of subscriber, or the topic is too long. */
 bool fanout_options_ok(const struct fanout_options *o, struct failure *f);
 
 /* Run it all. False when the run is void. `result` is large: not for the stack. */

@@ -1,7 +1,5 @@
 #include "link.h"
 
-#include "base/check.h"
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,22 +14,35 @@ static bool failed(const struct link *l, const char *step, int error, struct fai
 	                  strerror(error));
 }
 
-static void tell_epoll(struct link *l, int operation, bool writing)
+static bool tell_epoll(struct link *l, int operation, bool writing, struct failure *f)
 {
 	struct epoll_event e = {.events = EPOLLIN | (writing ? EPOLLOUT : 0), .data.ptr = l};
 
 	l->writing = writing;
-	CHECK(epoll_ctl(l->epoll, operation, l->fd, &e) == 0);
+	if (epoll_ctl(l->epoll, operation, l->fd, &e) != 0)
+		return failed(l, "epoll", errno, f);
+	return true;
+}
+
+static bool begin_connecting(struct link *l, struct failure *f)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+	                         .sin_port = htons(l->address->port),
+	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int on = 1;
+
+	l->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
+		return failed(l, "socket", errno, f);
+	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(l->fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS)
+		return failed(l, "connect", errno, f);
+	return tell_epoll(l, EPOLL_CTL_ADD, true, f);
 }
 
 bool link_open(struct link *l, const struct dialect *dialect, const struct address *address,
                int epoll, struct failure *f)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-	                         .sin_port = htons(address->port),
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int on = 1;
-
 	*l = (struct link){.dialect = dialect,
 	                   .address = address,
 	                   .epoll = epoll,
@@ -39,14 +50,11 @@ bool link_open(struct link *l, const struct dialect *dialect, const struct addre
 	                   .held = BUF_INIT(LINK_SCRATCH_BYTES / 2),
 	                   .line = BUF_INIT(LINK_SCRATCH_BYTES),
 	                   .event = BUF_INIT(LINK_SCRATCH_BYTES)};
-	l->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd < 0)
-		return failed(l, "socket", errno, f);
-	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (connect(l->fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS)
-		return failed(l, "connect", errno, f);
+	if (!begin_connecting(l, f)) {
+		link_close(l);
+		return false;
+	}
 	dialect->open(l);
-	tell_epoll(l, EPOLL_CTL_ADD, true);
 	return true;
 }
 
@@ -85,7 +93,7 @@ bool link_flush(struct link *l, struct failure *f)
 	}
 	buf_consume(&l->out, sent);
 	if (l->connected && l->writing != (l->out.len > 0))
-		tell_epoll(l, EPOLL_CTL_MOD, l->out.len > 0);
+		return tell_epoll(l, EPOLL_CTL_MOD, l->out.len > 0, f);
 	return true;
 }
 

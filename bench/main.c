@@ -276,7 +276,11 @@ static error_t parse_http(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPTION_PORT: o->port = (uint16_t)count(state, arg, 1, UINT16_MAX, "--port"); break;
-	case OPTION_PATH: o->path = arg; break;
+	case OPTION_PATH:
+		o->path = arg;
+		if (arg[0] != '/' || strlen(arg) > 255 || strpbrk(arg, " \"\\"))
+			argp_error(state, "--path: '%s' is not a path", arg);
+		break;
 	case OPTION_RATE: o->rate = number(state, arg, 0.1, 10e6, "--rate"); break;
 	case OPTION_CONNECTIONS:
 		o->connections = count(state, arg, 1, 1000000, "--connections");
