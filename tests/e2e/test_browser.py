@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from harness.broker import TEST_BIN
 from harness.http import Connection
 from harness.relay import Relay
 
@@ -131,6 +132,22 @@ def test_each_event_once_across_kill_9(broker, chromium):
     for offset, number in producer.acked.items():
         assert stored[offset] == str(number)
     assert len(producer.acked) == EVENTS and len(stored) <= EVENTS + len(producer.unknown)
+
+
+@pytest.mark.skipif(not TEST_BIN.exists(), reason=f"SKIPPED LOUDLY: there is no {TEST_BIN}")
+def test_a_page_outlives_a_long_recovery(start, shards, chromium):
+    """An EventSource takes any answer but 200 for the end of it; it comes back every second."""
+    broker = start(shards=shards, binary=TEST_BIN)
+    broker.produce("t", "before")
+    page = Page(chromium, broker.url, "/subscribe/t?offset=earliest")
+    assert page.take(1)[0]["data"] == "before"
+    broker.kill()
+    broker.env = {"BOURN_TEST_SLOW_SYNC_MS": "400"}
+    broker.start(port=broker.port)
+    broker.produce("t", "after")
+    event, = page.take(1)
+    assert (event["type"], event["data"], event["id"]) == ("message", "after", "2")
+    broker.kill()  # each flush of a stop would take as long
 
 
 def test_a_gap_when_it_comes_back_too_late(broker, chromium):

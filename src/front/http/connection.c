@@ -3,6 +3,7 @@
 #include "front/http/guard.h"
 #include "front/http/produce.h"
 #include "front/http/router.h"
+#include "front/media_type.h"
 #include "front/shard.h"
 #include "wire/http.h"
 
@@ -114,6 +115,9 @@ static bool look_at_head(struct http_connection *h)
 			router_find(x, r);
 		known_head_keep(known, x, r);
 	}
+	if (x->route && x->route->flags & ROUTE_STREAM)
+		x->event_source =
+			media_accepts(http_field(r, HTTP_FIELD_ACCEPT), "text/event-stream");
 	if (!x->fault.code && !f->broker && !(x->route->flags & ROUTE_ALWAYS))
 		fault_set(&x->fault, ERR_NOT_READY, 0, "%s", "");
 	h->parser->http.body_bytes_max = body_limit(x, r);

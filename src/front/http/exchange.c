@@ -44,6 +44,7 @@ static void exchange_reset(struct exchange *x)
 	x->state = NULL;
 	x->event_count = 0;
 	x->counted = false;
+	x->event_source = false;
 }
 
 struct exchange *exchange_new(struct http_connection *http, struct front *f)
@@ -255,12 +256,24 @@ static void allow_field(const struct exchange *x, struct buf *out)
 	buf_fini(&methods);
 }
 
+/* An EventSource takes any status but 200 for the end of it, and comes back when a stream ends. No
+ * blank line: at one, it would forget the id that it goes on from. */
+static void reply_come_back(struct exchange *x)
+{
+	reply(x, 200, "text/event-stream", SLICE_LIT("retry: 1000\n"));
+	say_refused(x, 503);
+}
+
 void reply_problem(struct exchange *x, const struct problem_member *members, size_t member_count)
 {
 	int status = err_http_status(x->fault.code);
 	struct buf body = BUF_INIT(4096);
 	struct buf *out;
 
+	if (status == 503 && x->event_source) {
+		reply_come_back(x);
+		return;
+	}
 	front_buf_take(x->front, &body);
 	problem_of(x, members, member_count, &body);
 	buf_append_lit(&body, "\n"); /* for who reads it at a terminal */

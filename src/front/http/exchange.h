@@ -52,6 +52,7 @@ struct exchange {
 	bool written;       /* ops->write was called */
 	bool busy;          /* the broker holds a request of it */
 	bool streaming;     /* written to until exchange_end */
+	bool event_source;  /* asks for Server-Sent Events */
 	bool counted;       /* produce: the body may hold several, the answer says how many */
 	struct fault fault; /* why it is refused; code OK: it is not */
 	size_t name_len;

@@ -10,6 +10,7 @@ enum route_flags {
 	ROUTE_WEBSOCKET = 1 << 1,  /* only with Upgrade: websocket */
 	ROUTE_EVENTS = 1 << 2,     /* the body is events: limits.body_bytes instead of 64 KiB */
 	ROUTE_ALWAYS = 1 << 3,     /* served before recovery is through too */
+	ROUTE_STREAM = 1 << 4,     /* as Server-Sent Events, for who accepts them */
 };
 
 struct route {

@@ -13,7 +13,6 @@
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
 #include "front/http/reading.h"
-#include "front/media_type.h"
 #include "front/subscription.h"
 #include "wire/json.h"
 #include "wire/sse.h"
@@ -349,16 +348,15 @@ static struct stream_state *state_new(struct exchange *x, bool sse,
 
 void stream_handle(struct exchange *x, const struct http_request *r)
 {
-	bool sse = media_accepts(http_field(r, HTTP_FIELD_ACCEPT), "text/event-stream");
 	struct subscription_request request;
 	struct stream_state *s;
 	struct params params;
 
-	if (reading_subscription(x, r, sse, &params, &request)) {
+	if (reading_subscription(x, r, x->event_source, &params, &request)) {
 		exchange_answer(x);
 		return;
 	}
-	s = state_new(x, sse, &request);
+	s = state_new(x, x->event_source, &request);
 	params_fini(&params);
 	if (!s) {
 		exchange_refuse(x, ERR_NO_MEMORY, "subscribe");
