@@ -15,11 +15,12 @@ static const struct cli_verb verbs[] = {
 	{"topic", "list, create, describe, empty and delete topics", cli_topic},
 	{"demo", "broker, producer and consumer in one process", cli_demo},
 	{"config", "check a configuration file, show the settings", cli_config},
+	{"verify", "check every byte of a data directory", cli_verify},
 	{"version", "print the version", cli_version},
 };
 
 /* Named in the documentation, built later. */
-static const char *const verbs_to_come[] = {"group", "bench", "verify", "dump", "load", "hook"};
+static const char *const verbs_to_come[] = {"group", "bench", "dump", "load", "hook"};
 
 static atomic_bool stopped;
 

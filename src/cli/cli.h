@@ -43,6 +43,7 @@ int cli_subscribe(int argc, char **argv, const struct cli_parts *parts);
 int cli_topic(int argc, char **argv, const struct cli_parts *parts);
 int cli_demo(int argc, char **argv, const struct cli_parts *parts);
 int cli_config(int argc, char **argv, const struct cli_parts *parts);
+int cli_verify(int argc, char **argv, const struct cli_parts *parts);
 int cli_version(int argc, char **argv, const struct cli_parts *parts);
 
 /* --- for verbs ----------------------------------------------------------------------------------- */

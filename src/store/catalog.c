@@ -4,6 +4,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "store/catalog_snapshot.h"
+#include "store/wal_recover.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,10 +263,10 @@ static enum err read_snapshot(struct catalog *c, uint64_t *sequence, struct faul
 	return err ? refuse(f, err, path) : OK;
 }
 
-static enum err open_wal(struct catalog *c, const struct catalog_config *config,
-                         uint64_t checkpointed, struct fault *f)
+static struct wal_config wal_config_of(const struct catalog *c, const struct catalog_config *config,
+                                       uint64_t checkpointed)
 {
-	const struct wal_config wal = {
+	return (struct wal_config){
 		.dir = c->dir,
 		.kind = "ctlg",
 		.store_id = c->store_id,
@@ -279,6 +280,12 @@ static enum err open_wal(struct catalog *c, const struct catalog_config *config,
 		.flush_ms = 50,
 		.mark_before_ack = true,
 	};
+}
+
+static enum err open_wal(struct catalog *c, const struct catalog_config *config,
+                         uint64_t checkpointed, struct fault *f)
+{
+	const struct wal_config wal = wal_config_of(c, config, checkpointed);
 	struct wal_recovery report = {0};
 	enum err err = wal_open(&wal, recover_record, c, &report, &c->wal, f);
 
@@ -297,11 +304,9 @@ static enum err open_wal(struct catalog *c, const struct catalog_config *config,
 	return err;
 }
 
-enum err catalog_open(const struct catalog_config *config, struct catalog **out, struct fault *f)
+static struct catalog *catalog_new(const struct catalog_config *config)
 {
 	struct catalog *c = calloc(1, sizeof(*c));
-	uint64_t sequence;
-	enum err err;
 
 	CHECK(c);
 	c->disk = config->disk;
@@ -311,20 +316,53 @@ enum err catalog_open(const struct catalog_config *config, struct catalog **out,
 	c->dir = strdup(config->dir);
 	CHECK(c->dir);
 	c->snapshot = BUF_INIT(SNAPSHOT_BYTES_MAX);
+	return c;
+}
 
-	err = read_snapshot(c, &sequence, f);
-	if (!err)
-		err = open_wal(c, config, sequence, f);
-	if (err)
-		goto free_catalog;
-	*out = c;
-	return OK;
-
-free_catalog:
+static void catalog_free(struct catalog *c)
+{
 	table_free(c);
+	buf_fini(&c->snapshot);
 	free(c->dir);
 	free(c);
-	return err;
+}
+
+enum err catalog_open(const struct catalog_config *config, struct catalog **out, struct fault *f)
+{
+	struct catalog *c = catalog_new(config);
+	uint64_t sequence;
+	enum err err = read_snapshot(c, &sequence, f);
+
+	if (!err)
+		err = open_wal(c, config, sequence, f);
+	if (err) {
+		catalog_free(c);
+		return err;
+	}
+	*out = c;
+	return OK;
+}
+
+enum err catalog_examine(const struct catalog_config *config, struct catalog **out,
+                         struct wal_found *found, struct fault *f)
+{
+	struct catalog *c = catalog_new(config);
+	struct wal_config wal;
+	uint64_t sequence;
+	enum err err = read_snapshot(c, &sequence, f);
+
+	if (!err) {
+		wal = wal_config_of(c, config, sequence);
+		err = wal_recover(&wal, recover_record, c, found, f);
+		if (err)
+			err = refuse(f, err, c->dir);
+	}
+	if (err) {
+		catalog_free(c);
+		return err;
+	}
+	*out = c;
+	return OK;
 }
 
 bool catalog_is_idle(const struct catalog *c)
@@ -335,11 +373,9 @@ bool catalog_is_idle(const struct catalog *c)
 void catalog_close(struct catalog *c)
 {
 	CHECK(catalog_is_idle(c));
-	wal_close(c->wal);
-	table_free(c);
-	buf_fini(&c->snapshot);
-	free(c->dir);
-	free(c);
+	if (c->wal) /* else it was only examined */
+		wal_close(c->wal);
+	catalog_free(c);
 }
 
 /* --- compaction: roll, write the snapshot on a worker, free the WAL ------------------------------- */

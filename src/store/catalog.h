@@ -40,6 +40,14 @@ struct catalog_config {
 enum err catalog_open(const struct catalog_config *config, struct catalog **out,
                       struct fault *f) MUST_CHECK;
 
+/* Read what is there and leave it as it is: for who looks at a directory that no broker serves. No
+ * changes; home is not needed. `found` is what its WAL holds, for wal_found_fini (wal_recover.h).
+ *
+ * Errors as catalog_open, but for damage in the WAL, which `found` tells. */
+struct wal_found;
+enum err catalog_examine(const struct catalog_config *config, struct catalog **out,
+                         struct wal_found *found, struct fault *f) MUST_CHECK;
+
 /* Blocks. Only when idle. */
 void catalog_close(struct catalog *c);
 

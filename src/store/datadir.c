@@ -21,7 +21,7 @@ enum { MARKER_BYTES_MAX = 4096 };
 
 struct marker {
 	struct uuid id;
-	char engine[16];
+	char engine[DATADIR_ENGINE_BYTES];
 };
 
 static void marker_encode(const struct marker *m, struct buf *out)
@@ -151,10 +151,24 @@ static enum err make_root(struct disk *disk, const char *path, struct fault *f)
 	return disk_sync_dir(disk, parent, f);
 }
 
+static enum err lock_hold(struct disk *disk, const char *file, int fd, struct fault *f)
+{
+	int got = disk->ops->lock(disk, fd);
+
+	if (got >= 0)
+		return OK;
+	disk->ops->close(disk, fd);
+	if (got != -EWOULDBLOCK)
+		return fault_set(f, ERR_IO, -got, "lock %s", file);
+	return fault_set(f, ERR_DIR_LOCKED, 0,
+	                 "%s; stop the other process or choose another storage.path", file);
+}
+
 static enum err lock_take(struct disk *disk, const char *path, int *out, struct fault *f)
 {
 	char file[DATADIR_FILE_BYTES_MAX];
-	int fd, got;
+	enum err err;
+	int fd;
 
 	snprintf(file, sizeof(file), "%s/" LOCK_NAME, path);
 	fd = disk->ops->open(disk, file, O_RDWR | O_CREAT);
@@ -165,16 +179,30 @@ static enum err lock_take(struct disk *disk, const char *path, int *out, struct 
 		                 file);
 	if (fd < 0)
 		return fault_set(f, ERR_IO, -fd, "open %s", file);
-	got = disk->ops->lock(disk, fd);
-	if (got < 0) {
-		disk->ops->close(disk, fd);
-		if (got != -EWOULDBLOCK)
-			return fault_set(f, ERR_IO, -got, "lock %s", file);
-		return fault_set(f, ERR_DIR_LOCKED, 0,
-		                 "%s; stop the other process or choose another storage.path", file);
-	}
-	*out = fd;
-	return OK;
+	err = lock_hold(disk, file, fd, f);
+	if (!err)
+		*out = fd;
+	return err;
+}
+
+/* The same lock, and nothing is made or written: flock asks for no right to write. */
+static enum err lock_borrow(struct disk *disk, const char *path, int *out, struct fault *f)
+{
+	char file[DATADIR_FILE_BYTES_MAX];
+	enum err err;
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/" LOCK_NAME, path);
+	*out = -1;
+	fd = disk->ops->open(disk, file, O_RDONLY);
+	if (fd == -ENOENT)
+		return OK;
+	if (fd < 0)
+		return fault_set(f, ERR_IO, -fd, "open %s", file);
+	err = lock_hold(disk, file, fd, f);
+	if (!err)
+		*out = fd;
+	return err;
 }
 
 static enum err marker_make(struct datadir *dir, const char *engine, struct entropy *entropy,
@@ -239,9 +267,39 @@ enum err datadir_open(const char *path, const char *engine, struct disk *disk,
 	return OK;
 }
 
+enum err datadir_examine(const char *path, struct disk *disk, struct datadir *out,
+                         char engine[DATADIR_ENGINE_BYTES], struct fault *f)
+{
+	struct datadir dir = {.disk = disk};
+	char file[DATADIR_FILE_BYTES_MAX];
+	struct marker marker;
+	enum err err;
+
+	if (path[0] == '\0' || strlen(path) >= DATADIR_PATH_BYTES_MAX)
+		return fault_set(f, ERR_CONFIG, 0, "a path has 1 to %d bytes",
+		                 DATADIR_PATH_BYTES_MAX - 1);
+	snprintf(file, sizeof(file), "%s/" MARKER_NAME, path);
+	err = marker_read(disk, file, &marker, f);
+	if (err == ERR_NOT_FOUND) {
+		err = check_is_empty(disk, path, f);
+		return err ? err : fault_set(f, ERR_NOT_FOUND, 0, "%s", file);
+	}
+	if (!err)
+		err = lock_borrow(disk, path, &dir.lock_fd, f);
+	if (err)
+		return err;
+	dir.path = strdup(path);
+	CHECK(dir.path);
+	dir.id = marker.id;
+	memcpy(engine, marker.engine, sizeof(marker.engine));
+	*out = dir;
+	return OK;
+}
+
 void datadir_close(struct datadir *dir)
 {
-	dir->disk->ops->close(dir->disk, dir->lock_fd);
+	if (dir->lock_fd >= 0)
+		dir->disk->ops->close(dir->disk, dir->lock_fd);
 	free(dir->path);
 	*dir = (struct datadir){0};
 }

@@ -24,6 +24,7 @@ struct entropy;
 
 enum {
 	DATADIR_FORMAT = 1,
+	DATADIR_ENGINE_BYTES = 16, /* of an engine's name, with its NUL */
 	DATADIR_PATH_BYTES_MAX = 3072,
 	DATADIR_FILE_BYTES_MAX = DATADIR_PATH_BYTES_MAX + 256, /* for the path of any file in it */
 };
@@ -32,7 +33,7 @@ struct datadir {
 	struct disk *disk; /* borrowed */
 	char *path;        /* owned */
 	struct uuid id;    /* random, made once; every file bears it */
-	int lock_fd;
+	int lock_fd;       /* -1: none is held */
 };
 
 /* Take `path` for the engine of that name; made when it is not there (its parent must be) or empty.
@@ -43,6 +44,14 @@ struct datadir {
  *         ERR_IO with EROFS or EACCES: read-only; ERR_IO, ERR_DISK_FULL. */
 enum err datadir_open(const char *path, const char *engine, struct disk *disk,
                       struct entropy *entropy, struct datadir *out, struct fault *f) MUST_CHECK;
+
+/* Look at the directory at `path`, which stays as it is. Its lock is held until datadir_close, where
+ * there is a lock file (a copy may lack one): no broker starts on it meanwhile. `engine`: of the
+ * marker.
+ *
+ * Errors: ERR_NOT_FOUND: there is no directory, or it is empty; else as datadir_open. */
+enum err datadir_examine(const char *path, struct disk *disk, struct datadir *out,
+                         char engine[DATADIR_ENGINE_BYTES], struct fault *f) MUST_CHECK;
 
 /* Gives the lock back. */
 void datadir_close(struct datadir *dir);

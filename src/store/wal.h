@@ -80,6 +80,8 @@ struct wal_frame {
 	int64_t log_end;
 	int32_t leader_epoch;
 	struct slice payload; /* borrowed until the callback returns */
+	uint64_t file;        /* number, as is the next of a frame that was read */
+	int64_t at;           /* byte in it */
 };
 
 struct wal_config {

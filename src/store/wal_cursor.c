@@ -144,6 +144,8 @@ static enum err cursor_try(struct wal_cursor *c, const uint8_t *bytes, uint64_t 
 	item->at = c->at;
 	item->end = c->at + wal_frame_bytes(payload_len);
 	item->frame = header.frame;
+	item->frame.file = c->files[c->file].number;
+	item->frame.at = c->at;
 	note_trace(c, item->end);
 	if (c->at + WAL_FRAME_HEADER_BYTES + (int64_t)payload_len > size)
 		return OK;

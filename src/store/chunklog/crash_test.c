@@ -9,6 +9,7 @@
 #include "store/chunklog/memory.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/store_rig.h"
+#include "store/verify/verify.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -371,6 +372,39 @@ static void find_partitions(struct world *w)
 	}
 }
 
+static void say_finding(void *arg, const struct verify_finding *finding)
+{
+	const struct world *w = arg;
+
+	if (finding->is_damage)
+		fail_msg("seed %llu: verify says %s byte %lld: %s", (unsigned long long)w->seed,
+		         finding->file, (long long)finding->at, finding->what);
+}
+
+static bool go_on(void *arg __attribute__((unused)), int64_t done __attribute__((unused)),
+                  int64_t all __attribute__((unused)))
+{
+	return true;
+}
+
+/* Whatever a crash leaves behind is no damage. */
+static void check_by_verify(struct world *w)
+{
+	const struct verify_config config = {
+		.path = "/data",
+		.disk = &w->power.base,
+		.clock = clock_system(),
+		.found = say_finding,
+		.progress = go_on,
+		.arg = w,
+	};
+	struct verify_totals totals;
+	struct fault f = {0};
+
+	if (verify_run(&config, &totals, &f))
+		fail_msg("seed %llu: verify: %s", (unsigned long long)w->seed, f.where);
+}
+
 static void start(struct world *w)
 {
 	struct fault f = {0};
@@ -383,6 +417,8 @@ static void start(struct world *w)
 			rig_shut(&w->rig);
 	}
 	disk_power_on(&w->power, UINT_MAX, true);
+	if (w->seed % 4 == 0)
+		check_by_verify(w);
 	if (rig_try_open(&w->rig, &f))
 		fail_msg("seed %llu: does not start: %s", (unsigned long long)w->seed, f.where);
 	find_partitions(w);

@@ -1,0 +1,285 @@
+/* The segments' part of verify. */
+#include "base/endian.h"
+#include "io/disk.h"
+#include "store/verify/verify_pass.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BATCH_EPOCH_AT = 12 };
+
+static struct segment_home home_of(struct verify_pass *v, const struct checked_partition *p)
+{
+	return (struct segment_home){
+		.disk = v->config->disk,
+		.root = v->dir.path,
+		.store_id = &v->dir.id,
+		.topic = &p->topic->uuid,
+		.partition = p->index,
+	};
+}
+
+static void path_of(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+{
+	char dir[SEGMENT_PATH_BYTES];
+
+	segment_dir(h, dir);
+	snprintf(into, SEGMENT_PATH_BYTES, "%.*s/%020lld.seg", SEGMENT_PATH_BYTES - 32, dir,
+	         (long long)base);
+}
+
+/* What a purge has passed already costs nothing. */
+static const char *remedy_for(const struct checked_partition *p, int64_t to,
+                              char into[VERIFY_TEXT_BYTES])
+{
+	if (to <= p->log_start)
+		snprintf(into, VERIFY_TEXT_BYTES,
+		         "none is needed: it lies below the log start, %lld",
+		         (long long)p->log_start);
+	else
+		snprintf(into, VERIFY_TEXT_BYTES,
+		         "restore the directory from a backup, or start the broker and purge this "
+		         "partition up to %lld: what is below is lost then",
+		         (long long)to);
+	return into;
+}
+
+/* --- one segment --------------------------------------------------------------------------------- */
+
+struct reading {
+	struct verify_pass *v;
+	const struct checked_partition *p;
+	const char *path;
+	int64_t bytes_end; /* of the file's bytes that count */
+	struct fault stop; /* progress said so */
+	uint64_t events;
+};
+
+/* The epoch lies outside the batch's checksum, but the header's stands for all. */
+static void check_epoch(struct reading *r, const struct batch *b, int64_t at, int32_t leader_epoch)
+{
+	if (b->leader_epoch == leader_epoch)
+		return;
+	verify_say(r->v,
+	           (struct verify_finding){.is_damage = true,
+	                                   .file = r->path,
+	                                   .at = at + BATCH_EPOCH_AT,
+	                                   .topic = r->p->topic->name,
+	                                   .partition = r->p->index,
+	                                   .from = -1,
+	                                   .remedy = "none is needed: the segment's header says "
+	                                             "the epoch"},
+	           "the batch at offset %lld says epoch %d in a segment of epoch %d",
+	           (long long)b->base_offset, b->leader_epoch, leader_epoch);
+}
+
+static void read_batch(void *arg, struct slice bytes, int32_t leader_epoch, size_t more_bytes)
+{
+	struct reading *r = arg;
+	struct batch b;
+	enum err err = batch_parse(bytes, &b, NULL);
+
+	CHECK(err == OK); /* segment_load has looked */
+	if (r->bytes_end != INT64_MAX)
+		check_epoch(r, &b, r->bytes_end - (int64_t)(more_bytes + bytes.len), leader_epoch);
+	r->events += b.record_count;
+	if (!r->stop.code && verify_progress(r->v, (int64_t)bytes.len, &r->stop))
+		return;
+}
+
+static void say_lost(struct reading *r, const struct segment *found, const struct segment *s,
+                     const struct fault *why)
+{
+	char remedy[VERIFY_TEXT_BYTES];
+	char text[VERIFY_TEXT_BYTES];
+
+	verify_say(r->v,
+	           (struct verify_finding){.is_damage = true,
+	                                   .file = r->path,
+	                                   .at = found->end_offset > s->base_offset ||
+	                                                         found->leader_epoch >= 0
+	                                                 ? found->bytes
+	                                                 : 0,
+	                                   .topic = r->p->topic->name,
+	                                   .partition = r->p->index,
+	                                   .from = found->end_offset,
+	                                   .to = s->end_offset,
+	                                   .remedy = remedy_for(r->p, s->end_offset, remedy)},
+	           "%s", fault_text(why, text, sizeof(text)));
+}
+
+static enum err read_segment(struct verify_pass *v, const struct checked_partition *p,
+                             const struct segment *s, struct fault *f)
+{
+	struct segment_home home = home_of(v, p);
+	char path[SEGMENT_PATH_BYTES];
+	struct segment found = *s;
+	struct reading r = {.v = v, .p = p, .path = path, .bytes_end = s->bytes};
+	struct fault why = {0};
+	enum err err;
+
+	path_of(&home, s->base_offset, path);
+	found.leader_epoch = -1; /* until its header could be read */
+	err = segment_load(&home, &found, read_batch, &r, &why);
+	if (!err && found.end_offset != s->end_offset)
+		err = fault_set(&why, ERR_CORRUPT, 0, "it ends at offset %lld",
+		                (long long)found.end_offset);
+	if (err)
+		say_lost(&r, &found, s, &why);
+	v->totals->segments++;
+	v->totals->segment_bytes += (uint64_t)found.bytes;
+	v->totals->events += r.events;
+	if (r.stop.code)
+		*f = r.stop;
+	return r.stop.code;
+}
+
+/* --- one partition ------------------------------------------------------------------------------- */
+
+/* The manifest leaves out [from, to). */
+static void say_hole(struct verify_pass *v, const struct checked_partition *p, int64_t from,
+                     int64_t to)
+{
+	const struct damage *known = &p->saved.damage;
+	bool is_known = known->from >= 0 && from >= known->from && to <= known->to;
+	char path[DATADIR_FILE_BYTES_MAX], remedy[VERIFY_TEXT_BYTES];
+
+	if (from >= to || is_known)
+		return;
+	verify_say(v,
+	           (struct verify_finding){.is_damage = true,
+	                                   .file = verify_path(v, "manifest", path),
+	                                   .at = -1,
+	                                   .topic = p->topic->name,
+	                                   .partition = p->index,
+	                                   .from = from,
+	                                   .to = to,
+	                                   .remedy = remedy_for(p, to, remedy)},
+	           "no segment has these offsets");
+}
+
+static void say_known_damage(struct verify_pass *v, const struct checked_partition *p)
+{
+	const struct damage *known = &p->saved.damage;
+	char path[DATADIR_FILE_BYTES_MAX], remedy[VERIFY_TEXT_BYTES];
+
+	if (known->from < 0)
+		return;
+	verify_say(v,
+	           (struct verify_finding){.is_damage = true,
+	                                   .file = verify_path(v, "manifest", path),
+	                                   .at = -1,
+	                                   .topic = p->topic->name,
+	                                   .partition = p->index,
+	                                   .from = known->from,
+	                                   .to = known->to,
+	                                   .remedy = remedy_for(p, known->to, remedy)},
+	           "an earlier start found this lost, and fenced the partition");
+}
+
+static enum err read_partition(struct verify_pass *v, const struct checked_partition *p,
+                               struct fault *f)
+{
+	const struct saved *s = &p->saved;
+	int64_t next = s->log_start;
+
+	say_known_damage(v, p);
+	for (uint32_t i = 0; i < s->segment_count; i++) {
+		enum err err;
+
+		say_hole(v, p, next, s->segments[i].base_offset);
+		err = read_segment(v, p, &s->segments[i], f);
+		if (err)
+			return err;
+		next = s->segments[i].end_offset;
+	}
+	say_hole(v, p, next, s->end_offset);
+	return OK;
+}
+
+enum err verify_segments(struct verify_pass *v, struct fault *f)
+{
+	struct checked_topic *t, *after;
+
+	HASH_ITER (hh, v->topics, t, after) {
+		for (uint32_t i = 0; t->partitions && i < t->partition_count; i++) {
+			enum err err = read_partition(v, &t->partitions[i], f);
+
+			if (err)
+				return err;
+		}
+	}
+	return OK;
+}
+
+/* --- by an old manifest -------------------------------------------------------------------------- */
+
+static void say_ends_early(struct reading *r, const struct segment *found, const struct fault *why)
+{
+	char text[VERIFY_TEXT_BYTES];
+
+	verify_say(r->v,
+	           (struct verify_finding){.file = r->path,
+	                                   .at = found->bytes,
+	                                   .topic = r->p->topic->name,
+	                                   .partition = r->p->index,
+	                                   .from = -1,
+	                                   .remedy = "none: only the manifest could tell"},
+	           "what counts ends here at the latest, at offset %lld: %s",
+	           (long long)found->end_offset, fault_text(why, text, sizeof(text)));
+}
+
+static enum err rescan_segment(struct verify_pass *v, struct checked_partition *p, int64_t base,
+                               int64_t end, struct fault *f)
+{
+	struct segment_home home = home_of(v, p);
+	char path[SEGMENT_PATH_BYTES];
+	struct segment found = {.base_offset = base, .end_offset = end, .bytes = INT64_MAX};
+	struct reading r = {.v = v, .p = p, .path = path, .bytes_end = INT64_MAX};
+	struct fault why = {0};
+
+	path_of(&home, base, path);
+	if (segment_load(&home, &found, read_batch, &r, &why))
+		say_ends_early(&r, &found, &why);
+	v->totals->segments++;
+	v->totals->segment_bytes += (uint64_t)found.bytes;
+	v->totals->events += r.events;
+	if (found.end_offset > p->log_end)
+		p->log_end = found.end_offset;
+	if (r.stop.code)
+		*f = r.stop;
+	return r.stop.code;
+}
+
+static enum err rescan_partition(struct verify_pass *v, struct checked_partition *p,
+                                 struct fault *f)
+{
+	struct segment_home home = home_of(v, p);
+	int64_t *bases;
+	size_t count;
+	enum err err = segment_list(&home, &bases, &count, f);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count && !err; i++)
+		err = rescan_segment(v, p, bases[i], i + 1 < count ? bases[i + 1] : INT64_MAX, f);
+	if (count > 0 && bases[0] > p->log_start)
+		p->log_start = bases[0];
+	free(bases);
+	return err;
+}
+
+enum err verify_segments_rescan(struct verify_pass *v, struct fault *f)
+{
+	struct checked_topic *t, *after;
+
+	HASH_ITER (hh, v->topics, t, after) {
+		for (uint32_t i = 0; t->partitions && i < t->partition_count; i++) {
+			enum err err = rescan_partition(v, &t->partitions[i], f);
+
+			if (err)
+				return err;
+		}
+	}
+	return OK;
+}

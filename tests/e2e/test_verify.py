@@ -1,0 +1,239 @@
+"""bourn verify: what it finds, what it lets stand, and that it changes nothing."""
+
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from harness import formats
+from harness.broker import BIN
+from test_datadir import digest
+
+OK, DAMAGED, USAGE, _UNREACHABLE, REFUSED, NOT_FOUND = range(6)
+FLIPS = 12  # of each kind of file
+
+
+def verify(data, *words):
+    done = subprocess.run([str(BIN), "verify", str(data), *words], capture_output=True, text=True, timeout=120)
+    assert "CHECK failed" not in done.stderr and "Sanitizer" not in done.stderr, done.stderr
+    return done
+
+
+def told(data):
+    """(exit code, what -o json says)"""
+    done = verify(data, "-o", "json")
+    return done.returncode, json.loads(done.stdout)
+
+
+def fill(broker, topic, count, start=0):
+    for i in range(start, start + count):
+        broker.produce(topic, f"event {i}" + "x" * (i * 61 % 2000))
+
+
+def wait_for_mark(broker):
+    """Until the WAL says that all it holds is flushed: what is damaged then is no torn tail."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            frames = [frame for file in formats.wal(broker.data / "wal") for frame in file["frames"]]
+            if frames and frames[-1]["type"] == 1:
+                return frames
+        except AssertionError:  # read while it was written
+            pass
+        assert time.monotonic() < deadline
+
+
+@pytest.fixture
+def killed(start):
+    """A directory with segments in two runs, a WAL with frames that are in no segment, and a catalog."""
+    broker = start()
+    broker.create("a", partitions=2)
+    fill(broker, "t", 40)
+    assert broker.client.post("/v1/admin/snapshot").status == 200
+    fill(broker, "t", 40, 40)
+    fill(broker, "a", 20)
+    assert broker.client.post("/v1/admin/snapshot").status == 200
+    fill(broker, "t", 25, 80)
+    fill(broker, "a", 5)
+    wait_for_mark(broker)
+    broker.kill()
+    return broker
+
+
+def test_clean_after_kill(killed):
+    before = digest(killed.data)
+    code, said = told(killed.data)
+    assert (code, said["damages"], said["findings"]) == (OK, 0, []), said
+    assert (said["topics"], said["partitions"], said["events"]) == (2, 3, 130)
+    assert said["wal_frames"] >= 30 and said["segments"] >= 2
+    assert digest(killed.data) == before
+    assert verify(killed.data).stdout.startswith("clean: 2 topics, 3 partitions, 130 events")
+
+
+def test_clean_after_a_stop(start):
+    broker = start()
+    fill(broker, "t", 10)
+    broker.stop()
+    code, said = told(broker.data)
+    assert (code, said["findings"], said["events"]) == (OK, [], 10)
+
+
+def test_clean_when_killed_under_load(start, seed):
+    """Torn tails may be told, damage never."""
+    rng = random.Random(seed)
+    broker = start()
+    for _ in range(5):
+        load = subprocess.Popen([str(BIN), "produce", "t", "--count", "1000000", "x" * 500, "--server", broker.url],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.01, 0.3))  # a random moment
+        broker.kill()
+        load.wait(20)
+        code, said = told(broker.data)
+        assert (code, said["damages"]) == (OK, 0), (seed, said)
+        broker.start()
+
+
+def test_a_running_broker_is_refused_and_not_disturbed(start):
+    broker = start()
+    broker.produce("t", "x")
+    wait_for_mark(broker)
+    before = digest(broker.data)
+    done = verify(broker.data)
+    assert done.returncode == REFUSED and "lock" in done.stderr and str(broker.data) in done.stderr
+    assert digest(broker.data) == before
+    broker.produce("t", "y")
+
+
+def test_where_there_is_nothing(tmp_path):
+    assert verify(tmp_path / "none").returncode == NOT_FOUND
+    assert verify(tmp_path).returncode == NOT_FOUND
+    (tmp_path / "photo.jpg").write_text("x")
+    assert verify(tmp_path).returncode == REFUSED
+    assert subprocess.run([str(BIN), "verify"], capture_output=True).returncode == USAGE
+
+
+def test_a_copy_without_lock(killed, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(killed.data, copy)
+    (copy / "lock").unlink()
+    assert told(copy)[0] == OK
+    assert not (copy / "lock").exists()
+
+
+# --- flips ---------------------------------------------------------------------------------
+
+
+def segment_bytes(data):
+    """[(path, byte)] that a checksum, or the rule that padding is zero, covers"""
+    manifest = formats.manifest(data / "manifest")
+    for partition in manifest["partitions"]:
+        for entry in partition["segments"]:
+            for path in data.glob(f"topics/*/{partition['partition']}/{entry['base offset']:020}.seg"):
+                if formats.segment(path, None)["topic"] == partition["topic"]:
+                    yield path, range(entry["bytes that count"])
+
+
+def frame_bytes(data, directory, past):
+    for path in sorted((data / directory).glob("*.wal")):
+        file = formats.wal_file(path)
+        needed = [frame for frame in file["frames"] if frame["sequence"] > past]
+        for frame in needed:
+            if frame["type"] != 1:
+                yield path, range(frame["at"], frame["at"] + formats.FRAME.bytes + frame["payload length"])
+
+
+def covered(data, kind):
+    if kind == "marker":
+        return [(data / "bourn.dir", range(len((data / "bourn.dir").read_bytes())))]
+    if kind == "manifest":
+        return [(path, range(path.stat().st_size)) for path in (data / "manifest", data / "manifest.prev")]
+    if kind == "segment":
+        return list(segment_bytes(data))
+    if kind == "wal":
+        return list(frame_bytes(data, "wal", formats.manifest(data / "manifest")["checkpointed"]))
+    if kind == "catalog":
+        return list(frame_bytes(data, "catalog", 0))
+    return [(path, range(60)) for path in (*data.glob("wal/*.wal"), *data.glob("catalog/*.wal"))]
+
+
+def flip(path, at, bit):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["marker", "manifest", "segment", "wal", "catalog", "wal header"])
+def test_every_flip_is_found(killed, kind, seed):
+    rng = random.Random(f"{seed} {kind}")
+    places = covered(killed.data, kind)
+    assert places
+    for _ in range(FLIPS):
+        path, span = rng.choices(places, [len(span) for _path, span in places])[0]
+        at, bit = rng.choice(span), rng.randrange(8)
+        flip(path, at, bit)
+        where = f"seed {seed}: {path.relative_to(killed.data)} byte {at} bit {bit}"
+        done = verify(killed.data, "-o", "json")
+        flip(path, at, bit)
+        said = json.loads(done.stdout)
+        if done.returncode == REFUSED:  # a marker that says another kind or version
+            assert kind == "marker" and "bourn.dir" in done.stderr, where
+            continue
+        assert done.returncode == DAMAGED and said["damages"] == len(
+            [f for f in said["findings"] if f["kind"] == "damage"]) > 0, (where, said, done.stderr)
+        if kind in ("segment", "wal", "wal header"):
+            assert any(f["file"] == str(path) for f in said["findings"]), (where, said)
+        for finding in said["findings"]:
+            assert finding["remedy"] and finding["what"], (where, finding)
+    assert told(killed.data)[0] == OK
+
+
+def test_a_bad_batch_is_named_by_place_and_offset(killed):
+    (path, span), *_ = [each for each in segment_bytes(killed.data) if len(each[1]) > 20000]
+    segment = formats.segment(path, len(span))
+    bad = segment["batches"][3]
+    at = path.read_bytes().index(bad["records"][0]["value"])
+    flip(path, at, 0)
+    code, said = told(killed.data)
+    (finding,) = said["findings"]
+    assert (code, finding["topic"], finding["partition"]) == (DAMAGED, "t", 0)
+    assert (finding["from"], finding["to"]) == (bad["base offset"], 80)
+    assert finding["file"] == str(path) and 4096 < finding["byte"] < at
+    text = verify(killed.data).stdout
+    assert text.startswith(f"damage: {path} byte {finding['byte']}: t/0 offsets 3 to 79: ")
+    assert "remedy: " in text and text.splitlines()[-1].startswith("damaged: ")
+
+
+def test_a_purge_makes_damage_pass(killed):
+    (path, span), *_ = [each for each in segment_bytes(killed.data) if len(each[1]) > 20000]
+    flip(path, 6000, 1)
+    killed.start()
+    assert killed.client.post("/v1/topics/t/purge", '{"partition":0,"upto":80}').status == 200
+    killed.stop()
+    assert told(killed.data)[0] == OK
+
+
+def test_a_torn_tail_is_no_damage(killed):
+    path = max(killed.data.glob("wal/*.wal"), key=lambda path: int(path.stem))
+    file = formats.wal_file(path)
+    last = file["frames"][-1]  # the mark
+    flip(path, last["at"] + 20, 3)
+    code, said = told(killed.data)
+    assert code == OK and said["torn_bytes"] > 0
+    (note,) = said["findings"]
+    assert note["kind"] == "note" and note["file"] == str(path) and "torn" in note["what"]
+
+
+@pytest.mark.parametrize("what", ["segment", "wal", "catalog", "manifests"])
+def test_missing_files_are_damage(killed, what):
+    victims = {"segment": lambda: [min(killed.data.glob("topics/*/0/*.seg"))],
+               "wal": lambda: list(killed.data.glob("wal/*.wal")),
+               "catalog": lambda: list(killed.data.glob("catalog/*")),
+               "manifests": lambda: list(killed.data.glob("manifest*"))}[what]()
+    for path in victims:
+        pathlib.Path(path).unlink()
+    code, said = told(killed.data)
+    assert code == DAMAGED and said["damages"] > 0
