@@ -16,10 +16,11 @@ static unsigned pick(struct entropy_seeded *random, unsigned below)
 
 /* --- contents ------------------------------------------------------------------------ */
 
+/* Most of what stores write ahead of use: never allocated, never copied. */
+static const uint8_t zeros[SIM_BLOCK_BYTES];
+
 static const uint8_t *content_block(const struct sim_content *c, size_t i)
 {
-	static const uint8_t zeros[SIM_BLOCK_BYTES];
-
 	return i < c->count && c->blocks[i] ? c->blocks[i] : zeros;
 }
 
@@ -28,7 +29,7 @@ static bool content_has_block(const struct sim_content *c, size_t i)
 	return i < c->count && c->blocks[i];
 }
 
-static uint8_t *content_make_block(struct sim_content *c, size_t i)
+static void content_make_room(struct sim_content *c, size_t i)
 {
 	if (i >= c->count) {
 		size_t count = i + 1 > 2 * c->count ? i + 1 : 2 * c->count;
@@ -38,20 +39,42 @@ static uint8_t *content_make_block(struct sim_content *c, size_t i)
 		memset(c->blocks + c->count, 0, (count - c->count) * sizeof(*c->blocks));
 		c->count = count;
 	}
-	if (!c->blocks[i]) {
-		c->blocks[i] = calloc(1, SIM_BLOCK_BYTES);
-		CHECK(c->blocks[i]);
-		if (c->space)
-			c->space->used += SIM_BLOCK_BYTES;
-	}
-	return c->blocks[i];
+	if (!c->blocks[i] && c->space)
+		c->space->used += SIM_BLOCK_BYTES;
+}
+
+static void free_block(const uint8_t *block)
+{
+	if (block != zeros)
+		free((void *)(uintptr_t)block);
+}
+
+/* To be written: its bytes are what they were. */
+static uint8_t *content_make_block(struct sim_content *c, size_t i)
+{
+	uint8_t *block;
+
+	content_make_room(c, i);
+	if (c->blocks[i] && c->blocks[i] != zeros)
+		return (uint8_t *)(uintptr_t)c->blocks[i];
+	block = calloc(1, SIM_BLOCK_BYTES);
+	CHECK(block);
+	c->blocks[i] = block;
+	return block;
+}
+
+static void content_make_zeros(struct sim_content *c, size_t i)
+{
+	content_make_room(c, i);
+	free_block(c->blocks[i]);
+	c->blocks[i] = zeros;
 }
 
 static void content_drop_block(struct sim_content *c, size_t i)
 {
 	if (!content_has_block(c, i))
 		return;
-	free(c->blocks[i]);
+	free_block(c->blocks[i]);
 	c->blocks[i] = NULL;
 	if (c->space)
 		c->space->used -= SIM_BLOCK_BYTES;
@@ -59,10 +82,12 @@ static void content_drop_block(struct sim_content *c, size_t i)
 
 static void content_copy_block(struct sim_content *to, const struct sim_content *from, size_t i)
 {
-	if (content_has_block(from, i))
-		memcpy(content_make_block(to, i), from->blocks[i], SIM_BLOCK_BYTES);
-	else
+	if (!content_has_block(from, i))
 		content_drop_block(to, i);
+	else if (from->blocks[i] == zeros)
+		content_make_zeros(to, i);
+	else
+		memcpy(content_make_block(to, i), from->blocks[i], SIM_BLOCK_BYTES);
 }
 
 /* What is cut off reads as zeros when the file grows again. */
@@ -71,7 +96,7 @@ static void content_resize(struct sim_content *c, int64_t size)
 	size_t whole = (size_t)(size / SIM_BLOCK_BYTES), part = (size_t)(size % SIM_BLOCK_BYTES);
 
 	if (part > 0 && content_has_block(c, whole))
-		memset(c->blocks[whole] + part, 0, SIM_BLOCK_BYTES - part);
+		memset(content_make_block(c, whole) + part, 0, SIM_BLOCK_BYTES - part);
 	for (size_t i = whole + (part > 0); i < c->count; i++)
 		content_drop_block(c, i);
 	c->size = size;
@@ -195,6 +220,16 @@ static void mark_dirty(struct sim_node *n, size_t from, size_t until)
 	n->dirty_until = until > n->dirty_until ? until : n->dirty_until;
 }
 
+static void write_part(struct sim_node *n, size_t block, size_t skip, const uint8_t *bytes,
+                       size_t len)
+{
+	if (len == SIM_BLOCK_BYTES && memcmp(bytes, zeros, SIM_BLOCK_BYTES) == 0)
+		content_make_zeros(&n->now, block);
+	else
+		memcpy(content_make_block(&n->now, block) + skip, bytes, len);
+	mark_dirty(n, block, block + 1);
+}
+
 ssize_t sim_file_write(struct sim_node *n, struct slice bytes, int64_t at)
 {
 	const struct sim_space *space = n->now.space;
@@ -210,8 +245,7 @@ ssize_t sim_file_write(struct sim_node *n, struct slice bytes, int64_t at)
 		if (!content_has_block(&n->now, block) &&
 		    space->used + SIM_BLOCK_BYTES > space->capacity)
 			break;
-		memcpy(content_make_block(&n->now, block) + skip, bytes.ptr + done, part);
-		mark_dirty(n, block, block + 1);
+		write_part(n, block, skip, bytes.ptr + done, part);
 		done += part;
 	}
 	if (done == 0 && bytes.len > 0)

@@ -24,7 +24,8 @@ struct sim_space {
 struct sim_content {
 	int64_t size;
 	size_t count;            /* of `blocks` */
-	uint8_t **blocks;        /* owned; NULL: zeros */
+	const uint8_t **blocks;  /* owned, but for the one block of zeros that all share; NULL:
+	                            zeros too, but they take no space */
 	struct sim_space *space; /* where its blocks are counted; NULL: nowhere */
 };
 
