@@ -158,6 +158,18 @@ static enum err cursor_try(struct wal_cursor *c, const uint8_t *bytes, uint64_t 
 	return OK;
 }
 
+/* On to the next place in the window that looks like a frame's beginning, or to its end: most of a
+ * scan is over zeros that were written ahead of use. */
+static void cursor_step(struct wal_cursor *c)
+{
+	int64_t window_end = c->window_at + (int64_t)c->window_len;
+
+	c->at += 8;
+	if (c->at < window_end)
+		c->at += (int64_t)wal_frame_search(c->window + (c->at - c->window_at),
+		                                   (size_t)(window_end - c->at));
+}
+
 /* The next item in the open file; END when there is none. */
 static enum err cursor_search(struct wal_cursor *c, uint64_t unseen, struct wal_item *item,
                               struct fault *f)
@@ -166,7 +178,7 @@ static enum err cursor_search(struct wal_cursor *c, uint64_t unseen, struct wal_
 	const uint8_t *bytes;
 	enum err err;
 
-	for (; c->at + WAL_FRAME_HEADER_BYTES <= size; c->at += 8) {
+	for (; c->at + WAL_FRAME_HEADER_BYTES <= size; cursor_step(c)) {
 		err = cursor_view(c, c->at, WAL_FRAME_HEADER_BYTES, &bytes, f);
 		if (err)
 			return err;

@@ -93,6 +93,22 @@ bool wal_frame_begins(const uint8_t *at, const uint64_t *generation)
 	return !generation || load_le64(at + FRAME_GENERATION_AT) == *generation;
 }
 
+size_t wal_frame_search(const uint8_t *at, size_t len)
+{
+	uint32_t magic;
+	size_t n = 0;
+
+	memcpy(&magic, frame_magic, sizeof(magic));
+	for (; n + 8 <= len; n += 8) {
+		uint32_t word;
+
+		memcpy(&word, at + n, sizeof(word));
+		if (word == magic)
+			break;
+	}
+	return n;
+}
+
 bool wal_frame_header_decode(const uint8_t in[WAL_FRAME_HEADER_BYTES], struct wal_frame_header *out)
 {
 	struct wal_frame *frame = &out->frame;
