@@ -1,0 +1,279 @@
+/* The crash-state explorer: short scripted runs of each engine are traced to the last write; then
+ * the engine is started on what a power cut (or kill -9) may have left at each point, thousands of
+ * different contents, and what it finds is held against what it had answered (crash_oracle).
+ *
+ * A power cut between any two calls, and a kill at each call (F2: `kills`, the states in which all
+ * that was written stayed), are both in it. BOURN_LONG plays more seeds; BOURN_SEED one only. */
+#include "base/test.h"
+#include "io/testing/disk_states.h"
+#include "store/testing/crash_oracle.h"
+#include "store/testing/crash_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+enum {
+	DISK_BYTES = 64 << 20,
+	RANDOM_A_POINT = 24,
+	STATES_SHORT = TEST_TIMES(2200), /* a script; a seed that was begun is played to its end */
+	STATES_LONG = TEST_TIMES(40000),
+	SHARE = TEST_TIMES(10), /* tenths of all states that are looked at */
+	LIE_BYTES = 160,
+};
+
+/* --- scripts: what is done to the store, from an empty disk to a clean stop ------------------------- */
+
+typedef void run_script(struct crash_run *r);
+
+static void some_appends(struct crash_run *r, unsigned topic, unsigned rounds)
+{
+	for (unsigned i = 0; i < rounds; i++) {
+		for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+			if (run_roll(r, 4))
+				run_append(r, topic, p, 1 + run_roll(r, 3), run_roll(r, 400));
+		if (run_roll(r, 2))
+			run_settle(r);
+	}
+	run_settle(r);
+}
+
+static void play_appends(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "os", DURABILITY_OS);
+	run_create(r, 2, "interval", DURABILITY_INTERVAL);
+	for (unsigned i = 0; i < 12; i++) {
+		some_appends(r, 1 + run_roll(r, 2), 1 + run_roll(r, 3));
+		run_append(r, run_roll(r, 3), run_roll(r, 2), 1, run_roll(r, 9000));
+		some_appends(r, 0, 1);
+	}
+}
+
+static void play_topics(struct crash_run *r)
+{
+	run_create(r, 0, "a", DURABILITY_COMMIT);
+	some_appends(r, 0, 2);
+	run_create(r, 1, "b", DURABILITY_OS);
+	some_appends(r, 1, 3);
+	run_delete(r, 0);
+	run_create(r, 2, "a", DURABILITY_COMMIT);
+	some_appends(r, 2, 2);
+	(void)!run_checkpoint(r);
+	run_delete(r, 1);
+	some_appends(r, 2, 2);
+	run_create(r, 3, "b", DURABILITY_INTERVAL);
+	some_appends(r, 3, 2);
+	(void)!run_checkpoint(r);
+	run_delete(r, 2);
+	some_appends(r, 3, 1);
+}
+
+static void play_checkpoints(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "none", DURABILITY_NONE);
+	for (unsigned i = 0; i < 5; i++) {
+		some_appends(r, 0, 1 + run_roll(r, 3));
+		some_appends(r, 1, 1);
+		run_append(r, 0, 0, 1, 100); /* under way while it begins */
+		CHECK(run_checkpoint(r) == OK);
+		run_settle(r);
+	}
+	some_appends(r, 0, 1);
+	run_close(r);
+	run_open(r);
+	some_appends(r, 0, 1);
+}
+
+static void play_trims(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "os", DURABILITY_OS);
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned topic = run_roll(r, 2);
+		uint32_t partition = run_roll(r, 2);
+		const struct store_partition *p;
+
+		some_appends(r, 0, 2);
+		some_appends(r, 1, 2);
+		p = r->topics[topic].topic->partitions[partition];
+		run_trim(
+			r, topic, partition,
+			p->state.log_start +
+				run_roll(r, (unsigned)(p->state.log_end - p->state.log_start) + 1));
+		if (run_roll(r, 2))
+			CHECK(run_checkpoint(r) == OK);
+	}
+}
+
+/* As full as it takes for some to be refused, and free again. */
+static void play_full_disk(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "os", DURABILITY_OS);
+	some_appends(r, 0, 2);
+	disk_sim_set_capacity(r->sim, 0);
+	for (unsigned i = 0; i < 40; i++) {
+		run_append(r, run_roll(r, 2), run_roll(r, 2), 3, 4000 + run_roll(r, 12000));
+		if (i % 10 == 9)
+			(void)!run_checkpoint(r);
+		run_settle(r);
+	}
+	run_trim(r, 0, 0, 1);
+	disk_sim_set_capacity(r->sim, DISK_BYTES);
+	some_appends(r, 0, 2);
+	some_appends(r, 1, 2);
+	(void)!run_checkpoint(r);
+}
+
+/* --- exploring -------------------------------------------------------------------------------------- */
+
+struct explored {
+	uint64_t hash;
+	struct observation seen;
+	UT_hash_handle hh;
+};
+
+struct explorer {
+	struct crash_run run;
+	struct explored *states; /* of this run, by hash */
+	uint64_t seeds, points, visits, kills;
+	int64_t acked;
+	size_t distinct;
+	struct verdict verdict;
+	uint64_t lies; /* visits at which something was wrong */
+};
+
+static void report(struct explorer *x, const struct disk_state *s, size_t lines)
+{
+	const struct disk_trace *t = &x->run.trace;
+	size_t first = s->step > 12 ? s->step - 12 : 0;
+
+	fprintf(stderr, "seed %llu, step %zu, %zu lines of the ledger, %s: %s\n",
+	        (unsigned long long)x->run.seed, s->step, lines,
+	        s->kept_all ? "killed" : "power cut", x->verdict.text);
+	for (size_t i = first; i <= s->step; i++) {
+		char text[LIE_BYTES];
+
+		fprintf(stderr, "  %s\n", trace_step_text(&t->steps[i], text, sizeof(text)));
+	}
+	for (size_t i = 0; i < s->entry_count; i++)
+		fprintf(stderr, "  %s: %lld bytes\n", s->entries[i].path,
+		        (long long)s->entries[i].content.size);
+}
+
+static bool explore_state(void *arg, const struct disk_state *s)
+{
+	struct explorer *x = arg;
+	struct explored *e;
+
+	if (s->hash % 10 >= SHARE)
+		return true;
+	HASH_FIND(hh, x->states, &s->hash, sizeof(s->hash), e);
+	if (!e) {
+		e = calloc(1, sizeof(*e));
+		assert_non_null(e);
+		e->hash = s->hash;
+		oracle_observe(&x->run, s, &e->seen);
+		HASH_ADD(hh, x->states, hash, sizeof(e->hash), e);
+		x->distinct++;
+	}
+	x->visits++;
+	x->kills += s->kept_all;
+	for (size_t lines = s->marks_least; lines <= s->marks_most; lines++) {
+		if (oracle_judge(&x->run, lines, s->kept_all, &e->seen, &x->verdict))
+			continue;
+		if (x->lies++ == 0)
+			report(x, s, lines);
+		break;
+	}
+	return x->lies < 20;
+}
+
+static void play(struct explorer *x, const struct store_ops *ops, run_script *script, uint64_t seed)
+{
+	struct explored *e, *after;
+	struct disk_states_config config = {
+		.trace = &x->run.trace,
+		.random_count = RANDOM_A_POINT,
+		.seed = seed,
+	};
+
+	crash_run_init(&x->run, ops, seed, DISK_BYTES);
+	run_open(&x->run);
+	script(&x->run);
+	run_close(&x->run);
+	x->points += disk_states_each(&config, explore_state, x);
+	x->acked += x->run.acked;
+	x->seeds++;
+	HASH_ITER (hh, x->states, e, after) {
+		HASH_DELETE(hh, x->states, e);
+		free(e);
+	}
+	crash_run_fini(&x->run);
+}
+
+static void explore(const char *engine, const char *name, run_script *script)
+{
+	const struct store_ops *ops = store_registry_find(store_registry_default(), engine);
+	const char *only = getenv("BOURN_SEED");
+	size_t wanted = getenv("BOURN_LONG") ? STATES_LONG : STATES_SHORT;
+	struct explorer x = {0};
+	const struct verdict *v = &x.verdict;
+	uint64_t seed = only ? strtoull(only, NULL, 10) : 1;
+
+	assert_non_null(ops);
+	do
+		play(&x, ops, script, seed++);
+	while (!only && x.distinct < wanted && x.lies == 0);
+	printf("{\"test\":\"crash states and F2, %s: %s\",\"seed\":%llu,\"n\":%llu,\"points\":%llu,"
+	       "\"states\":%zu,\"kills\":%llu,\"acked\":%lld,\"missing\":%llu,\"duplicates\":%llu,"
+	       "\"disorder\":%llu,\"other\":%llu,\"verdict\":\"%s\"}\n",
+	       engine, name, (unsigned long long)(only ? seed - 1 : 1),
+	       (unsigned long long)x.visits, (unsigned long long)x.points, x.distinct,
+	       (unsigned long long)x.kills, (long long)x.acked, (unsigned long long)v->missing,
+	       (unsigned long long)v->duplicates, (unsigned long long)v->disorder,
+	       (unsigned long long)v->other, x.lies ? "FAILED" : "passed");
+	fflush(stdout);
+	assert_int_equal(x.lies, 0);
+}
+
+#define ENGINE_TESTS(engine)                                                                       \
+	TEST(engine##__survives_any_crash_while_appending)                                         \
+	{                                                                                          \
+		explore(#engine, "appends", play_appends);                                         \
+	}                                                                                          \
+	TEST(engine##__survives_any_crash_while_topics_come_and_go)                                \
+	{                                                                                          \
+		explore(#engine, "topics", play_topics);                                           \
+	}                                                                                          \
+	TEST(engine##__survives_any_crash_around_checkpoints)                                      \
+	{                                                                                          \
+		explore(#engine, "checkpoints", play_checkpoints);                                 \
+	}                                                                                          \
+	TEST(engine##__survives_any_crash_around_trims)                                            \
+	{                                                                                          \
+		explore(#engine, "trims", play_trims);                                             \
+	}                                                                                          \
+	TEST(engine##__survives_any_crash_on_a_full_disk)                                          \
+	{                                                                                          \
+		explore(#engine, "full disk", play_full_disk);                                     \
+	}
+
+ENGINE_TESTS(memory)
+
+int main(void)
+{
+#define ENGINE(name)                                                                               \
+	cmocka_unit_test(name##__survives_any_crash_while_appending),                              \
+		cmocka_unit_test(name##__survives_any_crash_while_topics_come_and_go),             \
+		cmocka_unit_test(name##__survives_any_crash_around_checkpoints),                   \
+		cmocka_unit_test(name##__survives_any_crash_around_trims),                         \
+		cmocka_unit_test(name##__survives_any_crash_on_a_full_disk)
+	const struct CMUnitTest tests[] = {
+		ENGINE(memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+/* crash_oracle: starts the engine on what a crash left (observe), and says whether what it found is
+ * what the ledger of a crash_run allows (judge). One observation can be held against several points
+ * of the ledger. Only for tests. */
+#ifndef BOURN_STORE_TESTING_CRASH_ORACLE_H
+#define BOURN_STORE_TESTING_CRASH_ORACLE_H
+
+#include "io/testing/disk_states.h"
+#include "store/testing/crash_run.h"
+
+enum { ORACLE_TEXT_BYTES = 240 };
+
+struct seen_partition {
+	int64_t log_start;
+	int64_t from;                    /* first offset read: of the batch that holds log_start */
+	int64_t end;                     /* high watermark */
+	uint8_t numbers[RUN_EVENTS_MAX]; /* of the events at from, from + 1, … */
+};
+
+struct observation {
+	char broken[ORACLE_TEXT_BYTES]; /* wrong whatever had been promised; "": nothing */
+	bool there[RUN_TOPICS];
+	struct seen_partition partitions[RUN_TOPICS][RUN_PARTITIONS];
+};
+
+/* Starts on a disk of its own with that content, reads everything, appends to every partition, stops
+ * and starts again: it must then find the same and what it appended. */
+void oracle_observe(const struct crash_run *r, const struct disk_state *s, struct observation *o);
+
+struct verdict {
+	uint64_t missing; /* acknowledged events that had to be there and were not */
+	uint64_t duplicates;
+	uint64_t disorder;
+	uint64_t other;
+	char text[ORACLE_TEXT_BYTES]; /* of the first one found */
+};
+
+/* As if the crash had come after the ledger's first `lines`. `killed`: it was a kill -9. Adds to
+ * `*v`; false: something is wrong. */
+bool oracle_judge(const struct crash_run *r, size_t lines, bool killed, const struct observation *o,
+                  struct verdict *v);
+
+#endif

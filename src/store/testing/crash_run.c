@@ -1,0 +1,212 @@
+#include "store/testing/crash_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BATCH_LIMIT = 256 << 10, EVENT_LIMIT = RUN_EVENT_BYTES_MAX + 64 };
+
+unsigned run_roll(struct crash_run *r, unsigned below)
+{
+	uint32_t n;
+
+	r->rig.dice.base.fill(&r->rig.dice.base, &n, sizeof(n));
+	return n % below;
+}
+
+static void write_line(struct crash_run *r, struct ledger_line line)
+{
+	if (r->line_count == r->line_cap) {
+		r->line_cap = r->line_cap ? 2 * r->line_cap : 256;
+		r->ledger = realloc(r->ledger, r->line_cap * sizeof(*r->ledger));
+		CHECK(r->ledger);
+	}
+	r->ledger[r->line_count++] = line;
+	disk_trace_mark(&r->trace);
+}
+
+/* --- life ----------------------------------------------------------------------------------------- */
+
+void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t seed,
+                    int64_t capacity_bytes)
+{
+	*r = (struct crash_run){.seed = seed, .settled = true};
+	r->sim = disk_sim_new(seed, capacity_bytes);
+	disk_trace_init(&r->trace, disk_sim_disk(r->sim));
+	rig_init(&r->rig, ops, 1, &r->trace.base, "/data", seed);
+}
+
+void crash_run_fini(struct crash_run *r)
+{
+	rig_fini(&r->rig);
+	disk_trace_fini(&r->trace);
+	disk_sim_free(r->sim);
+	free(r->ledger);
+}
+
+void run_open(struct crash_run *r)
+{
+	struct fault f = {0};
+
+	CHECK(rig_try_open(&r->rig, &f) == OK);
+	for (unsigned i = 0; i < RUN_TOPICS; i++)
+		if (r->topics[i].topic)
+			r->topics[i].topic = rig_find(&r->rig, r->topics[i].spec.name);
+}
+
+void run_close(struct crash_run *r)
+{
+	write_line(r, (struct ledger_line){.kind = RUN_SAVE_ASKED});
+	rig_shut(&r->rig);
+	write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
+}
+
+/* --- topics --------------------------------------------------------------------------------------- */
+
+void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability)
+{
+	struct run_topic *t = &r->topics[topic];
+
+	CHECK(t->spec.name[0] == '\0');
+	t->spec = rig_spec(&r->rig, name, RUN_PARTITIONS);
+	t->spec.settings.durability = durability;
+	t->spec.settings.retention_ms = -1;
+	write_line(r, (struct ledger_line){.kind = RUN_CREATE_ASKED, .topic = topic});
+	CHECK(rig_create(&r->rig, &t->spec, &t->topic, NULL) == OK);
+	write_line(r, (struct ledger_line){.kind = RUN_CREATE_DONE, .topic = topic});
+}
+
+void run_delete(struct crash_run *r, unsigned topic)
+{
+	struct run_topic *t = &r->topics[topic];
+
+	write_line(r, (struct ledger_line){.kind = RUN_DELETE_ASKED, .topic = topic});
+	CHECK(rig_delete(&r->rig, t->topic, NULL) == OK);
+	t->topic = NULL;
+	write_line(r, (struct ledger_line){.kind = RUN_DELETE_DONE, .topic = topic});
+}
+
+/* --- appends -------------------------------------------------------------------------------------- */
+
+struct shot {
+	struct store_append op;
+	struct crash_run *run;
+	struct ledger_line line;
+	struct buf batch;
+};
+
+struct slice run_event(struct buf *into, unsigned topic, uint32_t partition, int64_t number,
+                       size_t bytes)
+{
+	static const uint8_t letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	int len;
+
+	buf_clear(into);
+	CHECK(buf_reserve(into, EVENT_LIMIT));
+	len = snprintf((char *)into->ptr, EVENT_LIMIT, "%u/%u %lld ", topic, partition,
+	               (long long)number);
+	into->len = (size_t)len;
+	for (size_t i = 0; i < bytes; i++)
+		into->ptr[into->len++] =
+			letters[((size_t)number * 7 + i * i) % (sizeof(letters) - 1)];
+	return buf_slice(into);
+}
+
+static struct slice make_batch(const struct ledger_line *line, size_t bytes, struct buf *to)
+{
+	struct buf value = BUF_INIT(EVENT_LIMIT);
+	struct batch_builder b;
+
+	batch_begin(&b, to);
+	for (int64_t i = 0; i < line->count; i++) {
+		int64_t number = line->number + i;
+		struct slice v = run_event(&value, line->topic, line->partition, number, bytes);
+
+		batch_add(&b, &(struct record){.timestamp = number, .value = v});
+	}
+	buf_fini(&value);
+	return batch_finish(&b);
+}
+
+static void shot_done(struct store_append *a)
+{
+	struct shot *s = CONTAINER_OF(a, struct shot, op);
+	struct crash_run *r = s->run;
+
+	s->line.kind = RUN_APPEND_REFUSED;
+	if (a->fault.code == OK) {
+		s->line.kind = RUN_APPEND_DONE;
+		s->line.offset = a->base_offset;
+		r->acked += s->line.count;
+	}
+	CHECK(a->fault.code == OK || a->fault.code == ERR_DISK_FULL);
+	write_line(r, s->line);
+	buf_fini(&s->batch);
+	free(s);
+	r->settled = --r->pending == 0;
+}
+
+void run_append(struct crash_run *r, unsigned topic, uint32_t partition, int64_t count,
+                size_t bytes)
+{
+	struct run_topic *t = &r->topics[topic];
+	int64_t *asked = &t->partitions[partition].asked;
+	struct shot *s = calloc(1, sizeof(*s));
+
+	CHECK(s);
+	CHECK(bytes <= RUN_EVENT_BYTES_MAX && *asked + count < RUN_EVENTS_MAX);
+	s->run = r;
+	s->line = (struct ledger_line){
+		.kind = RUN_APPEND_ASKED,
+		.topic = topic,
+		.partition = partition,
+		.number = *asked,
+		.count = count,
+	};
+	for (int64_t i = 0; i < count; i++)
+		t->partitions[partition].bytes[(*asked)++] = bytes;
+	s->batch = BUF_INIT(BATCH_LIMIT);
+	s->op = (struct store_append){
+		.partition = t->topic->partitions[partition],
+		.batches = make_batch(&s->line, bytes, &s->batch),
+		.expected_offset = -1,
+		.done = shot_done,
+	};
+	r->pending++;
+	r->settled = false;
+	write_line(r, s->line);
+	r->rig.store->ops->append(&s->op);
+}
+
+void run_settle(struct crash_run *r)
+{
+	CHECK(r->settled || rig_run(&r->rig, &r->settled));
+}
+
+/* --- the rest ------------------------------------------------------------------------------------- */
+
+void run_trim(struct crash_run *r, unsigned topic, uint32_t partition, int64_t upto)
+{
+	struct ledger_line line = {
+		.kind = RUN_TRIM_ASKED,
+		.topic = topic,
+		.partition = partition,
+		.offset = upto,
+	};
+
+	write_line(r, line);
+	if (rig_trim(&r->rig, r->topics[topic].topic->partitions[partition], upto))
+		return;
+	line.kind = RUN_TRIM_DONE;
+	write_line(r, line);
+}
+
+enum err run_checkpoint(struct crash_run *r)
+{
+	enum err err;
+
+	write_line(r, (struct ledger_line){.kind = RUN_SAVE_ASKED});
+	err = rig_checkpoint(&r->rig);
+	if (!err)
+		write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
+	return err;
+}

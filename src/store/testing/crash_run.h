@@ -1,0 +1,88 @@
+/* crash_run: a short run of a store on a traced disk, and a ledger of what was asked of it and what
+ * it answered; each line of the ledger is a mark in the trace. crash_oracle holds what a crash left
+ * against it. Everything on the calling thread; only for tests. */
+#ifndef BOURN_STORE_TESTING_CRASH_RUN_H
+#define BOURN_STORE_TESTING_CRASH_RUN_H
+
+#include "io/testing/disk_trace.h"
+#include "store/testing/store_rig.h"
+
+enum {
+	RUN_TOPICS = 4,
+	RUN_PARTITIONS = 2,
+	RUN_EVENTS_MAX = 192, /* a partition; the last number is the oracle's own */
+	RUN_EVENT_BYTES_MAX = 16 << 10,
+};
+
+enum ledger_kind {
+	RUN_CREATE_ASKED,
+	RUN_CREATE_DONE,
+	RUN_DELETE_ASKED,
+	RUN_DELETE_DONE,
+	RUN_APPEND_ASKED,
+	RUN_APPEND_DONE,
+	RUN_APPEND_REFUSED, /* it did not happen: the disk was full */
+	RUN_TRIM_ASKED,
+	RUN_TRIM_DONE,
+	RUN_SAVE_ASKED, /* a checkpoint, or a clean stop */
+	RUN_SAVE_DONE,
+};
+
+struct ledger_line {
+	enum ledger_kind kind;
+	unsigned topic;
+	uint32_t partition;
+	int64_t number; /* APPEND: of the first event */
+	int64_t count;  /* APPEND: of events */
+	int64_t offset; /* APPEND_DONE: of the first event; TRIM: the new log start */
+};
+
+struct run_topic {
+	struct topic_spec spec;          /* no name: never asked for */
+	const struct store_topic *topic; /* NULL: not there */
+	struct {
+		int64_t asked; /* events, so the next one's number */
+		size_t bytes[RUN_EVENTS_MAX];
+	} partitions[RUN_PARTITIONS];
+};
+
+struct crash_run {
+	uint64_t seed;
+	struct disk_sim *sim;
+	struct disk_trace trace;
+	struct store_rig rig;
+	struct run_topic topics[RUN_TOPICS];
+	struct ledger_line *ledger; /* owned */
+	size_t line_count, line_cap;
+	unsigned pending; /* appends */
+	bool settled;
+	int64_t acked; /* events */
+};
+
+/* On an empty disk of its own; the store is not open yet. */
+void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t seed,
+                    int64_t capacity_bytes);
+void crash_run_fini(struct crash_run *r);
+
+void run_open(struct crash_run *r);
+void run_close(struct crash_run *r);
+
+/* Topics have RUN_PARTITIONS partitions; each index is created once, under any name. */
+void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability);
+void run_delete(struct crash_run *r, unsigned topic);
+/* Starts; `count` events of `bytes` each in one batch. */
+void run_append(struct crash_run *r, unsigned topic, uint32_t partition, int64_t count,
+                size_t bytes);
+/* Until all appends are done. */
+void run_settle(struct crash_run *r);
+void run_trim(struct crash_run *r, unsigned topic, uint32_t partition, int64_t upto);
+/* What it answered; a full disk is one that a script may want. */
+enum err run_checkpoint(struct crash_run *r);
+
+unsigned run_roll(struct crash_run *r, unsigned below);
+
+/* The value of one event: says whose it is. In `into`, which is cleared first. */
+struct slice run_event(struct buf *into, unsigned topic, uint32_t partition, int64_t number,
+                       size_t bytes);
+
+#endif
