@@ -65,16 +65,14 @@ static const struct number {
 	int64_t least;
 	int64_t most;
 	bool may_be_unlimited;
-	bool is_planned; /* nothing heeds it yet: it stays unlimited */
 } numbers[] = {
-	{"retention.bytes", offsetof(struct topic_settings, retention_bytes), 8, 1, INT64_MAX, true,
-         false},
-	{"retention.count", offsetof(struct topic_settings, retention_count), 8, 1, INT64_MAX, true,
-         false},
-	{"retention.ms", offsetof(struct topic_settings, retention_ms), 8, 1, INT64_MAX, true,
+	{"retention.bytes", offsetof(struct topic_settings, retention_bytes), 8, 1, INT64_MAX,
          true},
+	{"retention.count", offsetof(struct topic_settings, retention_count), 8, 1, INT64_MAX,
+         true},
+	{"retention.ms", offsetof(struct topic_settings, retention_ms), 8, 1, INT64_MAX, true},
 	{"max.message.bytes", offsetof(struct topic_settings, max_message_bytes), 4,
-         BATCH_BYTES_MAX_LEAST, BATCH_BYTES_MAX_MOST, false, false},
+         BATCH_BYTES_MAX_LEAST, BATCH_BYTES_MAX_MOST, false},
 };
 
 static const char *const setting_names[] = {
@@ -130,9 +128,6 @@ static enum err number_set(const struct number *n, struct topic_settings *s, str
 		                 "%s: %.*s is not a whole number from %lld to %lld%s", n->name,
 		                 SLICE_FMT(text), (long long)n->least, (long long)n->most,
 		                 n->may_be_unlimited ? ", or -1 for no limit" : "");
-	if (n->is_planned && value != -1)
-		return fault_set(f, ERR_NOT_IMPLEMENTED, 0, "topic setting %s, but for -1",
-		                 n->name);
 	number_put(n, s, value);
 	return OK;
 }

@@ -59,7 +59,7 @@ struct topic_settings topic_settings_default(enum durability durability);
  * Errors: ERR_BAD_SETTING      names the setting and its range, or the likely name for an unknown
  *                              one.
  *         ERR_NOT_IMPLEMENTED  a setting that is planned: `cleanup.policy segment.bytes
- *                              message.timestamp.type`, and `retention.ms` but for -1. */
+ *                              message.timestamp.type`. */
 enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
                            struct fault *f) MUST_CHECK;
 

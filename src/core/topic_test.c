@@ -57,14 +57,13 @@ TEST(topic_setting_set__each_setting_shows_in_the_json)
 
 	assert_int_equal(set(&s, "retention.bytes", "1073741824", NULL), OK);
 	assert_int_equal(set(&s, "retention.count", "1", NULL), OK);
-	assert_int_equal(set(&s, "retention.ms", "604800000", NULL), ERR_NOT_IMPLEMENTED);
-	assert_int_equal(set(&s, "retention.ms", "-1", NULL), OK);
+	assert_int_equal(set(&s, "retention.ms", "604800000", NULL), OK);
 	assert_int_equal(set(&s, "max.message.bytes", "65536", NULL), OK);
 	assert_int_equal(set(&s, "durability", "os", NULL), OK);
 	topic_settings_json(&s, &json);
 	assert_true(slice_eq(buf_slice(&json),
 	                     SLICE_LIT("\"retention.bytes\":1073741824,\"retention.count\":1,"
-	                               "\"retention.ms\":-1,\"max.message.bytes\":65536,"
+	                               "\"retention.ms\":604800000,\"max.message.bytes\":65536,"
 	                               "\"durability\":\"os\"")));
 	buf_fini(&json);
 }

@@ -189,7 +189,7 @@ static void visit_returned(struct message *m)
 	if (--h->visits_left > 0)
 		return;
 	h->op.spec = h->op.topic->spec;
-	h->op.spec.settings.retention_ms = 1 + h->round;
+	h->op.spec.settings.retention_ms = 1000000 + h->round;
 	h->op.done = home_altered;
 	h->op.store->ops->topic_alter(&h->op);
 }

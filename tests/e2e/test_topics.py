@@ -1,6 +1,7 @@
 """Topics: made, listed, described, changed, emptied, deleted."""
 
 import json
+import time
 
 import pytest
 
@@ -190,7 +191,36 @@ def test_a_query_that_cannot_be_heeded_is_refused(broker, method, path):
     assert names(broker) == ["t"]
 
 
-def test_a_time_limit_is_not_taken_while_it_is_not_built(broker):
-    reply = broker.client.put_json("/v1/topics/t", {"settings": {"retention.ms": 1000}})
-    is_problem(reply, 501, "not_implemented")
-    assert broker.client.put_json("/v1/topics/t", {"settings": {"retention.ms": -1}}).status == 201
+def earliest(broker, topic="t"):
+    return broker.consume(topic, "?offset=end")["partitions"][0]["earliest"]
+
+
+def until(what):
+    deadline = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < deadline
+
+
+def test_events_go_when_they_are_old(broker):
+    broker.create("t", retention_ms=400)
+    broker.create("kept", retention_ms=3600000)
+    for topic in ("t", "kept"):
+        broker.produce(topic, "one")
+        broker.produce(topic, "two")
+    assert broker.values("kept") == ["one", "two"]
+    until(lambda: earliest(broker) == 2)
+    is_problem(broker.client.get("/consume/t?offset=1"), 410, "offset_trimmed")
+    assert broker.produce("t", "three")["offset"] == 2
+    broker.kill()
+    broker.start()
+    assert earliest(broker) >= 2
+    assert broker.values("kept") == ["one", "two"]
+    until(lambda: earliest(broker) == 3)
+
+
+def test_a_limit_of_age_counts_for_what_is_there(broker):
+    broker.produce("t", "one")
+    reply = broker.client.request("PATCH", "/v1/topics/t", '{"settings":{"retention.ms":1}}',
+                                  {"Content-Type": "application/json"})
+    assert reply.status == 200 and reply.json()["settings"]["retention.ms"] == 1
+    until(lambda: earliest(broker) == 1)

@@ -25,6 +25,10 @@ struct shard {
 	struct chunklog *log;
 	struct loop *loop;
 	struct list partitions;
+	struct timer expiry_timer;
+	struct message expiry_start; /* of the timer, on the shard's loop */
+	bool expiry_started;
+	unsigned expiring; /* partitions with an expiry's trim under way */
 };
 
 struct topic {
@@ -58,6 +62,7 @@ struct chunklog {
 	struct work bury;
 	bool burying;
 	struct list tombs;    /* home */
+	struct now began;     /* this run; ages count from it */
 	int32_t leader_epoch; /* of this run: the count of unclean recoveries */
 	atomic_int_fast64_t
 		unlogged_bytes; /* appended under class `none` since the last checkpoint */

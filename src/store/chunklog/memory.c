@@ -3,6 +3,7 @@
 
 #include "io/disk.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/expiry.h"
 
 #include <stdlib.h>
 
@@ -39,6 +40,7 @@ static struct chunklog *chunklog_new(const struct store_config *config, struct d
 	log->config = *config;
 	log->dir = *dir;
 	log->config.path = log->dir.path;
+	log->began = config->clock->now(config->clock);
 	list_init(&log->graveyard);
 	list_init(&log->burials);
 	list_init(&log->tombs);
@@ -76,6 +78,9 @@ static enum err memory_open(const struct store_config *config, struct store **ou
 
 static bool is_idle(const struct chunklog *log)
 {
+	for (unsigned i = 0; i < log->config.shard_count; i++)
+		if (log->shards[i].expiring > 0)
+			return false;
 	return log->operations == 0 && !log->checkpoint.running && !log->burying &&
 	       catalog_is_idle(log->catalog);
 }
@@ -97,6 +102,7 @@ static void memory_close(struct store *s)
 	struct chunklog *log = chunklog_of(s);
 
 	checkpoint_stop(log);
+	expiry_stop(log);
 	run_until_idle(log);
 	/* After a failed write only a restart knows what is on disk. */
 	if (!wal_stats(log->wal).failed) {

@@ -2,6 +2,7 @@
 
 #include "io/metrics.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/expiry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ void partition_fini(struct partition *p)
 	task_cancel(&p->submit);
 	if (p->chunk_count > 0)
 		drop_chunks(p, p->chunk_count);
+	age_fini(&p->age);
 	free(p->epochs);
 	free(p->saved.segments);
 }
@@ -159,7 +161,9 @@ static void show_filled(struct partition *p)
 void partition_show(struct partition *p)
 {
 	show_filled(p);
+	expiry_note(p, p->base.state.high_watermark, tail(p)->max_timestamp, true);
 	partition_retain(p);
+	expiry_look(p);
 }
 
 void partition_take(struct partition *p, struct slice batch, int32_t leader_epoch,
@@ -173,6 +177,7 @@ void partition_take(struct partition *p, struct slice batch, int32_t leader_epoc
 	CHECK(filled);
 	CHECK(f.code == OK); /* at start there is memory, or no start */
 	show_filled(p);
+	expiry_note(p, p->base.state.high_watermark, tail(p)->max_timestamp, false);
 }
 
 void partition_unfill(struct partition *p)

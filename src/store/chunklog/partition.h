@@ -17,6 +17,7 @@
  * Retention: after each move of the high watermark log_start goes to the first batch boundary at
  * which what is left is within both limits (bytes, records); the newest batch always stays. Memory
  * is freed by whole chunks. It needs no WAL frame: a restart comes to the same result.
+ * Retention by age is expiry.h's.
  *
  * Damage: offsets [from, to) were acknowledged and cannot be read. Reads in it are refused, others
  * go on; no writes until a trim passes it.
@@ -25,6 +26,7 @@
 #ifndef BOURN_STORE_CHUNKLOG_PARTITION_H
 #define BOURN_STORE_CHUNKLOG_PARTITION_H
 
+#include "core/age.h"
 #include "store/chunklog/chunk.h"
 #include "store/chunklog/manifest.h"
 #include "store/store.h"
@@ -68,6 +70,8 @@ struct partition {
 	struct wal_write frame;
 	bool in_flight;                     /* `frame` is the WAL's */
 	bool held;                          /* no frame is begun: the class is being raised */
+	struct age age;                     /* of what is visible; expiry.h's, as is the next */
+	bool expiring;                      /* a trim of what is too old is under way */
 	unsigned trims;                     /* frames of trims in flight */
 	void (*quiet)(struct partition *p); /* deleted: what to call when nothing is under way */
 	void *quiet_context;                /* the caller's */

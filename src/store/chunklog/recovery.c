@@ -14,6 +14,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/expiry.h"
 #include "store/chunklog/load.h"
 
 #include <errno.h>
@@ -375,6 +376,7 @@ static void set_epoch(struct recovery *r)
 			p->base.state.leader_epoch = log->leader_epoch;
 			partition_seal(p);
 			partition_retain(p);
+			expiry_settle(p);
 		}
 	}
 }
@@ -442,7 +444,9 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	if (!err)
 		catalog_each(log->catalog, CATALOG_DELETED, remove_deleted, log);
-	if (!err)
+	if (!err) {
 		checkpoint_start(log, r.manifest.checkpointed);
+		expiry_start(log);
+	}
 	return err;
 }

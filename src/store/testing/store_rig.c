@@ -26,7 +26,7 @@ static void loops_new(struct store_rig *r)
 		r->loops[i] = loop_new(
 			&(struct loop_config){
 				.index = i,
-				.clock = clock_system(),
+				.clock = r->clock,
 				.entropy = r->entropy,
 				.log = r->log,
 				.metrics = &r->metrics[i],
@@ -47,7 +47,7 @@ enum err rig_try_open(struct store_rig *r, struct fault *f)
 	const struct store_config config = {
 		.path = r->dir,
 		.disk = r->disk,
-		.clock = clock_system(),
+		.clock = r->clock,
 		.entropy = r->entropy,
 		.log = r->log,
 		.loops = r->loops,
@@ -99,6 +99,7 @@ void rig_init(struct store_rig *r, const struct store_ops *ops, unsigned shard_c
 	*r = (struct store_rig){.ops = ops, .shard_count = shard_count, .disk = disk};
 	CHECK(strlen(dir) < sizeof(r->dir));
 	memcpy(r->dir, dir, strlen(dir));
+	r->clock = clock_system();
 	r->log = log_new(STDERR_FILENO, LOG_OFF, false, clock_system());
 	CHECK(r->log != NULL);
 	entropy_seeded_init(&r->entropy_seeded, seed);

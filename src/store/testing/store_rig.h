@@ -20,6 +20,8 @@ struct store_rig {
 	struct disk *disk; /* borrowed */
 	char dir[RIG_DIR_BYTES_MAX];
 	struct log *log;
+	struct clock *clock;     /* the store's and the loops'; the system's, but between rig_init
+				    and the first rig_try_open a test may give its own */
 	struct entropy *entropy; /* the store's and the loops' */
 	struct entropy_seeded entropy_seeded;
 	struct entropy_seeded dice; /* the test's */
