@@ -85,6 +85,7 @@ struct fanout {
 	uint64_t shown; /* deliveries at the last progress line */
 	uint64_t deliveries_before;
 	uint32_t published_before;
+	uint32_t oldest_before;
 	struct process_usage usage_before;
 	int64_t own_cpu_before;
 };
@@ -267,6 +268,7 @@ static bool begin_measuring(struct fanout *r)
 	r->measured = r->now;
 	r->deliveries_before = r->ledger.deliveries;
 	r->published_before = r->ledger.published;
+	r->oldest_before = r->ledger.oldest;
 	r->own_cpu_before = process_own_cpu_ns();
 	return look_at_server(r, &r->usage_before);
 }
@@ -294,6 +296,14 @@ static void enter(struct fanout *r, enum phase phase, int64_t length_ns)
 	r->last_delivery = r->now;
 }
 
+/* In the closed loop a whole window, too, has to pass in this phase, which began when `oldest` was the
+ * first event that somebody had not got: else the figure would be that of its filling. */
+static bool long_enough(const struct fanout *r, uint32_t oldest)
+{
+	return r->now >= r->phase_ends &&
+	       (is_open_loop(r) || r->ledger.oldest - oldest >= r->o->window);
+}
+
 /* Go on to the next phase when this one is over; publish what this one publishes. */
 static bool step(struct fanout *r)
 {
@@ -316,14 +326,14 @@ static bool step(struct fanout *r)
 	case WARM_UP:
 		if (!publish(r))
 			return false;
-		if (r->now < r->phase_ends)
+		if (!long_enough(r, 0))
 			return true;
 		enter(r, MEASURE, r->o->measure_ns);
 		return begin_measuring(r);
 	case MEASURE:
 		if (!publish(r))
 			return false;
-		if (r->now < r->phase_ends)
+		if (!long_enough(r, r->oldest_before))
 			return true;
 		enter(r, DRAIN, 0);
 		return end_measuring(r);
@@ -380,7 +390,7 @@ static int64_t next_deadline(const struct fanout *r)
 			return r->now;
 		if (is_open_loop(r) && due(r, r->ledger.published) < r->phase_ends)
 			return due(r, r->ledger.published);
-		return r->phase_ends;
+		return r->now < r->phase_ends ? r->phase_ends : r->now + PROGRESS_INTERVAL_NS;
 	case LINGER: return r->phase_ends;
 	case DONE: break;
 	}

@@ -9,6 +9,7 @@
  *	settle         one event, until each has it: no hello is on its way any more
  *	warm up        as measured, not counted
  *	measure        deliveries, CPU time and memory of the server, our own CPU time
+ *	               (both at least until a whole window has passed)
  *	drain          nothing more is published; everybody must get the rest
  *	linger         nothing may come any more
  *
