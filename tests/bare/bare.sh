@@ -38,6 +38,8 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 for file in /etc/apt/apt.conf /etc/apt/apt.conf.d/*proxy* /etc/apt/auth.conf; do
 	[ ! -f "$file" ] || cp "$file" "$root$file"
 done
+mkdir -p "$root/usr/local/share/ca-certificates"
+cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
 grep -hs '^Acquire::[^{]*;$' /etc/apt/apt.conf.d/* >"$root/etc/apt/apt.conf.d/99-as-outside" || true
 
 git clone -q "$repository" "$root/root/bourn"
