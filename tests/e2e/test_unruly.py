@@ -111,6 +111,46 @@ def test_who_never_reads_costs_little(frugal, kind):
         connection.close()
 
 
+# --- passed by retention ------------------------------------------------------------------------------
+
+
+def left_behind(broker, connection):
+    """It does not read; what waits for it is purged; then it may read again."""
+    comes_to(broker, "events_delivered_total", lambda count: count > 0)
+    assert broker.client.post("/v1/topics/t/purge").status == 200
+    broker.produce("t", "after")
+    return connection
+
+
+def test_a_websocket_that_was_passed_is_told_where_to_go_on(broker):
+    for i in range(320):
+        broker.produce("t", f"{i:06}" + "x" * 100_000)  # far more than sockets and output hold
+    with WebSocket(broker.port, "/subscribe/t?offset=0") as one:
+        left_behind(broker, one.connection)
+        seen = 0
+        while (frame := one.read_message()).opcode == TEXT:
+            assert frame.payload.startswith(b"%06d" % seen), seen
+            seen += 1
+        assert frame.opcode == CLOSE and frame.close_code == 4008
+        assert 0 < seen < 320 and frame.close_reason == "320"
+    with WebSocket(broker.port, f"/subscribe/t?cursor={frame.close_reason}") as one:
+        assert one.read_message().payload == b"after"
+
+
+def test_lines_that_were_passed_end_with_the_reason(broker):
+    for i in range(320):
+        broker.produce("t", f"{i:06}" + "x" * 100_000)
+    with Lines(broker, "/subscribe/t?offset=0") as stream:
+        left_behind(broker, stream.connection)
+        seen = 0
+        while "value" in (line := stream.line()):
+            assert line["value"].startswith(f"{seen:06}")
+            seen += 1
+        assert 0 < seen < 320
+        assert line["error"]["code"] == "offset_trimmed" and line["error"]["earliest"] == 320
+        assert stream.ends()
+
+
 # --- those who say too much --------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ async function open(url) {
 
 if (executablePath) {
   browser = await chromium.launch({ executablePath, args: ["--disable-gpu"] });
+  await open("about:blank");
   run = (expression) => page.evaluate(expression);
 } else {
   globalThis.WebSocket = WebSocket;

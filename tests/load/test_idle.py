@@ -16,7 +16,7 @@ LONG = os.environ.get("BOURN_LONG")
 IDLE = 10_000
 IDLE_BYTES_MAX = 2048  # of the broker's own memory, each
 CHURN_PER_S = 500
-CHURN_S = 60 if LONG else 10
+CHURN_S = 60 if LONG else 5
 LEAK_BYTES_MAX = 256 << 10
 QUIET = {"BOURN_LIMITS_PING_INTERVAL": "10m"}
 
