@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "io/clock.h"
-#include "store/verify/verify.h"
+#include "store/verify/cut.h"
 #include "wire/json.h"
 
 #include <errno.h>
@@ -15,15 +15,21 @@ enum {
 	BAR_CELLS = 30,
 	BAR_US = 100000, /* not drawn more often */
 	LINE_BYTES_MAX = 64 << 10,
+	OPTION_CUT = 256,
+	OPTION_YES,
 };
 
 struct verify_options {
 	const char *path;
 	bool json;
+	bool cut;
+	bool yes;
 };
 
 static const struct argp_option options[] = {
 	{"output", 'o', "FORMAT", 0, "text (the default) or json", 0},
+	{"cut", OPTION_CUT, 0, 0, "repair by truncation; what goes is kept beside (*.cut-N)", 0},
+	{"yes", OPTION_YES, 0, 0, "cut without asking", 0},
 	{0},
 };
 
@@ -37,6 +43,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "-o takes text or json, not '%s'", arg);
 		o->json = strcmp(arg, "json") == 0;
 		return 0;
+	case OPTION_CUT: o->cut = true; return 0;
+	case OPTION_YES: o->yes = true; return 0;
 	case ARGP_KEY_ARG:
 		if (o->path)
 			argp_usage(state);
@@ -45,6 +53,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!o->path)
 			argp_error(state, "which data directory?");
+		if (o->cut && o->json)
+			argp_error(state, "--cut speaks text only");
 		return 0;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -55,10 +65,11 @@ static const struct argp argp = {
 	.parser = parse_option,
 	.args_doc = "DIR",
 	.doc = "Read a data directory from end to end, with the broker stopped, and say what fails\n"
-	       "its checksum, is missing or does not fit. Changes nothing.\v"
+	       "its checksum, is missing or does not fit. Changes nothing without --cut.\v"
 	       "Examples:\n"
 	       "  bourn verify ./data\n"
 	       "  bourn verify /mnt/backup/data -o json\n"
+	       "  bourn verify ./data --cut      says what would be lost, and asks\n"
 	       "\n"
 	       "Exit codes: 0 all is right, 1 damage, 4 refused (a broker holds the directory, it is\n"
 	       "of a newer version, or not ours), 5 there is no data directory.\n",
@@ -173,11 +184,74 @@ static void sum_text(const struct verify_totals *t)
 	       t->segment_bytes, t->segments, t->wal_bytes, t->wal_frames);
 }
 
+/* --- cutting ------------------------------------------------------------------------------------------ */
+
+static void print_plan(const struct verify_plan *plan)
+{
+	puts("A cut would lose for good:");
+	for (size_t i = 0; i < plan->partition_count; i++) {
+		const struct cut_partition *p = &plan->partitions[i];
+
+		printf("  %s/%" PRIu32 ": all from offset %" PRId64 " to its end at %" PRId64
+		       ", which are %" PRId64 " offsets\n",
+		       p->name, p->index, p->from, p->to, p->to - p->from);
+	}
+	for (size_t i = 0; i < plan->gap_count; i++)
+		printf("  wal/%" PRIu64 ".wal byte %" PRId64 ": %" PRIu64
+		       " frames, which cannot be read; of which partitions is not known\n",
+		       plan->gaps[i].file, plan->gaps[i].at, plan->gaps[i].count);
+	puts("What is cut is kept beside, as *.cut-N. A backup may hold it whole.");
+	fflush(stdout);
+}
+
+static bool agreed(const struct verify_options *o)
+{
+	char answer[8];
+
+	if (o->yes)
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		fputs("bourn: nothing was cut; --yes does it without asking\n", stderr);
+		return false;
+	}
+	fputs("Cut? Type yes: ", stderr);
+	return fgets(answer, sizeof(answer), stdin) && strcmp(answer, "yes\n") == 0;
+}
+
 static int fail(const struct fault *f)
 {
 	int code = cli_fail(f);
 
 	return f->code == ERR_IO || f->code == ERR_SHUTTING_DOWN ? CLI_FAILED : code;
+}
+
+static int cut(const struct verify_config *config, const struct verify_options *o,
+               struct verify_totals *totals, struct fault *f)
+{
+	struct verify_config again = *config;
+	enum err err;
+
+	if (totals->damages && config->plan->impossible) {
+		fprintf(stderr, "bourn: nothing was cut: %s\n", config->plan->impossible);
+		return CLI_FAILED;
+	}
+	if (verify_plan_is_empty(config->plan)) {
+		fputs("bourn: there is nothing to cut\n", stderr);
+		return totals->damages ? CLI_FAILED : CLI_OK;
+	}
+	print_plan(config->plan);
+	if (!agreed(o))
+		return CLI_FAILED;
+	again.plan = NULL;
+	err = verify_cut(config, config->plan, f);
+	if (!err) {
+		puts("Cut. Now:");
+		err = verify_run(&again, totals, f);
+	}
+	if (err)
+		return fail(f);
+	sum_text(totals);
+	return totals->damages ? CLI_FAILED : CLI_OK;
 }
 
 int cli_verify(int argc, char **argv, const struct cli_parts *parts)
@@ -189,13 +263,16 @@ int cli_verify(int argc, char **argv, const struct cli_parts *parts)
 	                               .found = found,
 	                               .progress = progress,
 	                               .arg = &v};
+	struct verify_plan plan = {0};
 	struct verify_totals totals;
 	struct fault f = {0};
 	enum err err;
+	int code;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	cli_catch_signals();
 	config.path = o.path;
+	config.plan = o.cut ? &plan : NULL;
 	v.bar = isatty(STDERR_FILENO);
 	if (o.json)
 		printf("{\"findings\":[");
@@ -206,6 +283,11 @@ int cli_verify(int argc, char **argv, const struct cli_parts *parts)
 	else if (!err)
 		sum_text(&totals);
 	if (err)
-		return cli_finish_stdout(fail(&f));
-	return cli_finish_stdout(totals.damages ? CLI_FAILED : CLI_OK);
+		code = fail(&f);
+	else if (o.cut)
+		code = cut(&config, &o, &totals, &f);
+	else
+		code = totals.damages ? CLI_FAILED : CLI_OK;
+	verify_plan_fini(&plan);
+	return cli_finish_stdout(code);
 }

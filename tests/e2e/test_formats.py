@@ -28,10 +28,12 @@ def fill(broker, count=50):
         broker.produce("t", f"event {i}" + "x" * (i * 37 % 3000), Event_Key=f"k{i}")
 
 
-def topic_uuid(broker):
-    (change,) = [formats.catalog_record(frame["payload"]) for file in formats.wal(broker.data / "catalog")
-                 for frame in file["frames"] if frame["type"] == 4]
-    return change["spec"]["UUID"]
+def topic_uuid(broker, name="t"):
+    changes = [formats.catalog_record(frame["payload"]) for file in formats.wal(broker.data / "catalog")
+               for frame in file["frames"] if frame["type"] == 4]
+    (found,) = {change["spec"]["UUID"] for change in changes
+                if change["verb"] == 1 and change["spec"]["name"] == name}
+    return found
 
 
 def engine_of(broker):
@@ -129,6 +131,9 @@ def test_cursor(start):
     (change,) = [formats.catalog_record(frame["payload"]) for file in formats.wal(broker.data / "catalog")
                  for frame in file["frames"] if frame["type"] == 4]
     assert {topic for topic, *_ in entries} == {change["spec"]["UUID"][:8]}
+    (topic, partition, epoch, offset), *_ = entries
+    made = formats.cursor_text(topic, partition, epoch, offset - 1)
+    assert len(broker.consume("p", f"?cursor={made}&partition={partition}")["events"]) == 1
 
 
 def made_newer(path, crc_at):

@@ -12,6 +12,7 @@ import pytest
 from harness import formats
 from harness.broker import BIN
 from test_datadir import digest
+from test_formats import topic_uuid
 
 OK, DAMAGED, USAGE, _UNREACHABLE, REFUSED, NOT_FOUND = range(6)
 FLIPS = 12  # of each kind of file
@@ -237,3 +238,106 @@ def test_missing_files_are_damage(killed, what):
         pathlib.Path(path).unlink()
     code, said = told(killed.data)
     assert code == DAMAGED and said["damages"] > 0
+
+
+# --- cutting -------------------------------------------------------------------------------
+
+
+def cut(data, *words):
+    return verify(data, "--cut", *words)
+
+
+def values(broker, topic):
+    return [event["value"].split("x")[0] for event in broker.consume(topic, "?limit=10000")["events"]]
+
+
+def test_a_cut_asks_first(killed):
+    (path, _span), *_ = [each for each in segment_bytes(killed.data) if len(each[1]) > 20000]
+    flip(path, 6000, 1)
+    before = digest(killed.data)
+    done = cut(killed.data)
+    assert done.returncode == DAMAGED and "--yes" in done.stderr
+    assert "t/0: all from offset" in done.stdout and "to its end at 105" in done.stdout
+    assert digest(killed.data) == before
+
+
+def test_a_cut_segment_serves_what_is_below(killed):
+    (path, span), *_ = [each for each in segment_bytes(killed.data) if len(each[1]) > 20000]
+    segment = formats.segment(path, len(span))
+    whole = path.read_bytes()
+    killed.start()
+    # One partition's cursor is a plain number; the opaque form says the epoch too.
+    epoch_cursor = formats.cursor_text(topic_uuid(killed), 0, segment["leader epoch"], 50)
+    other = values(killed, "a")
+    killed.stop()
+    flip(path, path.read_bytes().index(segment["batches"][5]["records"][0]["value"]), 0)
+    damaged = path.read_bytes()
+    done = cut(killed.data, "--yes")
+    assert done.returncode == OK, done
+    assert told(killed.data)[0] == OK
+    beside = path.with_name(path.name + ".cut-1")
+    at = path.stat().st_size
+    assert damaged[at:len(whole)] == beside.read_bytes()[:len(whole) - at]
+    killed.start()
+    assert values(killed, "t") == [f"event {i}" for i in range(5)]
+    assert sorted(values(killed, "a")) == sorted(other)
+    assert killed.produce("t", "new")["offset"] == 5
+    assert killed.info()["fenced"] == []
+    for _ in range(60):
+        killed.produce("t", "more")
+    gone = killed.client.get(f"/consume/t?cursor={epoch_cursor}")
+    assert gone.status == 410 and gone.json()["code"] == "offset_truncated", gone
+    killed.restart()
+    assert values(killed, "t")[5] == "new"
+    killed.stop()
+    assert told(killed.data)[0] == OK
+
+
+@pytest.mark.parametrize("where", ["header", "payload"])
+def test_a_cut_of_the_wal(killed, where, seed):
+    rng = random.Random(f"{seed} {where}")
+    checkpointed = formats.manifest(killed.data / "manifest")["checkpointed"]
+    path, frame = rng.choice([
+        (path, frame) for path in killed.data.glob("wal/*.wal") for frame in formats.wal_file(path)["frames"]
+        if frame["sequence"] > checkpointed and frame["type"] == 2])
+    before = path.read_bytes()
+    flip(path, frame["at"] + (20 if where == "header" else 100), 2)
+    assert told(killed.data)[0] == DAMAGED
+    done = cut(killed.data, "--yes")
+    assert done.returncode == OK, (seed, done)
+    assert len(path.with_name(path.name + ".cut-1").read_bytes()) == len(before)
+    killed.start()
+    assert killed.info()["fenced"] == []
+    found = values(killed, "t")
+    assert found == [f"event {i}" for i in range(len(found))]
+    assert len(found) >= 80 and len(found) + len(values(killed, "a")) < 130
+    assert killed.produce("t", "new")["offset"] == len(found)
+    killed.stop()
+    assert told(killed.data)[0] == OK
+
+
+def test_what_no_cut_repairs(killed):
+    for name in ("manifest", "bourn.dir"):
+        flip(killed.data / name, 40, 0)
+        done = cut(killed.data, "--yes")
+        assert done.returncode == DAMAGED and "nothing was cut" in done.stderr
+        flip(killed.data / name, 40, 0)
+    done = cut(killed.data, "--yes")
+    assert done.returncode == OK and "nothing to cut" in done.stderr
+
+
+def test_any_flip_of_events_can_be_cut(killed, seed, tmp_path):
+    rng = random.Random(f"{seed} cut")
+    for n in range(8):
+        copy = tmp_path / f"copy{n}"
+        shutil.copytree(killed.data, copy)
+        places = covered(copy, rng.choice(["segment", "wal"]))
+        path, span = rng.choices(places, [len(span) for _path, span in places])[0]
+        at, bit = rng.choice(span), rng.randrange(8)
+        flip(path, at, bit)
+        done = cut(copy, "--yes")
+        where = f"seed {seed}: {path.relative_to(copy)} byte {at} bit {bit}"
+        if "nothing to cut" in done.stderr:  # of an epoch, which the header says too
+            continue
+        assert done.returncode == OK, (where, done)
+        assert told(copy)[0] == OK, where

@@ -237,3 +237,19 @@ def cursor(text):
         offset, at = varint(data, at)
         entries.append((topic, partition, epoch, offset))
     return entries
+
+
+def _put_varint(number):
+    number = number << 1 ^ number >> 63
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(out + bytes([number]))
+
+
+def cursor_text(topic, partition, epoch, offset):
+    """As the broker would write it, of one entry."""
+    data = b"\x01" + topic[:8] + b"".join(map(_put_varint, (partition, epoch, offset)))
+    data += crc32c(data).to_bytes(4, "big")
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

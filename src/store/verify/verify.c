@@ -49,6 +49,20 @@ const char *verify_path(const struct verify_pass *v, const char *name,
 	return into;
 }
 
+void verify_plan_cut(struct checked_partition *p, int64_t from, int64_t to)
+{
+	if (to <= p->log_start)
+		return;
+	if (p->cut_at < 0 || from < p->cut_at)
+		p->cut_at = from;
+}
+
+void verify_plan_impossible(struct verify_pass *v, const char *why)
+{
+	if (v->config->plan && !v->config->plan->impossible)
+		v->config->plan->impossible = why;
+}
+
 /* --- topics ------------------------------------------------------------------------------------ */
 
 static struct checked_topic *topic_find(struct verify_pass *v, const struct uuid *uuid)
@@ -81,7 +95,7 @@ static void adopt_topic(void *arg, const struct topic_spec *spec)
 	CHECK(t->partitions);
 	for (uint32_t i = 0; i < t->partition_count; i++)
 		t->partitions[i] = (struct checked_partition){
-			.topic = t, .index = i, .saved.damage = {-1, -1}};
+			.topic = t, .index = i, .saved.damage = {-1, -1}, .cut_at = -1};
 	v->totals->topics++;
 	v->totals->partitions += t->partition_count;
 }
@@ -125,6 +139,7 @@ struct checked_partition *verify_partition(struct verify_pass *v, const struct u
 	                                   .remedy = "restore catalog/ from a backup; the broker "
 	                                             "does not start like this"},
 	           "the catalog does not know this partition");
+	verify_plan_impossible(v, "the catalog is damaged; restore it from a backup");
 	return NULL;
 }
 
@@ -205,41 +220,57 @@ static bool has_any(const struct verify_pass *v, const char *name)
 	       any;
 }
 
+/* `now` and `before`: how reading the two went. */
+static void say_manifests(struct verify_pass *v, const struct fault *now,
+                          const struct fault *before)
+{
+	bool is_lost = now->code == ERR_NOT_FOUND && before->code == ERR_NOT_FOUND;
+
+	if (now->code && now->code != ERR_NOT_FOUND)
+		say_manifest(v, "manifest",
+		             before->code ? FROM_BACKUP
+		                          : "start the broker: it goes by manifest.prev and what "
+		                            "segments hold beyond it; trims since then are lost",
+		             now);
+	if (before->code && before->code != ERR_NOT_FOUND)
+		say_manifest(v, "manifest.prev",
+		             now->code ? FROM_BACKUP
+		                       : "none is needed: the next snapshot replaces it",
+		             before);
+	if (is_lost && has_any(v, "topics"))
+		say_manifest(v, "manifest", FROM_BACKUP, now);
+	if (now->code && (now->code != ERR_NOT_FOUND || before->code))
+		verify_plan_impossible(v, "there is no whole manifest; start the broker once, if "
+		                          "manifest.prev is whole, else restore a backup");
+}
+
 /* As a start finds it: `manifest`, or else the one before. `bytes` is what is gone by. */
 static enum err find_manifest(struct verify_pass *v, struct buf *bytes, struct fault *f)
 {
 	struct buf prev = BUF_INIT(MANIFEST_BYTES_MAX);
 	struct manifest before;
 	struct fault why = {0}, why_prev = {0};
-	enum err err = read_manifest(v, "manifest", bytes, &v->manifest, &why);
-	enum err err_prev = read_manifest(v, "manifest.prev", &prev, &before, &why_prev);
 
-	v->has_manifest = err == OK || err_prev == OK;
-	if (err == ERR_DIR_NEWER || err_prev == ERR_DIR_NEWER) {
-		*f = err == ERR_DIR_NEWER ? why : why_prev;
+	why.code = read_manifest(v, "manifest", bytes, &v->manifest, &why);
+	why_prev.code = read_manifest(v, "manifest.prev", &prev, &before, &why_prev);
+	if (why.code == ERR_DIR_NEWER || why_prev.code == ERR_DIR_NEWER) {
+		*f = why.code == ERR_DIR_NEWER ? why : why_prev;
 		buf_fini(&prev);
 		return ERR_DIR_NEWER;
 	}
-	if (err && err != ERR_NOT_FOUND)
-		say_manifest(v, "manifest",
-		             err_prev ? FROM_BACKUP
-		                      : "start the broker: it goes by manifest.prev and what "
-		                        "segments hold beyond it; trims since then are lost",
-		             &why);
-	if (err_prev && err_prev != ERR_NOT_FOUND)
-		say_manifest(v, "manifest.prev",
-		             err ? FROM_BACKUP : "none is needed: the next snapshot replaces it",
-		             &why_prev);
-	if (err == ERR_NOT_FOUND && err_prev == ERR_NOT_FOUND && has_any(v, "topics"))
-		say_manifest(v, "manifest", FROM_BACKUP, &why);
-	if (err && err_prev == OK) {
-		v->fallback = err != ERR_NOT_FOUND;
+	say_manifests(v, &why, &why_prev);
+	v->has_manifest = !why.code || !why_prev.code;
+	if (why.code && !why_prev.code) {
+		struct buf bad = *bytes;
+
+		v->fallback = why.code != ERR_NOT_FOUND;
 		v->manifest = before;
-		buf_fini(bytes);
 		*bytes = prev;
-		return OK;
+		prev = bad;
 	}
 	buf_fini(&prev);
+	if (v->config->plan && v->has_manifest)
+		v->config->plan->manifest_crc = verify_plan_crc(buf_slice(bytes));
 	return OK;
 }
 
@@ -291,6 +322,28 @@ static enum err examine(struct verify_pass *v, struct fault *f)
 	return err;
 }
 
+static void fill_plan(struct verify_pass *v, struct verify_plan *plan)
+{
+	struct checked_topic *t, *after;
+
+	HASH_ITER (hh, v->topics, t, after) {
+		for (uint32_t i = 0; t->partitions && i < t->partition_count; i++) {
+			const struct checked_partition *p = &t->partitions[i];
+			struct cut_partition *cut;
+
+			if (p->cut_at < 0)
+				continue;
+			plan->partitions = reallocarray(plan->partitions, plan->partition_count + 1,
+			                                sizeof(*cut));
+			CHECK(plan->partitions);
+			cut = &plan->partitions[plan->partition_count++];
+			*cut = (struct cut_partition){
+				.topic = t->uuid, .index = i, .from = p->cut_at, .to = p->log_end};
+			memcpy(cut->name, t->name, sizeof(cut->name));
+		}
+	}
+}
+
 static void say_marker(struct verify_pass *v, const struct fault *why)
 {
 	char path[DATADIR_FILE_BYTES_MAX];
@@ -304,6 +357,7 @@ static void say_marker(struct verify_pass *v, const struct fault *why)
 	                                   .remedy = "restore this file from a backup; without it "
 	                                             "nothing else can be checked"},
 	           "%s", err_text(why->code));
+	verify_plan_impossible(v, "bourn.dir is damaged; restore it from a backup");
 }
 
 enum err verify_run(const struct verify_config *config, struct verify_totals *out, struct fault *f)
@@ -327,6 +381,8 @@ enum err verify_run(const struct verify_config *config, struct verify_totals *ou
 	}
 	v.log = log_new(STDERR_FILENO, LOG_OFF, false, config->clock);
 	err = examine(&v, f);
+	if (!err && config->plan)
+		fill_plan(&v, config->plan);
 	topics_free(&v);
 	if (v.catalog)
 		catalog_close(v.catalog);

@@ -24,6 +24,7 @@
 
 struct clock;
 struct disk;
+struct verify_plan;
 
 struct verify_finding {
 	bool is_damage;    /* else worth knowing */
@@ -46,6 +47,7 @@ struct verify_config {
 	/* After some MiB each. False: stop here. */
 	bool (*progress)(void *arg, int64_t done_bytes, int64_t all_bytes);
 	void *arg;
+	struct verify_plan *plan; /* to be filled, for cut.h; NULL: none is wanted */
 };
 
 /* What was read and is right. */

@@ -5,6 +5,7 @@
 #include "store/catalog.h"
 #include "store/chunklog/manifest.h"
 #include "store/datadir.h"
+#include "store/verify/cut.h"
 #include "store/verify/verify.h"
 
 #include <uthash.h>
@@ -20,6 +21,7 @@ struct checked_partition {
 	int64_t log_start;  /* after the WAL's trims */
 	int64_t log_end;
 	uint64_t replayed_through; /* the last WAL frame of this partition */
+	int64_t cut_at;            /* the first offset that is damaged; -1: none is */
 };
 
 struct checked_topic {
@@ -62,6 +64,12 @@ struct checked_partition *verify_partition(struct verify_pass *v, const struct u
 /* "<data directory>/<name>" */
 const char *verify_path(const struct verify_pass *v, const char *name,
                         char into[DATADIR_FILE_BYTES_MAX]);
+
+/* A cut of `p` at `from` repairs it, unless `to` is below the log start. */
+void verify_plan_cut(struct checked_partition *p, int64_t from, int64_t to);
+
+/* No cut repairs this. */
+void verify_plan_impossible(struct verify_pass *v, const char *why);
 
 /* --- verify_segments.c ------------------------------------------------------------------- */
 

@@ -87,11 +87,13 @@ static void read_batch(void *arg, struct slice bytes, int32_t leader_epoch, size
 		return;
 }
 
-static void say_lost(struct reading *r, const struct segment *found, const struct segment *s,
-                     const struct fault *why)
+static void say_lost(struct reading *r, struct checked_partition *p, const struct segment *found,
+                     const struct segment *s, const struct fault *why)
 {
 	char remedy[VERIFY_TEXT_BYTES];
 	char text[VERIFY_TEXT_BYTES];
+
+	verify_plan_cut(p, found->end_offset, s->end_offset);
 
 	verify_say(r->v,
 	           (struct verify_finding){.is_damage = true,
@@ -108,7 +110,7 @@ static void say_lost(struct reading *r, const struct segment *found, const struc
 	           "%s", fault_text(why, text, sizeof(text)));
 }
 
-static enum err read_segment(struct verify_pass *v, const struct checked_partition *p,
+static enum err read_segment(struct verify_pass *v, struct checked_partition *p,
                              const struct segment *s, struct fault *f)
 {
 	struct segment_home home = home_of(v, p);
@@ -125,7 +127,7 @@ static enum err read_segment(struct verify_pass *v, const struct checked_partiti
 		err = fault_set(&why, ERR_CORRUPT, 0, "it ends at offset %lld",
 		                (long long)found.end_offset);
 	if (err)
-		say_lost(&r, &found, s, &why);
+		say_lost(&r, p, &found, s, &why);
 	v->totals->segments++;
 	v->totals->segment_bytes += (uint64_t)found.bytes;
 	v->totals->events += r.events;
@@ -137,8 +139,7 @@ static enum err read_segment(struct verify_pass *v, const struct checked_partiti
 /* --- one partition ------------------------------------------------------------------------------- */
 
 /* The manifest leaves out [from, to). */
-static void say_hole(struct verify_pass *v, const struct checked_partition *p, int64_t from,
-                     int64_t to)
+static void say_hole(struct verify_pass *v, struct checked_partition *p, int64_t from, int64_t to)
 {
 	const struct damage *known = &p->saved.damage;
 	bool is_known = known->from >= 0 && from >= known->from && to <= known->to;
@@ -146,6 +147,7 @@ static void say_hole(struct verify_pass *v, const struct checked_partition *p, i
 
 	if (from >= to || is_known)
 		return;
+	verify_plan_cut(p, from, to);
 	verify_say(v,
 	           (struct verify_finding){.is_damage = true,
 	                                   .file = verify_path(v, "manifest", path),
@@ -158,13 +160,14 @@ static void say_hole(struct verify_pass *v, const struct checked_partition *p, i
 	           "no segment has these offsets");
 }
 
-static void say_known_damage(struct verify_pass *v, const struct checked_partition *p)
+static void say_known_damage(struct verify_pass *v, struct checked_partition *p)
 {
 	const struct damage *known = &p->saved.damage;
 	char path[DATADIR_FILE_BYTES_MAX], remedy[VERIFY_TEXT_BYTES];
 
 	if (known->from < 0)
 		return;
+	verify_plan_cut(p, known->from, known->to > known->from ? known->to : INT64_MAX);
 	verify_say(v,
 	           (struct verify_finding){.is_damage = true,
 	                                   .file = verify_path(v, "manifest", path),
@@ -177,8 +180,7 @@ static void say_known_damage(struct verify_pass *v, const struct checked_partiti
 	           "an earlier start found this lost, and fenced the partition");
 }
 
-static enum err read_partition(struct verify_pass *v, const struct checked_partition *p,
-                               struct fault *f)
+static enum err read_partition(struct verify_pass *v, struct checked_partition *p, struct fault *f)
 {
 	const struct saved *s = &p->saved;
 	int64_t next = s->log_start;

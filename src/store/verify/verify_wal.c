@@ -101,6 +101,7 @@ static void say_catalog(struct verify_pass *v, const char *file, int64_t at, con
 	                                   .from = -1,
 	                                   .remedy = CATALOG_REMEDY},
 	           "%s", what);
+	verify_plan_impossible(v, "the catalog is damaged; restore it from a backup");
 }
 
 static void check_catalog_wal(struct verify_pass *v, const char *dir, const struct wal_found *found)
@@ -153,7 +154,7 @@ enum err verify_catalog(struct verify_pass *v, struct fault *f)
 
 /* Offsets that no frame has, found when a later frame came. */
 struct hole {
-	const struct checked_partition *p;
+	struct checked_partition *p;
 	uint64_t file;
 	int64_t at;
 	int64_t from;
@@ -232,11 +233,12 @@ static enum err replay(void *arg, const struct wal_frame *frame, struct fault *f
 
 /* --- what is damaged ------------------------------------------------------------------------------ */
 
-static void say_frame(struct replay *r, const char *path, int64_t at,
-                      const struct checked_partition *p, int64_t from, int64_t to, const char *what)
+static void say_frame(struct replay *r, const char *path, int64_t at, struct checked_partition *p,
+                      int64_t from, int64_t to, const char *what)
 {
 	char remedy[VERIFY_TEXT_BYTES];
 
+	verify_plan_cut(p, from, to);
 	snprintf(remedy, sizeof(remedy),
 	         "restore the directory from a backup, or start the broker and purge this "
 	         "partition up to %lld: what is below is lost then",
@@ -282,8 +284,22 @@ static uint64_t count_unconfirmed(const struct verify_pass *v, uint64_t sequence
 	return count;
 }
 
+/* Marks in the place of what is missing repair it. */
+static void plan_gap(struct replay *r, const struct wal_damage *d)
+{
+	struct verify_plan *plan = r->v->config->plan;
+
+	if (!plan)
+		return;
+	plan->gaps = reallocarray(plan->gaps, plan->gap_count + 1, sizeof(*plan->gaps));
+	CHECK(plan->gaps);
+	plan->gaps[plan->gap_count++] =
+		(struct cut_gap){d->file, d->at, d->sequence, d->frame_count};
+}
+
 static void say_unknown(struct replay *r, const char *path, const struct wal_damage *d)
 {
+	plan_gap(r, d);
 	verify_say(r->v,
 	           (struct verify_finding){.is_damage = true,
 	                                   .file = path,
