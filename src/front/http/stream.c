@@ -26,7 +26,8 @@ struct stream_state {
 	struct exchange *x;
 	struct timer heartbeat;
 	bool begun;
-	bool by_cursor; /* it resumes */
+	bool by_cursor;    /* it resumes */
+	bool told_unknown; /* that the place is unknown: once, however many topics it was of */
 };
 
 static struct stream_state *state_of(struct subscription *s)
@@ -162,10 +163,16 @@ static bool lost(struct subscription *s, const struct fault *why)
 
 static void resumed(struct subscription *s, enum err why, const char *requested)
 {
-	struct buf *out = output(state_of(s));
-	size_t start = form_chunk_begin(s->form, out);
+	struct stream_state *stream = state_of(s);
+	bool unknown = why != ERR_TRIMMED && why != ERR_TRUNCATED;
+	struct buf *out = output(stream);
+	size_t start;
 
-	append_gap(state_of(s), why, requested, out);
+	if (unknown && stream->told_unknown)
+		return;
+	stream->told_unknown |= unknown;
+	start = form_chunk_begin(s->form, out);
+	append_gap(stream, why, requested, out);
 	form_chunk_end(s->form, out, start);
 }
 
