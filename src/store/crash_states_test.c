@@ -15,9 +15,10 @@
 
 enum {
 	DISK_BYTES = 64 << 20,
+	WAL_FILE_BYTES = 32 << 10,
 	RANDOM_A_POINT = 24,
-	STATES_SHORT = TEST_TIMES(2200), /* a script; a seed that was begun is played to its end */
-	STATES_LONG = TEST_TIMES(40000),
+	STATES_SHORT = TEST_TIMES(1500), /* a script; a seed that was begun is played to its end */
+	STATES_LONG = TEST_TIMES(30000),
 	SHARE = TEST_TIMES(10), /* tenths of all states that are looked at */
 	LIE_BYTES = 160,
 };
@@ -104,6 +105,35 @@ static void play_trims(struct crash_run *r)
 				run_roll(r, (unsigned)(p->state.log_end - p->state.log_start) + 1));
 		if (run_roll(r, 2))
 			CHECK(run_checkpoint(r) == OK);
+	}
+}
+
+/* What a recovery leaves undone, the next crash would find. */
+static void play_restarts(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "os", DURABILITY_OS);
+	for (unsigned i = 0; i < 4; i++) {
+		some_appends(r, 0, 1);
+		some_appends(r, 1, 1 + run_roll(r, 3));
+		run_kill(r);
+		if (run_roll(r, 2))
+			some_appends(r, 1, 1);
+	}
+}
+
+/* Many small files: the next one is begun every few appends, and freed ones are used again. */
+static void play_rolls(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "os", DURABILITY_OS);
+	for (unsigned i = 0; i < 12; i++) {
+		some_appends(r, run_roll(r, 2), 1);
+		run_append(r, 0, 0, 1, 8000);
+		run_append(r, 1, 1, 1, 3000);
+		if (i % 5 == 4)
+			CHECK(run_checkpoint(r) == OK);
+		run_settle(r);
 	}
 }
 
@@ -201,6 +231,7 @@ static void play(struct explorer *x, const struct store_ops *ops, run_script *sc
 	};
 
 	crash_run_init(&x->run, ops, seed, DISK_BYTES);
+	x->run.rig.wal_file_bytes = seed % 2 ? WAL_FILE_BYTES : 0;
 	run_open(&x->run);
 	script(&x->run);
 	run_close(&x->run);
@@ -256,6 +287,14 @@ static void explore(const char *engine, const char *name, run_script *script)
 	{                                                                                          \
 		explore(#engine, "trims", play_trims);                                             \
 	}                                                                                          \
+	TEST(engine##__survives_any_crash_after_others)                                            \
+	{                                                                                          \
+		explore(#engine, "restarts", play_restarts);                                       \
+	}                                                                                          \
+	TEST(engine##__survives_any_crash_around_new_wal_files)                                    \
+	{                                                                                          \
+		explore(#engine, "rolls", play_rolls);                                             \
+	}                                                                                          \
 	TEST(engine##__survives_any_crash_on_a_full_disk)                                          \
 	{                                                                                          \
 		explore(#engine, "full disk", play_full_disk);                                     \
@@ -270,6 +309,8 @@ int main(void)
 		cmocka_unit_test(name##__survives_any_crash_while_topics_come_and_go),             \
 		cmocka_unit_test(name##__survives_any_crash_around_checkpoints),                   \
 		cmocka_unit_test(name##__survives_any_crash_around_trims),                         \
+		cmocka_unit_test(name##__survives_any_crash_after_others),                         \
+		cmocka_unit_test(name##__survives_any_crash_around_new_wal_files),                 \
 		cmocka_unit_test(name##__survives_any_crash_on_a_full_disk)
 	const struct CMUnitTest tests[] = {
 		ENGINE(memory),

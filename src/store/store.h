@@ -52,6 +52,7 @@ struct store_config {
 	int64_t flush_ms;         /* class `interval`: the WAL is flushed this often; 50 */
 	int64_t checkpoint_bytes; /* a checkpoint starts when the WAL holds this much; 256 MiB */
 	int64_t checkpoint_ms;    /* … or when its oldest frame is this old; 60 s */
+	int64_t wal_file_bytes;   /* tests: a WAL file is full at this size; 0: 64 MiB */
 };
 
 /* --- a partition as everybody sees it ------------------------------------------------------------ */

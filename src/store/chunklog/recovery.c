@@ -298,7 +298,8 @@ static enum err open_wal(struct recovery *r, struct fault *f)
 		.clock = log->config.clock,
 		.entropy = log->config.entropy,
 		.log = log->config.log,
-		.file_bytes = WAL_FILE_BYTES,
+		.file_bytes =
+			log->config.wal_file_bytes ? log->config.wal_file_bytes : WAL_FILE_BYTES,
 		.reserve_bytes = WAL_RESERVE_BYTES,
 		.flush_ms = log->config.flush_ms,
 	};

@@ -1,5 +1,8 @@
 #include "store/testing/crash_oracle.h"
 
+#include "store/testing/disk_power.h"
+
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +11,8 @@ enum {
 	READ_BYTES = 64 << 10,
 	OWN_NUMBER = RUN_EVENTS_MAX - 1, /* of the event that the oracle appends */
 	OWN_BYTES = 10,
+	IN_VAIN_SHARE = 4,     /* of so many states, one */
+	CALLS_OF_A_START = 60, /* that change something, about */
 	EVENT_LIMIT = RUN_EVENT_BYTES_MAX + 64,
 };
 _Static_assert(RUN_EVENTS_MAX <= 256, "numbers are bytes");
@@ -197,15 +202,30 @@ static void compare(struct observation *o, const struct observation *again)
 	}
 }
 
+/* The power goes again while it recovers, or soon after. */
+static void start_in_vain(struct look *l, struct disk_power *power, uint64_t dice)
+{
+	struct fault unused;
+
+	disk_power_on(power, 1 + (unsigned)(dice % CALLS_OF_A_START), dice & 1 << 20);
+	if (rig_try_open(&l->rig, &unused) == OK)
+		rig_shut(&l->rig);
+	disk_power_on(power, UINT_MAX, true);
+}
+
 void oracle_observe(const struct crash_run *r, const struct disk_state *s, struct observation *o)
 {
-	struct disk_sim *sim = disk_sim_new(1, DISK_BYTES);
+	uint64_t dice = s->hash / 16;
 	struct observation again = {0};
+	struct disk_power power;
 	struct look l = {.run = r, .seen = o};
 
 	*o = (struct observation){0};
-	disk_state_write(s, disk_sim_disk(sim));
-	rig_init(&l.rig, r->rig.ops, 1, disk_sim_disk(sim), "/data", s->hash | 1);
+	disk_power_init(&power, s->hash, DISK_BYTES);
+	disk_state_write(s, disk_sim_disk(power.sim));
+	rig_init(&l.rig, r->rig.ops, 1, &power.base, "/data", s->hash | 1);
+	if (dice % IN_VAIN_SHARE == 0)
+		start_in_vain(&l, &power, dice / IN_VAIN_SHARE);
 	if (open_store(&l) && each_partition(&l, look_at_partition) &&
 	    each_partition(&l, append_own)) {
 		rig_shut(&l.rig);
@@ -215,7 +235,7 @@ void oracle_observe(const struct crash_run *r, const struct disk_state *s, struc
 		compare(o, &again);
 	}
 	rig_fini(&l.rig);
-	disk_sim_free(sim);
+	disk_power_fini(&power);
 }
 
 /* --- judging ------------------------------------------------------------------------------------- */

@@ -22,7 +22,8 @@ struct observation {
 	struct seen_partition partitions[RUN_TOPICS][RUN_PARTITIONS];
 };
 
-/* Starts on a disk of its own with that content, reads everything, appends to every partition, stops
+/* Starts on a disk of its own with that content (now and then the power goes in the middle of the
+ * first start), reads everything, appends to every partition, stops
  * and starts again: it must then find the same and what it appended. */
 void oracle_observe(const struct crash_run *r, const struct disk_state *s, struct observation *o);
 

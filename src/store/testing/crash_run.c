@@ -1,5 +1,6 @@
 #include "store/testing/crash_run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,7 +32,8 @@ void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t s
 {
 	*r = (struct crash_run){.seed = seed, .settled = true};
 	r->sim = disk_sim_new(seed, capacity_bytes);
-	disk_trace_init(&r->trace, disk_sim_disk(r->sim));
+	r->faults = disk_fault_new(disk_sim_disk(r->sim));
+	disk_trace_init(&r->trace, disk_fault_disk(r->faults));
 	rig_init(&r->rig, ops, 1, &r->trace.base, "/data", seed);
 }
 
@@ -39,6 +41,7 @@ void crash_run_fini(struct crash_run *r)
 {
 	rig_fini(&r->rig);
 	disk_trace_fini(&r->trace);
+	disk_fault_free(r->faults);
 	disk_sim_free(r->sim);
 	free(r->ledger);
 }
@@ -57,6 +60,19 @@ void run_close(struct crash_run *r)
 {
 	write_line(r, (struct ledger_line){.kind = RUN_SAVE_ASKED});
 	rig_shut(&r->rig);
+	write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
+}
+
+void run_kill(struct crash_run *r)
+{
+	CHECK(r->settled);
+	write_line(r, (struct ledger_line){.kind = RUN_SAVE_ASKED});
+	for (int call = 0; call < DISK_CALL_COUNT; call++)
+		disk_fault_arm(r->faults, (enum disk_call)call, 1, EIO, 0, true);
+	rig_shut(&r->rig);
+	disk_fault_disarm(r->faults);
+	disk_sim_kill(r->sim);
+	run_open(r);
 	write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
 }
 

@@ -49,6 +49,7 @@ struct run_topic {
 struct crash_run {
 	uint64_t seed;
 	struct disk_sim *sim;
+	struct disk_fault *faults; /* between the two */
 	struct disk_trace trace;
 	struct store_rig rig;
 	struct run_topic topics[RUN_TOPICS];
@@ -66,6 +67,9 @@ void crash_run_fini(struct crash_run *r);
 
 void run_open(struct crash_run *r);
 void run_close(struct crash_run *r);
+/* kill -9, and a start on what it left; nothing is under way. What is there then is on the disk: it
+ * counts as saved. */
+void run_kill(struct crash_run *r);
 
 /* Topics have RUN_PARTITIONS partitions; each index is created once, under any name. */
 void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability);

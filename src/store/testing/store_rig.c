@@ -55,6 +55,7 @@ enum err rig_try_open(struct store_rig *r, struct fault *f)
 		.flush_ms = 50,
 		.checkpoint_bytes = 1 << 28,
 		.checkpoint_ms = 60000,
+		.wal_file_bytes = r->wal_file_bytes,
 	};
 	enum err err;
 

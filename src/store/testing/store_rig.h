@@ -17,7 +17,8 @@ struct store_rig {
 	const struct store_ops *ops;
 	unsigned shard_count;
 	bool wrapped;
-	struct disk *disk; /* borrowed */
+	struct disk *disk;      /* borrowed */
+	int64_t wal_file_bytes; /* 0: as usual */
 	char dir[RIG_DIR_BYTES_MAX];
 	struct log *log;
 	struct clock *clock;     /* the store's and the loops'; the system's, but between rig_init
