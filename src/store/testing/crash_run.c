@@ -63,15 +63,20 @@ void run_close(struct crash_run *r)
 	write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
 }
 
-void run_kill(struct crash_run *r)
+void run_die(struct crash_run *r)
 {
 	CHECK(r->settled);
-	write_line(r, (struct ledger_line){.kind = RUN_SAVE_ASKED});
 	for (int call = 0; call < DISK_CALL_COUNT; call++)
 		disk_fault_arm(r->faults, (enum disk_call)call, 1, EIO, 0, true);
 	rig_shut(&r->rig);
 	disk_fault_disarm(r->faults);
 	disk_sim_kill(r->sim);
+}
+
+void run_kill(struct crash_run *r)
+{
+	write_line(r, (struct ledger_line){.kind = RUN_SAVE_ASKED});
+	run_die(r);
 	run_open(r);
 	write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
 }

@@ -67,8 +67,9 @@ void crash_run_fini(struct crash_run *r);
 
 void run_open(struct crash_run *r);
 void run_close(struct crash_run *r);
-/* kill -9, and a start on what it left; nothing is under way. What is there then is on the disk: it
- * counts as saved. */
+/* kill -9; nothing is under way. */
+void run_die(struct crash_run *r);
+/* The same, and a start on what it left. What is there then is on the disk: it counts as saved. */
 void run_kill(struct crash_run *r);
 
 /* Topics have RUN_PARTITIONS partitions; each index is created once, under any name. */
