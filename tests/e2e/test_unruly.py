@@ -45,7 +45,7 @@ def frugal(broker):
 
 def flood(sink, data, total):
     """Send until the broker takes no more, or has closed; returns how much it took."""
-    sink.settimeout(1)
+    sink.settimeout(0.3)
     sent = 0
     try:
         while sent < total:
