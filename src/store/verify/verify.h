@@ -56,8 +56,8 @@ struct verify_totals {
 	uint64_t partitions;
 	uint64_t segments;
 	uint64_t segment_bytes; /* that count */
-	uint64_t wal_frames;
-	uint64_t wal_bytes; /* of those frames */
+	uint64_t wal_frames;    /* of the data, not yet in segments */
+	uint64_t wal_bytes;     /* of those frames */
 	uint64_t torn_bytes;
 	uint64_t events; /* in segments, and in frames that are not */
 	uint64_t damages;
