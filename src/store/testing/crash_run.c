@@ -106,6 +106,11 @@ void run_delete(struct crash_run *r, unsigned topic)
 	write_line(r, (struct ledger_line){.kind = RUN_DELETE_DONE, .topic = topic});
 }
 
+void run_alter(struct crash_run *r, unsigned topic)
+{
+	CHECK(rig_alter(&r->rig, &r->topics[topic].spec, NULL) == OK);
+}
+
 /* --- appends -------------------------------------------------------------------------------------- */
 
 struct shot {

@@ -57,7 +57,8 @@ struct crash_run {
 	size_t line_count, line_cap;
 	unsigned pending; /* appends */
 	bool settled;
-	int64_t acked; /* events */
+	int64_t acked;       /* events */
+	size_t explore_from; /* lines before which crashes are not looked at: set by a script */
 };
 
 /* On an empty disk of its own; the store is not open yet. */
@@ -75,6 +76,8 @@ void run_kill(struct crash_run *r);
 /* Topics have RUN_PARTITIONS partitions; each index is created once, under any name. */
 void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability);
 void run_delete(struct crash_run *r, unsigned topic);
+/* Settings that change nothing; not in the ledger. */
+void run_alter(struct crash_run *r, unsigned topic);
 /* Starts; `count` events of `bytes` each in one batch. */
 void run_append(struct crash_run *r, unsigned topic, uint32_t partition, int64_t count,
                 size_t bytes);
