@@ -17,8 +17,9 @@
 
 #include "base/buf.h"
 
-/* Says nothing, keeps proxies from taking the connection for dead. Only between events. */
-#define SSE_HEARTBEAT ":\n\n"
+/* Says nothing, keeps proxies from taking the connection for dead. Only between events; no blank line
+ * follows, which before the first id would have the reader forget the one it came with. */
+#define SSE_HEARTBEAT ":\n"
 
 /* Whether data lines give this text back byte for byte: it holds no CR. (That it is UTF-8 is for the
  * caller to know.) */

@@ -47,13 +47,15 @@ static struct buf *output(const struct stream_state *s)
 	return connection_output(s->x->http->connection);
 }
 
-static void append_id(struct stream_state *s, struct buf *out)
+static bool append_id(struct stream_state *s, struct buf *out)
 {
 	struct buf *cursor = &s->x->front->cursor;
 
 	buf_clear(cursor);
-	if (subscription_cursor(&s->subscription, cursor))
-		sse_append_field(out, "id", buf_slice(cursor));
+	if (!subscription_cursor(&s->subscription, cursor))
+		return false;
+	sse_append_field(out, "id", buf_slice(cursor));
+	return true;
 }
 
 /* {"topic":"t"} */
@@ -68,7 +70,7 @@ static void append_gone(struct stream_state *s, struct slice topic, struct buf *
 {
 	if (is_sse(s)) {
 		buf_append_lit(out, "event: gone\n");
-		append_id(s, out);
+		(void)append_id(s, out);
 		buf_append_lit(out, "data: ");
 		append_topic(out, topic);
 		buf_append_lit(out, "\n\n");
@@ -105,7 +107,7 @@ static void append_gap(struct stream_state *s, enum err why, const char *request
 	struct buf *cursor = &s->x->front->cursor;
 
 	buf_append_lit(out, "event: gap\n");
-	append_id(s, out); /* which leaves the cursor where it is */
+	(void)append_id(s, out); /* which leaves the cursor where it is */
 	buf_append_lit(out, "data: {\"requested\":");
 	json_append_string(out, slice_str(requested));
 	buf_append_lit(out, ",\"resumed_from\":");
@@ -237,9 +239,10 @@ static void append_beginning(struct stream_state *s)
 	struct buf *out = output(s);
 	size_t start = form_chunk_begin(form, out);
 
+	/* A blank line without an id before it would have the reader forget the one it came with. */
 	buf_append_lit(out, "retry: 1000\n");
-	append_id(s, out);
-	buf_append_lit(out, "\n");
+	if (append_id(s, out))
+		sse_append_end(out);
 	form_chunk_end(form, out, start);
 }
 
