@@ -18,17 +18,35 @@ static struct place *place_of(struct feed_member *m)
 	return CONTAINER_OF(m, struct place, member);
 }
 
+static void fail_no_memory(struct source *src)
+{
+	static const struct fault no_memory = {.code = ERR_NO_MEMORY};
+
+	subscription_failed(src->subscription, &no_memory);
+}
+
 /* --- the reader's places ----------------------------------------------------------------------- */
 
-/* Has the reader heard of every partition? */
-static bool bounds_known(const struct source *src)
+/* Of partition `i`; NULL: the reader has not heard of it yet, or there is none. */
+static const struct reader_bounds *heard_of(const struct source *src, uint32_t i)
 {
 	const struct reader_bounds *at;
 	uint32_t count;
 
+	if (!src->reader)
+		return NULL;
 	at = reader_bounds(src->reader, &count);
+	return i < count && at[i].next_offset >= 0 ? &at[i] : NULL;
+}
+
+/* Has the reader heard of every partition? */
+static bool bounds_known(const struct source *src)
+{
+	uint32_t count;
+
+	(void)reader_bounds(src->reader, &count);
 	for (uint32_t i = 0; i < count; i++)
-		if (at[i].next_offset < 0)
+		if (!heard_of(src, i))
 			return false;
 	return count > 0;
 }
@@ -58,14 +76,10 @@ static int32_t epoch_of(const struct place *p)
 static struct cursor_entry entry_now(const struct source *src, uint32_t i)
 {
 	const struct place *p = &src->places[i];
-	const struct reader_bounds *at;
-	uint32_t count;
+	const struct reader_bounds *at = p->member.feed ? NULL : heard_of(src, i);
 
-	if (!p->member.feed && src->reader) {
-		at = reader_bounds(src->reader, &count);
-		if (i < count && at[i].next_offset >= 0)
-			return entry_of(src, p->partition, at[i].leader_epoch, at[i].next_offset);
-	}
+	if (at)
+		return entry_of(src, p->partition, at->leader_epoch, at->next_offset);
 	return entry_of(src, p->partition, epoch_of(p), p->member.next_offset);
 }
 
@@ -87,13 +101,16 @@ static void set_place(struct place *p, const struct cursor_entry *e)
 /* --- in a feed --------------------------------------------------------------------------------- */
 
 /* Each event is followed by the cursor of this reader alone. */
-static void append_placed(struct subscription *s, struct slice event)
+static void append_placed(struct source *src, struct slice event)
 {
+	struct subscription *s = src->subscription;
 	struct buf *cursor = &s->connection->front->cursor;
 
 	buf_clear(cursor);
 	if (subscription_cursor(s, cursor))
 		form_place(s->form, event, buf_slice(cursor), connection_output(s->connection));
+	else
+		fail_no_memory(src); /* unless it has failed already: of too many partitions */
 }
 
 static bool has_room(const struct subscription *s)
@@ -101,16 +118,17 @@ static bool has_room(const struct subscription *s)
 	size_t limit = front_limits(s->connection->front)->output_bytes;
 	size_t pending = connection_pending(s->connection);
 
-	return pending < PENDING_BYTES_MAX && pending < limit;
+	return !s->fault && pending < PENDING_BYTES_MAX && pending < limit;
 }
 
-static bool turn_placed(struct subscription *s, struct feed_member *m)
+static bool turn_placed(struct source *src, struct feed_member *m)
 {
+	struct subscription *s = src->subscription;
 	uint64_t events = 0;
 	struct slice event;
 
 	while (has_room(s) && feed_next(m, &event)) {
-		append_placed(s, event);
+		append_placed(src, event);
 		events++;
 	}
 	metric_add(s->connection->front->metrics, METRIC_EVENTS_OUT, (int64_t)events);
@@ -142,7 +160,7 @@ static bool turn(struct feed_member *m)
 	struct place *p = place_of(m);
 	struct subscription *s = p->source->subscription;
 
-	p->blocked = form_needs_place(s->form) ? !turn_placed(s, m) : !turn_shared(s, m);
+	p->blocked = form_needs_place(s->form) ? !turn_placed(p->source, m) : !turn_shared(s, m);
 	return !p->blocked;
 }
 
@@ -170,41 +188,45 @@ static void say_slow(const struct source *src)
 	            s->connection->caller.peer);
 }
 
+/* A reader at these places. Takes `entries`; NULL: no memory, as when it returns false. */
+static bool open_at(struct source *src, struct cursor_entry *entries, uint32_t count)
+{
+	const struct position position = {
+		.kind = POSITION_CURSOR,
+		.entries = entries,
+		.entry_count = count,
+	};
+	bool opened = entries && source_open(src, &position, NULL);
+
+	free(entries);
+	return opened;
+}
+
 /* Go on with a reader, from where the feeds were left. */
 static void fall_back(struct source *src)
 {
-	static const struct fault no_memory = {.code = ERR_NO_MEMORY};
 	struct cursor_entry *entries = calloc(src->place_count, sizeof(*entries));
-	struct position position = {
-		.kind = POSITION_CURSOR,
-		.entries = entries,
-		.entry_count = src->place_count,
-	};
-	bool opened = false;
 
 	leave_feeds(src);
-	for (uint32_t i = 0; i < src->place_count && entries; i++) {
-		const struct place *p = &src->places[i];
-
-		entries[i] = entry_of(src, p->partition, p->epoch, p->member.next_offset);
-	}
 	if (entries)
-		opened = source_open(src, &position, NULL);
-	free(entries);
-	if (!opened)
-		subscription_failed(src->subscription, &no_memory);
+		(void)source_entries(src, entries, src->place_count);
+	if (!open_at(src, entries, src->place_count))
+		fail_no_memory(src);
 }
 
-/* What the feeds have made is all that there will ever be. */
+/* What the feeds have made is all that there will ever be; of it a socket that is behind gets as much
+ * as may wait for it. */
 static void take_last(struct source *src)
 {
 	struct subscription *s = src->subscription;
+	size_t limit = front_limits(s->connection->front)->output_bytes;
 	struct slice event;
 
 	for (uint32_t i = 0; i < src->place_count; i++) {
-		while (feed_next(&src->places[i].member, &event)) {
+		while (connection_pending(s->connection) < limit &&
+		       feed_next(&src->places[i].member, &event)) {
 			if (form_needs_place(s->form))
-				append_placed(s, event);
+				append_placed(src, event);
 			else
 				buf_append_slice(connection_output(s->connection), event);
 		}
@@ -297,25 +319,17 @@ static bool open_above(struct source *src)
 {
 	const struct reader_bounds *at;
 	struct cursor_entry *entries;
-	struct position position = {.kind = POSITION_CURSOR};
 	uint32_t count;
-	bool opened;
 
 	at = reader_bounds(src->reader, &count);
 	memcpy(src->prefix, reader_topic_prefix(src->reader), sizeof(src->prefix));
 	entries = calloc(count, sizeof(*entries));
-	if (!entries)
-		return false;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && entries; i++) {
 		entries[i] = resume_at(src, &at[i]);
 		if (src->known)
 			set_place(&src->places[i], &entries[i]);
 	}
-	position.entries = entries;
-	position.entry_count = count;
-	opened = source_open(src, &position, NULL);
-	free(entries);
-	return opened;
+	return open_at(src, entries, count);
 }
 
 /* `again`: that was no place either. */
@@ -351,13 +365,11 @@ static bool note_lost(struct source *src, enum err why)
 
 static void go_on_after(struct source *src, const struct fault *why)
 {
-	static const struct fault no_memory = {.code = ERR_NO_MEMORY};
 	bool unknown = is_unknown_place(src, why->code);
 	bool again = src->lost != NULL;
 
-	if (note_lost(src, why->code) && (unknown ? open_otherwise(src, again) : open_above(src)))
-		return;
-	subscription_failed(src->subscription, &no_memory);
+	if (!note_lost(src, why->code) || !(unknown ? open_otherwise(src, again) : open_above(src)))
+		fail_no_memory(src);
 }
 
 static void reader_failed(struct source *src)
@@ -367,7 +379,7 @@ static void reader_failed(struct source *src)
 	bool lossy = why.code == ERR_TRIMMED || why.code == ERR_TRUNCATED ||
 	             is_unknown_place(src, why.code);
 
-	if (why.code == ERR_TOPIC_GONE && src->known)
+	if (src->known && (why.code == ERR_TOPIC_GONE || why.code == ERR_TOPIC_UNKNOWN))
 		go(src);
 	else if (lossy && s->ops->lost(s, &why))
 		go_on_after(src, &why);
@@ -390,7 +402,10 @@ static void append_event(struct source *src, const struct delivery *d)
 	}
 	buf_clear(&f->event);
 	form_append(s->form, &d->record, d->partition, source_name(src), &f->event);
-	append_placed(s, buf_slice(&f->event));
+	if (f->event.failed)
+		fail_no_memory(src);
+	else
+		append_placed(src, buf_slice(&f->event));
 }
 
 static void tell_lost(struct source *src)
@@ -428,14 +443,12 @@ static bool make_places(struct source *src)
 
 static void get_known(struct source *src)
 {
-	static const struct fault no_memory = {.code = ERR_NO_MEMORY};
-
 	if (src->known || !bounds_known(src))
 		return;
 	if (make_places(src))
 		subscription_grew(src->subscription, src);
 	else
-		subscription_failed(src->subscription, &no_memory);
+		fail_no_memory(src);
 }
 
 static void pull(struct source *src)
@@ -549,10 +562,9 @@ bool source_open(struct source *src, const struct position *position,
 		.partition = s->partition,
 		.position = *position,
 		.otherwise = otherwise,
-		.wait_for_topic = true,
+		.wait_for_topic = !src->known, /* one that was there and is not is gone */
 		.follow = true,
 	};
-
 	struct reader *before = src->reader;
 
 	src->reader = reader_open(s->connection->front->broker, &options, woken, src);
@@ -575,16 +587,10 @@ void source_free(struct source *src)
 
 static int64_t lag_of(const struct source *src, uint32_t i, int64_t next_offset)
 {
-	const struct reader_bounds *at = NULL;
-	uint32_t count = 0;
+	const struct feed_member *m = &src->places[i].member;
+	const struct reader_bounds *at = m->feed ? feed_bounds(m) : heard_of(src, i);
 
-	if (src->places[i].member.feed)
-		at = feed_bounds(&src->places[i].member);
-	else if (src->reader)
-		at = reader_bounds(src->reader, &count) + i;
-	if (!at || (count && i >= count) || at->high_watermark < next_offset)
-		return 0;
-	return at->high_watermark - next_offset;
+	return at && at->high_watermark > next_offset ? at->high_watermark - next_offset : 0;
 }
 
 static void describe_place(const struct source *src, uint32_t i, struct buf *json)

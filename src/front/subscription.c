@@ -10,9 +10,9 @@ static struct source *source_of(struct list *node)
 	return LIST_ENTRY(node, struct source, node);
 }
 
-static bool holds_several(const struct subscription_request *r)
+bool subscription_request_is_alone(const struct subscription_request *r)
 {
-	return r->name_count > 1 || topic_pattern_is(r->names[0]);
+	return r->name_count == 1 && !topic_pattern_is(r->names[0]);
 }
 
 /* --- what sources tell ------------------------------------------------------------------------- */
@@ -242,7 +242,7 @@ bool subscription_init(struct subscription *s, const struct subscription_ops *op
 		.ops = ops,
 		.form = form,
 		.partition = request->partition,
-		.alone = !holds_several(request),
+		.alone = subscription_request_is_alone(request),
 		.asked = request_copy(request),
 		.tell = {.run = tell},
 	};

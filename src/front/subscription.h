@@ -35,6 +35,9 @@ struct subscription_request {
 	char requested[CURSOR_TEXT_BYTES_MAX + 1]; /* the cursor as given; "": by position */
 };
 
+/* One topic by its name: events need not say of which they are. */
+bool subscription_request_is_alone(const struct subscription_request *r);
+
 struct subscription;
 struct source;
 

@@ -36,11 +36,6 @@ static enum err add_name(struct subscription_request *out, struct slice name, st
 	return topic_name_check(name, f);
 }
 
-static bool is_one_topic(const struct subscription_request *s)
-{
-	return s->name_count == 1 && !topic_pattern_is(s->names[0]);
-}
-
 static enum err read_names(const struct exchange *x, const struct params *params,
                            struct subscription_request *out, struct fault *f)
 {
@@ -57,7 +52,7 @@ static enum err read_names(const struct exchange *x, const struct params *params
 	}
 	if (!err && out->name_count == 0)
 		return fault_set(f, ERR_BAD_PARAMETER, 0, "'topic' is missing: ?topic=a&topic=b.*");
-	if (!err && out->partition >= 0 && !is_one_topic(out))
+	if (!err && out->partition >= 0 && !subscription_request_is_alone(out))
 		return fault_set(f, ERR_BAD_PARAMETER, 0, "'partition' goes with one topic only");
 	return err;
 }
@@ -80,7 +75,7 @@ static enum err read_position(struct exchange *x, struct slice resume, const str
 	snprintf(out->requested, sizeof(out->requested), "%.*s", SLICE_FMT(resume));
 	err = position_parse(SLICE_NONE, resume, POSITION_END, now_ms, &out->position, &out->cursor,
 	                     f);
-	if (!err && out->position.kind != POSITION_CURSOR && !is_one_topic(out))
+	if (!err && out->position.kind != POSITION_CURSOR && !subscription_request_is_alone(out))
 		err = fault_set(f, ERR_BAD_CURSOR, 0, "'%.*s' is a place in one topic",
 		                SLICE_FMT(resume));
 	if (err && keep_unreadable) {

@@ -334,7 +334,7 @@ static struct form form_for(const struct exchange *x, bool sse,
 {
 	return (struct form){
 		.kind = sse ? FORM_SSE : FORM_LINE,
-		.named = request->name_count > 1 || topic_pattern_is(request->names[0]),
+		.named = !subscription_request_is_alone(request),
 		.chunked = x->version_minor > 0,
 	};
 }
