@@ -40,6 +40,7 @@ struct config {
 		char *path;
 		int64_t durability; /* enum durability */
 		int64_t flush_ms;
+		int64_t memory_bytes;
 		int64_t snapshot_bytes;
 		int64_t snapshot_ms;
 	} storage;

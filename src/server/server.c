@@ -274,7 +274,8 @@ static void open_store(struct work *w)
 	                              .shard_count = s->shard_count,
 	                              .flush_ms = c->storage.flush_ms,
 	                              .checkpoint_bytes = c->storage.snapshot_bytes,
-	                              .checkpoint_ms = c->storage.snapshot_ms};
+	                              .checkpoint_ms = c->storage.snapshot_ms,
+	                              .memory_bytes = c->storage.memory_bytes};
 
 	if (s->engine->open(&config, &s->store, &s->fault) == OK)
 		s->fault.code = OK;
@@ -418,9 +419,10 @@ static enum err compose(struct server *s, struct fault *f)
 
 	s->engine = store_registry_find(s->parts.engines, c->storage.type);
 	if (!s->engine)
-		return fault_set(f, ERR_CONFIG, 0,
-		                 "storage.type '%.40s' is no engine of this build; 'memory' is",
-		                 c->storage.type);
+		return fault_set(
+			f, ERR_CONFIG, 0,
+			"storage.type '%.40s' is no engine of this build; 'memory' and 'log' are",
+			c->storage.type);
 	err = make_loops(s, f);
 	if (err)
 		return err;

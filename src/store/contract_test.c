@@ -1,6 +1,7 @@
 /* What store.h promises, held against every engine: those of the release and remote_sim, each bare
  * on one shard and behind a (disarmed) fault_store on two. BOURN_SEED=n runs another seed. */
 #include "base/test.h"
+#include "store/chunklog/engine.h"
 #include "store/testing/remote_sim.h"
 #include "store/testing/store_rig.h"
 
@@ -984,6 +985,7 @@ struct variant {
 	uint64_t seed;
 	unsigned shard_count;
 	bool wrapped;
+	int64_t memory_bytes; /* 0: the default */
 };
 
 static int open_rig(void **state)
@@ -993,6 +995,10 @@ static int open_rig(void **state)
 
 	assert_non_null(r);
 	rig_open(r, v->ops, v->shard_count, v->wrapped, v->seed);
+	if (v->memory_bytes) {
+		r->memory_bytes = v->memory_bytes;
+		rig_reopen(r);
+	}
 	*state = r;
 	return 0;
 }
@@ -1060,8 +1066,10 @@ int main(void)
 			i < released->count ? released->engines[i] : &store_remote_sim;
 
 		printf("engine %s, seed %llu\n", ops->name, (unsigned long long)seed);
-		failed += run((struct variant){ops, seed, 1, false});
-		failed += run((struct variant){ops, seed, 2, true});
+		failed += run((struct variant){ops, seed, 1, false, 0});
+		failed += run((struct variant){ops, seed, 2, true, 0});
 	}
+	printf("engine log with next to no memory\n");
+	failed += run((struct variant){&store_log, seed, 2, false, 1});
 	return failed;
 }

@@ -18,7 +18,7 @@ enum {
 	WAL_FILE_BYTES = 32 << 10,
 	CATALOG_CHANGES = 2044, /* the snapshot comes a few later */
 	RANDOM_A_POINT = 24,
-	STATES_SHORT = TEST_TIMES(1500), /* a script; a seed that was begun is played to its end */
+	STATES_SHORT = TEST_TIMES(1100), /* a script; a seed that was begun is played to its end */
 	STATES_LONG = TEST_TIMES(30000),
 	SHARE = TEST_TIMES(10), /* tenths of all states that are looked at */
 	LIE_BYTES = 160,
@@ -327,6 +327,7 @@ static void explore(const char *engine, const char *name, run_script *script, si
 	}
 
 ENGINE_TESTS(memory)
+ENGINE_TESTS(log)
 
 int main(void)
 {
@@ -341,6 +342,7 @@ int main(void)
 		cmocka_unit_test(name##__survives_any_crash_on_a_full_disk)
 	const struct CMUnitTest tests[] = {
 		ENGINE(memory),
+		ENGINE(log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

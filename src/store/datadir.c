@@ -125,9 +125,9 @@ static enum err check_is_empty(struct disk *disk, const char *path, struct fault
 }
 
 static enum err check_engine(const struct marker *m, const char *path, const char *engine,
-                             struct fault *f)
+                             const char *heir_of, struct fault *f)
 {
-	if (strcmp(m->engine, engine) == 0)
+	if (strcmp(m->engine, engine) == 0 || (heir_of && strcmp(m->engine, heir_of) == 0))
 		return OK;
 	return fault_set(f, ERR_CONFIG, 0,
 	                 "%s: kept by engine \"%s\", not \"%s\"; set storage.type: %s, or dump it "
@@ -205,26 +205,41 @@ static enum err lock_borrow(struct disk *disk, const char *path, int *out, struc
 	return err;
 }
 
-static enum err marker_make(struct datadir *dir, const char *engine, struct entropy *entropy,
-                            struct marker *out, struct fault *f)
+static enum err marker_write(struct datadir *dir, const char *engine, struct fault *f)
 {
 	struct buf text = BUF_INIT(MARKER_BYTES_MAX);
-	uint8_t random[16];
+	struct marker marker = {.id = dir->id};
 	enum err err;
 
-	CHECK(strlen(engine) < sizeof(out->engine));
-	entropy->fill(entropy, random, sizeof(random));
-	*out = (struct marker){0};
-	uuid_from_random(&out->id, random);
-	memcpy(out->engine, engine, strlen(engine));
-	marker_encode(out, &text);
+	CHECK(strlen(engine) < sizeof(marker.engine));
+	memcpy(marker.engine, engine, strlen(engine));
+	marker_encode(&marker, &text);
 	CHECK(!text.failed);
 	err = disk_replace_file(dir->disk, dir->path, MARKER_NAME, buf_slice(&text), f);
 	buf_fini(&text);
 	return err;
 }
 
-enum err datadir_open(const char *path, const char *engine, struct disk *disk,
+static enum err marker_make(struct datadir *dir, const char *engine, struct entropy *entropy,
+                            struct fault *f)
+{
+	uint8_t random[16];
+
+	entropy->fill(entropy, random, sizeof(random));
+	uuid_from_random(&dir->id, random);
+	dir->is_claimed = true;
+	return marker_write(dir, engine, f);
+}
+
+enum err datadir_claim(struct datadir *dir, const char *engine, struct fault *f)
+{
+	enum err err = dir->is_claimed ? OK : marker_write(dir, engine, f);
+
+	dir->is_claimed = !err;
+	return err;
+}
+
+enum err datadir_open(const char *path, const char *engine, const char *heir_of, struct disk *disk,
                       struct entropy *entropy, struct datadir *out, struct fault *f)
 {
 	struct datadir dir = {.disk = disk};
@@ -242,7 +257,7 @@ enum err datadir_open(const char *path, const char *engine, struct disk *disk,
 	if (err == ERR_NOT_FOUND)
 		err = check_is_empty(disk, path, f);
 	else if (!err)
-		err = check_engine(&marker, file, engine, f);
+		err = check_engine(&marker, file, engine, heir_of, f);
 	if (!err)
 		err = make_root(disk, path, f);
 	if (!err)
@@ -254,15 +269,17 @@ enum err datadir_open(const char *path, const char *engine, struct disk *disk,
 	CHECK(dir.path);
 	/* Once more under the lock: another process may have made it meanwhile. */
 	err = marker_read(disk, file, &marker, f);
-	if (err == ERR_NOT_FOUND)
-		err = marker_make(&dir, engine, entropy, &marker, f);
-	else if (!err)
-		err = check_engine(&marker, file, engine, f);
+	if (err == ERR_NOT_FOUND) {
+		err = marker_make(&dir, engine, entropy, f);
+	} else if (!err) {
+		err = check_engine(&marker, file, engine, heir_of, f);
+		dir.id = marker.id;
+		dir.is_claimed = strcmp(marker.engine, engine) == 0;
+	}
 	if (err) {
 		datadir_close(&dir);
 		return err;
 	}
-	dir.id = marker.id;
 	*out = dir;
 	return OK;
 }

@@ -34,15 +34,17 @@ struct datadir {
 	char *path;        /* owned */
 	struct uuid id;    /* random, made once; every file bears it */
 	int lock_fd;       /* -1: none is held */
+	bool is_claimed;   /* the marker names our engine */
 };
 
-/* Take `path` for the engine of that name; made when it is not there (its parent must be) or empty.
+/* Take `path` for the engine of that name, or, when it holds data of the engine `heir_of` (NULL: none),
+ * until datadir_claim only for a look; made when it is not there (its parent must be) or empty.
  *
  * Errors: nothing was modified. Each says the file, the reason and the remedy.
  *         ERR_DIR_LOCKED, ERR_DIR_NEWER; ERR_DIR_FOREIGN: it holds files but no marker of ours;
  *         ERR_CONFIG: another engine's data; ERR_CORRUPT: the marker is damaged;
  *         ERR_IO with EROFS or EACCES: read-only; ERR_IO, ERR_DISK_FULL. */
-enum err datadir_open(const char *path, const char *engine, struct disk *disk,
+enum err datadir_open(const char *path, const char *engine, const char *heir_of, struct disk *disk,
                       struct entropy *entropy, struct datadir *out, struct fault *f) MUST_CHECK;
 
 /* Look at the directory at `path`, which stays as it is. Its lock is held until datadir_close, where
@@ -52,6 +54,9 @@ enum err datadir_open(const char *path, const char *engine, struct disk *disk,
  * Errors: ERR_NOT_FOUND: there is no directory, or it is empty; else as datadir_open. */
 enum err datadir_examine(const char *path, struct disk *disk, struct datadir *out,
                          char engine[DATADIR_ENGINE_BYTES], struct fault *f) MUST_CHECK;
+
+/* Its data was understood: it is this engine's from now on. Blocking. */
+enum err datadir_claim(struct datadir *dir, const char *engine, struct fault *f) MUST_CHECK;
 
 /* Gives the lock back. */
 void datadir_close(struct datadir *dir);

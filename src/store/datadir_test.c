@@ -45,7 +45,7 @@ static int teardown(void **state)
 
 static enum err take(struct fixture *x, const char *engine, struct datadir *dir, struct fault *f)
 {
-	return datadir_open(x->path, engine, disk_real(), entropy_system(), dir, f);
+	return datadir_open(x->path, engine, NULL, disk_real(), entropy_system(), dir, f);
 }
 
 static void write_file(struct fixture *x, const char *name, const char *text)
@@ -193,9 +193,9 @@ FIXTURE_TEST(datadir__a_read_only_directory_is_refused)
 
 	made(x);
 	disk_fault_arm(df, DISK_OPEN, 2, EROFS, 0, true); /* the first one reads the marker */
-	assert_int_equal(
-		datadir_open(x->path, "memory", disk_fault_disk(df), entropy_system(), &dir, &f),
-		ERR_IO);
+	assert_int_equal(datadir_open(x->path, "memory", NULL, disk_fault_disk(df),
+	                              entropy_system(), &dir, &f),
+	                 ERR_IO);
 	assert_int_equal(f.os_errno, EROFS);
 	assert_non_null(strstr(f.where, "read-only"));
 	disk_fault_free(df);

@@ -22,7 +22,7 @@ static void submit_later(struct partition *p)
 
 static bool is_quiet(const struct partition *p)
 {
-	return !p->in_flight && p->trims == 0 && list_is_empty(&p->waiting) &&
+	return !p->in_flight && p->trims == 0 && p->cold_reads == 0 && list_is_empty(&p->waiting) &&
 	       list_is_empty(&p->answered);
 }
 
@@ -38,7 +38,7 @@ static void went_quiet(struct task *t)
 	quiet(p);
 }
 
-static void check_quiet(struct partition *p)
+void partition_check_quiet(struct partition *p)
 {
 	if (p->quiet && is_quiet(p))
 		loop_defer(p->shard->loop, LOOP_WRITE, &p->went_quiet);
@@ -52,7 +52,7 @@ void partition_drop(struct partition *p, void (*quiet)(struct partition *p), voi
 	p->quiet_context = context;
 	store_partition_moved(&p->base, p->shard->loop);
 	partition_release(p);
-	check_quiet(p);
+	partition_check_quiet(p);
 }
 
 /* --- answers --------------------------------------------------------------------------------------- */
@@ -67,7 +67,7 @@ static void answer(struct task *t)
 
 		a->done(a);
 	}
-	check_quiet(p);
+	partition_check_quiet(p);
 }
 
 /* A failed WAL is fenced until a restart, which finds out what is on disk. */
@@ -258,7 +258,7 @@ static void trim_written(struct wal_write *ww)
 	free(w);
 	p->trims--;
 	t->done(t);
-	check_quiet(p);
+	partition_check_quiet(p);
 }
 
 static void trim_write(struct partition *p, struct store_trim *t, int64_t upto)

@@ -14,6 +14,7 @@ enum {
 	LOOK_MS = 500,      /* how often we look, at the least, whether a checkpoint is due */
 	LOOKS = 4,          /* … in the age that makes it due */
 	RETRY_US = 5000000, /* after one that failed */
+	DUE_BYTES_MIN = 1 << 20,
 };
 
 static void begin(struct chunklog *log);
@@ -80,6 +81,29 @@ static void end(struct chunklog *log)
 		begin(log);
 }
 
+/* --- thin ------------------------------------------------------------------------------------------ */
+
+/* `saved` is home's, but home does not touch it before the last visit has ended. */
+static void thin(struct fanout_visit *v)
+{
+	const struct checkpoint *c = v->fanout->context;
+	struct chunklog *log = v->fanout->log;
+	int64_t now_bytes = atomic_load_explicit(&log->chunk_bytes, memory_order_relaxed);
+
+	for (const struct save *s = c->saves; s; s = s->next)
+		if (s->partition->shard == v->shard)
+			partition_seal_upto(s->partition, &s->partition->saved);
+	LIST_EACH (node, &v->shard->partitions)
+		partition_thin(LIST_ENTRY(node, struct partition, node), now_bytes,
+		               log->config.memory_bytes);
+	fanout_leave(v);
+}
+
+static void thinned(struct fanout *o)
+{
+	end(o->log);
+}
+
 /* --- publish --------------------------------------------------------------------------------------- */
 
 static bool has_saved(const struct saved *s)
@@ -136,7 +160,10 @@ static void published(struct work *w)
 		swap_saves(c);
 	else
 		c->published = c->sequence;
-	end(log);
+	if (c->fault.code || !chunklog_is_tiered(log))
+		end(log);
+	else
+		fanout_start(log, thin, thinned, c);
 }
 
 static void publish(struct work *w)
@@ -151,6 +178,7 @@ static void publish(struct work *w)
 	for (struct save *s = c->saves; s; s = s->next) {
 		struct fault f;
 
+		save_finish_segments(s);
 		/* A file left behind costs space only: nothing refers to it. */
 		if (save_remove_files(s, &f))
 			log_line(log->config.log, LOG_WARN, "checkpoint", "%s",
@@ -268,6 +296,16 @@ static void begin(struct chunklog *log)
 
 /* --- when ------------------------------------------------------------------------------------------ */
 
+/* Chunks stay until they are in segments: under `log` that must not take much more than the budget. */
+static int64_t bytes_due(const struct chunklog *log)
+{
+	int64_t due = log->config.memory_bytes / 2;
+
+	if (!chunklog_is_tiered(log) || due > log->config.checkpoint_bytes)
+		return log->config.checkpoint_bytes;
+	return due < DUE_BYTES_MIN ? DUE_BYTES_MIN : due;
+}
+
 static bool is_due(struct chunklog *log)
 {
 	const struct checkpoint *c = &log->checkpoint;
@@ -278,7 +316,7 @@ static bool is_due(struct chunklog *log)
 
 	if (c->running || wal.failed || now.mono_us < c->not_before_mono_us)
 		return false;
-	if (wal.bytes + unlogged >= config->checkpoint_bytes)
+	if (wal.bytes + unlogged >= bytes_due(log))
 		return true;
 	if (wal.oldest_ms > 0 && now.wall_ms - wal.oldest_ms >= config->checkpoint_ms)
 		return true;
@@ -325,11 +363,10 @@ static void start_looking(struct message *m)
 	look_later(log);
 }
 
-void checkpoint_start(struct chunklog *log, uint64_t published_sequence)
+void checkpoint_start(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
 
-	c->published = published_sequence;
 	c->gathered = calloc(log->config.shard_count, sizeof(struct save *));
 	CHECK(c->gathered);
 	list_init(&c->asked);

@@ -6,6 +6,8 @@
  *   save     a worker appends those bytes to segments and flushes them
  *   publish  a worker writes the manifest ("all frames up to S are in segments"), then removes
  *            segments that lie below their log start
+ *   thin     under `log` only: every shard hears which segments there are now and lets go of chunks
+ *            that are in them
  *   end      the WAL may free what is up to S
  *
  * Why gather sees every frame up to S: the WAL posts the completions of all of them before it posts
@@ -52,8 +54,8 @@ struct checkpoint {
 	struct fault fault;
 };
 
-/* Recovery is through; any thread. `published`: what the present manifest says. */
-void checkpoint_start(struct chunklog *log, uint64_t published);
+/* Recovery is through, `published` is set; any thread. */
+void checkpoint_start(struct chunklog *log);
 
 /* No more of them begin by themselves. No loop is running. */
 void checkpoint_stop(struct chunklog *log);

@@ -143,7 +143,7 @@ struct slice chunk_batches(const struct chunk *c, size_t at, size_t bytes_max)
 	return slice_of(c->bytes + at, end - at);
 }
 
-static bool batch_find_time(const struct batch *b, int64_t from, int64_t time_ms, int64_t *offset)
+bool chunk_batch_time(const struct batch *b, int64_t from, int64_t time_ms, int64_t *offset)
 {
 	struct batch_iter it;
 	struct record r;
@@ -163,13 +163,13 @@ bool chunk_find_time(const struct chunk *c, int64_t from, int64_t time_ms, int64
 {
 	size_t at;
 
-	if (c->max_timestamp < time_ms || from >= c->end_offset)
+	if (c->len == 0 || c->max_timestamp < time_ms || from >= c->end_offset)
 		return false;
 	at = chunk_find(c, from);
 	while (at < c->len) {
 		struct batch b = chunk_batch(c, at);
 
-		if (b.max_timestamp >= time_ms && batch_find_time(&b, from, time_ms, offset))
+		if (b.max_timestamp >= time_ms && chunk_batch_time(&b, from, time_ms, offset))
 			return true;
 		at += b.bytes.len;
 	}

@@ -34,6 +34,7 @@ struct chunk {
 	int64_t base_offset;   /* of its first batch */
 	int64_t end_offset;    /* behind its last visible batch; base_offset when there is none */
 	int64_t max_timestamp; /* of its visible batches; INT64_MIN when there is none */
+	int64_t born; /* on the store's clock of chunk bytes, when it came; its partition's */
 	int32_t leader_epoch;
 	uint32_t mark_count;
 	size_t len;
@@ -83,5 +84,8 @@ struct slice chunk_batches(const struct chunk *c, size_t at, size_t bytes_max);
 
 /* The first record at or after `from` (an offset) with timestamp >= time_ms; false: none here. */
 bool chunk_find_time(const struct chunk *c, int64_t from, int64_t time_ms, int64_t *offset);
+
+/* The same in one batch. */
+bool chunk_batch_time(const struct batch *b, int64_t from, int64_t time_ms, int64_t *offset);
 
 #endif

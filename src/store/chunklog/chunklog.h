@@ -1,5 +1,6 @@
 /* chunklog: partitions as chunks in memory, one WAL for all, checkpoints into segments. The engine
- * `memory` keeps every chunk in memory; its snapshot is the checkpoint.
+ * `memory` keeps every chunk in memory, its snapshot is the checkpoint; `log` keeps the newest and
+ * reads the others from segments.
  *
  * Threads. A partition belongs to its shard. What is said "home" belongs to shard 0: topics,
  * catalog, checkpoint. A home operation that concerns partitions visits every shard by message
@@ -20,6 +21,7 @@
 #include <uthash.h>
 
 struct chunklog;
+struct cold;
 
 struct shard {
 	struct chunklog *log;
@@ -65,10 +67,18 @@ struct chunklog {
 	struct now began;     /* this run; ages count from it */
 	int32_t leader_epoch; /* of this run: the count of unclean recoveries */
 	atomic_int_fast64_t
-		unlogged_bytes; /* appended under class `none` since the last checkpoint */
-	unsigned operations;    /* home; topic operations under way */
+		unlogged_bytes;          /* appended under class `none` since the last checkpoint */
+	unsigned operations;             /* home; topic operations under way */
+	struct cold *cold;               /* owned; NULL under `memory`, which has no use for it */
+	atomic_int_fast64_t chunk_bytes; /* of all chunks there ever were: their clock */
 	struct checkpoint checkpoint;
 };
+
+/* Is it the engine `log`? */
+static inline bool chunklog_is_tiered(const struct chunklog *log)
+{
+	return log->cold != NULL;
+}
 
 static inline struct chunklog *chunklog_of(struct store *base)
 {

@@ -1,9 +1,9 @@
-/* The engine `memory` on disks that rot, fail and fill up: nothing wrong is ever served, what is
+/* Both engines, `log` with next to no memory, on disks that rot, fail and fill up: nothing wrong is ever served, what is
  * damaged is fenced alone, what was acknowledged is there. */
 #include "base/endian.h"
 #include "base/test.h"
 #include "io/disk.h"
-#include "store/chunklog/memory.h"
+#include "store/chunklog/engine.h"
 #include "store/testing/event_log.h"
 #include "store/wal.h"
 
@@ -14,7 +14,13 @@
 
 enum { DISK_BYTES = 256 << 20, PATH_BYTES = 256 };
 
+struct variant {
+	const struct store_ops *ops;
+	int64_t memory_bytes;
+};
+
 struct fixture {
+	const struct variant *variant;
 	struct disk_sim *sim;
 	struct disk_fault *faults;
 	struct disk *disk; /* the faults' */
@@ -31,12 +37,15 @@ static void open_store(struct fixture *x)
 
 static int setup(void **state)
 {
+	const struct variant *v = *state;
 	struct fixture *x = calloc(1, sizeof(*x));
 
 	x->sim = disk_sim_new(11, DISK_BYTES);
 	x->faults = disk_fault_new(disk_sim_disk(x->sim));
 	x->disk = disk_fault_disk(x->faults);
-	rig_init(&x->rig, &store_memory, 2, x->disk, "/data", 11);
+	x->variant = v;
+	rig_init(&x->rig, v->ops, 2, x->disk, "/data", 11);
+	x->rig.memory_bytes = v->memory_bytes;
 	open_store(x);
 	*state = x;
 	return 0;
@@ -52,6 +61,15 @@ static int teardown(void **state)
 	disk_sim_free(x->sim);
 	free(x);
 	return 0;
+}
+
+static void set_up_anew(void **state)
+{
+	const struct variant *v = ((struct fixture *)*state)->variant;
+
+	teardown(state);
+	*state = (void *)(uintptr_t)v;
+	setup(state);
 }
 
 #define FIXTURE_TEST(name) static void name(void **state)
@@ -117,7 +135,7 @@ static void make_saved(struct fixture *x, char path[PATH_BYTES])
 	rig_shut(&x->rig);
 }
 
-FIXTURE_TEST(memory__no_flipped_bit_of_a_segment_serves_a_wrong_event)
+FIXTURE_TEST(engine__no_flipped_bit_of_a_segment_serves_a_wrong_event)
 {
 	struct fixture *x = *state;
 	char path[PATH_BYTES];
@@ -144,17 +162,19 @@ FIXTURE_TEST(memory__no_flipped_bit_of_a_segment_serves_a_wrong_event)
 	}
 }
 
-/* A partition whose 7th event rotted. */
+/* A partition whose 7th event rotted, and that was read. */
 static void make_damaged(struct fixture *x)
 {
 	char path[PATH_BYTES];
+	enum err why;
 
 	make_saved(x, path);
 	flip(x, path, (file_size(x, path) / 10 * 8) * 8);
 	open_store(x);
+	(void)event_log_read(&x->rig, partition(x, "a", 0), 0, &why);
 }
 
-FIXTURE_TEST(memory__damage_fences_one_partition_until_it_is_trimmed)
+FIXTURE_TEST(engine__damage_fences_one_partition_until_it_is_trimmed)
 {
 	struct fixture *x = *state;
 	struct store_partition *p;
@@ -178,7 +198,7 @@ FIXTURE_TEST(memory__damage_fences_one_partition_until_it_is_trimmed)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 12));
 }
 
-FIXTURE_TEST(memory__a_cut_or_missing_segment_is_damage)
+FIXTURE_TEST(engine__a_cut_or_missing_segment_is_damage)
 {
 	struct fixture *x = *state;
 	char path[PATH_BYTES];
@@ -234,7 +254,7 @@ static void make_logged(struct fixture *x)
 	disk_fault_disarm(x->faults);
 }
 
-FIXTURE_TEST(memory__a_damaged_wal_frame_fences_its_partition)
+FIXTURE_TEST(engine__a_damaged_wal_frame_fences_its_partition)
 {
 	struct fixture *x = *state;
 	enum err why;
@@ -260,7 +280,7 @@ FIXTURE_TEST(memory__a_damaged_wal_frame_fences_its_partition)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 9));
 }
 
-FIXTURE_TEST(memory__a_lost_wal_header_fences_what_no_later_frame_confirms)
+FIXTURE_TEST(engine__a_lost_wal_header_fences_what_no_later_frame_confirms)
 {
 	struct fixture *x = *state;
 
@@ -277,7 +297,7 @@ FIXTURE_TEST(memory__a_lost_wal_header_fences_what_no_later_frame_confirms)
 	assert_int_equal(partition(x, "a", 0)->state.fenced.code, OK);
 }
 
-FIXTURE_TEST(memory__a_damaged_manifest_is_gone_round)
+FIXTURE_TEST(engine__a_damaged_manifest_is_gone_round)
 {
 	struct fixture *x = *state;
 	int64_t end = 0;
@@ -298,7 +318,7 @@ FIXTURE_TEST(memory__a_damaged_manifest_is_gone_round)
 	}
 }
 
-FIXTURE_TEST(memory__without_a_manifest_there_is_no_start)
+FIXTURE_TEST(engine__without_a_manifest_there_is_no_start)
 {
 	struct fixture *x = *state;
 	char path[PATH_BYTES];
@@ -353,7 +373,7 @@ static void fail_nth(struct fixture *x, enum disk_call call, unsigned n)
 	assert_true(event_log_is_whole(&x->rig, p, p->state.high_watermark));
 }
 
-FIXTURE_TEST(memory__an_error_is_never_acknowledged_and_never_trusted)
+FIXTURE_TEST(engine__an_error_is_never_acknowledged_and_never_trusted)
 {
 	static const enum disk_call calls[] = {DISK_PWRITEV,  DISK_SYNC,   DISK_PWRITEV_SYNC,
 	                                       DISK_SYNC_DIR, DISK_RENAME, DISK_OPEN};
@@ -361,13 +381,12 @@ FIXTURE_TEST(memory__an_error_is_never_acknowledged_and_never_trusted)
 	for (size_t i = 0; i < ARRAY_COUNT(calls); i++) {
 		for (unsigned n = 1; n <= 50; n++) {
 			fail_nth(*state, calls[i], n);
-			teardown(state);
-			setup(state);
+			set_up_anew(state);
 		}
 	}
 }
 
-FIXTURE_TEST(memory__a_start_that_fails_modifies_nothing_it_needs)
+FIXTURE_TEST(engine__a_start_that_fails_modifies_nothing_it_needs)
 {
 	static const enum disk_call calls[] = {DISK_OPEN,     DISK_PREAD,   DISK_PWRITEV, DISK_SYNC,
 	                                       DISK_SYNC_DIR, DISK_RENAME,  DISK_SIZE,    DISK_LIST,
@@ -393,7 +412,7 @@ FIXTURE_TEST(memory__a_start_that_fails_modifies_nothing_it_needs)
 
 /* --- no space -------------------------------------------------------------------------------- */
 
-FIXTURE_TEST(memory__a_full_disk_refuses_writes_and_goes_on_when_there_is_space)
+FIXTURE_TEST(engine__a_full_disk_refuses_writes_and_goes_on_when_there_is_space)
 {
 	struct fixture *x = *state;
 	struct store_partition *p = rig_topic(&x->rig, "a", 1)->partitions[0];
@@ -420,7 +439,7 @@ FIXTURE_TEST(memory__a_full_disk_refuses_writes_and_goes_on_when_there_is_space)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), end + 1));
 }
 
-FIXTURE_TEST(memory__a_checkpoint_that_fails_loses_nothing)
+FIXTURE_TEST(engine__a_checkpoint_that_fails_loses_nothing)
 {
 	static const enum disk_call calls[] = {DISK_PWRITEV, DISK_SYNC,  DISK_SYNC_DIR,
 	                                       DISK_RENAME,  DISK_MKDIR, DISK_OPEN};
@@ -449,22 +468,27 @@ FIXTURE_TEST(memory__a_checkpoint_that_fails_loses_nothing)
 	}
 }
 
-int main(void)
+static int run(struct variant v)
 {
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(memory__no_flipped_bit_of_a_segment_serves_a_wrong_event),
-		T(memory__damage_fences_one_partition_until_it_is_trimmed),
-		T(memory__a_cut_or_missing_segment_is_damage),
-		T(memory__a_damaged_wal_frame_fences_its_partition),
-		T(memory__a_lost_wal_header_fences_what_no_later_frame_confirms),
-		T(memory__a_damaged_manifest_is_gone_round),
-		T(memory__without_a_manifest_there_is_no_start),
-		T(memory__an_error_is_never_acknowledged_and_never_trusted),
-		T(memory__a_start_that_fails_modifies_nothing_it_needs),
-		T(memory__a_full_disk_refuses_writes_and_goes_on_when_there_is_space),
-		T(memory__a_checkpoint_that_fails_loses_nothing),
+#define T(name) cmocka_unit_test_prestate_setup_teardown(name, setup, teardown, &v)
+		T(engine__no_flipped_bit_of_a_segment_serves_a_wrong_event),
+		T(engine__damage_fences_one_partition_until_it_is_trimmed),
+		T(engine__a_cut_or_missing_segment_is_damage),
+		T(engine__a_damaged_wal_frame_fences_its_partition),
+		T(engine__a_lost_wal_header_fences_what_no_later_frame_confirms),
+		T(engine__a_damaged_manifest_is_gone_round),
+		T(engine__without_a_manifest_there_is_no_start),
+		T(engine__an_error_is_never_acknowledged_and_never_trusted),
+		T(engine__a_start_that_fails_modifies_nothing_it_needs),
+		T(engine__a_full_disk_refuses_writes_and_goes_on_when_there_is_space),
+		T(engine__a_checkpoint_that_fails_loses_nothing),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name(v.ops->name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return run((struct variant){&store_memory, 0}) + run((struct variant){&store_log, 1});
 }

@@ -1,6 +1,6 @@
 /* Retention by age under clocks that a test moves. */
 #include "base/test.h"
-#include "store/chunklog/memory.h"
+#include "store/chunklog/engine.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/store_rig.h"
 

@@ -32,7 +32,14 @@ static void load_segment(struct partition *p, const struct segment *s)
 	partition_go_on_at(p, s->end_offset);
 }
 
-/* Bring what is saved of `p` into memory. */
+/* The manifest is believed; what it says is verified when it is read. */
+static void adopt_segment(struct partition *p, const struct segment *s)
+{
+	partition_go_on_at(p, s->base_offset);
+	partition_take_cold(p, s);
+}
+
+/* Bring what is saved of `p` into memory, or into reach. */
 static void load_partition(struct partition *p)
 {
 	struct partition_state *state = &p->base.state;
@@ -44,9 +51,15 @@ static void load_partition(struct partition *p)
 	state->last_stable = state->log_end;
 	state->high_watermark = state->log_end;
 	partition_set_damage(p, s->damage);
-	for (uint32_t i = 0; i < s->segment_count; i++)
-		load_segment(p, &s->segments[i]);
+	for (uint32_t i = 0; i < s->segment_count; i++) {
+		if (chunklog_is_tiered(p->shard->log))
+			adopt_segment(p, &s->segments[i]);
+		else
+			load_segment(p, &s->segments[i]);
+	}
 	partition_go_on_at(p, s->end_offset);
+	if (chunklog_is_tiered(p->shard->log))
+		partition_seal_upto(p, s);
 	partition_settle(p);
 }
 

@@ -1,5 +1,5 @@
-/* load: what the manifest says of every partition, brought from segments into memory; a part of
- * recovery. Blocking, no shard at work. */
+/* load: what the manifest says of every partition, brought from segments into memory, or under `log`
+ * left there; a part of recovery. Blocking, no shard at work. */
 #ifndef BOURN_STORE_CHUNKLOG_LOAD_H
 #define BOURN_STORE_CHUNKLOG_LOAD_H
 

@@ -24,8 +24,7 @@ void partition_init(struct partition *p, struct topic *topic, uint32_t index, st
 	partition_init_tasks(p);
 }
 
-/* The first `count`. */
-static void drop_chunks(struct partition *p, uint32_t count)
+void partition_drop_chunks(struct partition *p, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		chunk_put(p->chunks[i]);
@@ -46,7 +45,9 @@ void partition_fini(struct partition *p)
 	task_cancel(&p->base.notify);
 	task_cancel(&p->submit);
 	if (p->chunk_count > 0)
-		drop_chunks(p, p->chunk_count);
+		partition_drop_chunks(p, p->chunk_count);
+	if (p->sealed)
+		shared_put(&p->sealed->shared);
 	age_fini(&p->age);
 	free(p->epochs);
 	free(p->saved.segments);
@@ -68,6 +69,8 @@ static void chunk_append(struct partition *p, struct chunk *c)
 	}
 	if (p->chunk_count == 0)
 		p->head_at = 0;
+	c->born = atomic_fetch_add_explicit(&p->shard->log->chunk_bytes, (int64_t)c->cap,
+	                                    memory_order_relaxed);
 	p->chunks[p->chunk_count++] = c;
 }
 
@@ -101,7 +104,7 @@ static void set_high_watermark(struct partition *p, int64_t offset)
  * retention keeps of a full one. */
 static size_t chunk_size_next(const struct partition *p, size_t need, size_t want)
 {
-	size_t size = (size_t)p->base.state.bytes;
+	size_t size = (size_t)p->warm_bytes;
 
 	if (size < want)
 		size = want;
@@ -153,6 +156,7 @@ static void show_filled(struct partition *p)
 	struct chunk *c = tail(p);
 
 	p->base.state.bytes += (int64_t)(c->filled - c->len);
+	p->warm_bytes += (int64_t)(c->filled - c->len);
 	chunk_show(c);
 	CHECK(c->end_offset == p->base.state.log_end);
 	set_high_watermark(p, c->end_offset);
@@ -178,6 +182,16 @@ void partition_take(struct partition *p, struct slice batch, int32_t leader_epoc
 	CHECK(f.code == OK); /* at start there is memory, or no start */
 	show_filled(p);
 	expiry_note(p, p->base.state.high_watermark, tail(p)->max_timestamp, false);
+}
+
+void partition_take_cold(struct partition *p, const struct segment *s)
+{
+	CHECK(p->chunk_count == 0);
+	CHECK(s->base_offset == p->base.state.log_end);
+	note_epoch(p, s->leader_epoch, s->base_offset);
+	p->base.state.leader_epoch = s->leader_epoch;
+	p->base.state.log_end = s->end_offset;
+	set_high_watermark(p, s->end_offset);
 }
 
 void partition_unfill(struct partition *p)
@@ -226,19 +240,21 @@ void partition_settle(struct partition *p)
 
 	/* A chunk that is being filled stays, even with nothing visible in it. */
 	while (c && c->end_offset <= s->log_start && c->filled == c->len) {
-		s->bytes -= (int64_t)(c->len - p->head_at);
+		p->warm_bytes -= (int64_t)(c->len - p->head_at);
 		p->head_at = 0;
 		passed++;
 		c = passed < p->chunk_count ? p->chunks[passed] : NULL;
 	}
 	if (c) {
-		size_t at = s->log_start < c->end_offset ? chunk_find(c, s->log_start) : c->len;
+		bool is_found = c->len > 0 && s->log_start < c->end_offset;
+		size_t at = is_found ? chunk_find(c, s->log_start) : c->len;
 
-		s->bytes -= (int64_t)(at - p->head_at);
+		p->warm_bytes -= (int64_t)(at - p->head_at);
 		p->head_at = at;
 	}
 	if (passed > 0)
-		drop_chunks(p, passed);
+		partition_drop_chunks(p, passed);
+	s->bytes = p->warm_bytes + partition_cold_bytes(p);
 }
 
 void partition_move_start(struct partition *p, int64_t upto)
@@ -261,10 +277,13 @@ void partition_retain(struct partition *p)
 {
 	const struct topic_settings *t = &p->base.settings;
 	const struct partition_state *s = &p->base.state;
+	bool is_warm = partition_retain_cold(p);
 	int64_t start = s->log_start, bytes = s->bytes;
 	size_t at = p->head_at;
 	uint32_t i = 0;
 
+	if (!is_warm)
+		return;
 	while ((t->retention_bytes >= 0 && bytes > t->retention_bytes) ||
 	       (t->retention_count >= 0 && s->high_watermark - start > t->retention_count)) {
 		struct batch b;
@@ -337,12 +356,6 @@ uint32_t partition_chunk_at(const struct partition *p, int64_t offset)
 	return low < p->chunk_count && p->chunks[low]->len > 0 ? low : p->chunk_count;
 }
 
-/* Does it hold offsets that were there and are not any more? */
-static bool has_hole(const struct partition *p)
-{
-	return p->damage.from < p->damage.to;
-}
-
 static enum err say_lost(const struct partition *p, struct fault *f)
 {
 	return fault_set(f, ERR_CORRUPT, 0, "%s/%u: offsets %lld to %lld are lost",
@@ -350,7 +363,7 @@ static enum err say_lost(const struct partition *p, struct fault *f)
 	                 (long long)p->damage.to - 1);
 }
 
-static enum err read_check(const struct partition *p, int64_t offset, struct fault *f)
+enum err partition_read_check(const struct partition *p, int64_t offset, struct fault *f)
 {
 	const struct partition_state *s = &p->base.state;
 
@@ -362,45 +375,35 @@ static enum err read_check(const struct partition *p, int64_t offset, struct fau
 	if (offset > s->high_watermark)
 		return fault_set(f, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
 		                 (long long)s->high_watermark);
-	if (has_hole(p) && offset >= p->damage.from && offset < p->damage.to)
+	if (partition_has_hole(p) && offset >= p->damage.from && offset < p->damage.to)
 		return say_lost(p, f);
 	return OK;
 }
 
-enum err partition_read(struct partition *p, int64_t offset, size_t bytes_max,
-                        struct slice *batches, struct shared **holder, struct fault *f)
+void partition_read_warm(struct partition *p, int64_t offset, size_t bytes_max,
+                         struct slice *batches, struct shared **holder)
 {
-	enum err err = read_check(p, offset, f);
+	uint32_t i = partition_chunk_at(p, offset);
 	struct chunk *c;
-	uint32_t i;
 
-	*batches = SLICE_NONE;
-	*holder = NULL;
-	if (err || offset == p->base.state.high_watermark)
-		return err;
-	i = partition_chunk_at(p, offset);
 	CHECK(i < p->chunk_count); /* below the high watermark and not lost: so it is there */
 	c = p->chunks[i];
 	*batches = chunk_batches(c, chunk_find(c, offset), bytes_max);
 	*holder = shared_get(&c->shared);
-	return OK;
 }
 
-enum err partition_find_time(struct partition *p, int64_t time_ms, int64_t *offset, struct fault *f)
+enum err partition_find_time(struct partition *p, int64_t from, int64_t time_ms, int64_t *offset,
+                             struct fault *f)
 {
-	const struct partition_state *s = &p->base.state;
-
-	if (s->deleted)
-		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
 	for (uint32_t i = 0; i < p->chunk_count; i++) {
-		if (has_hole(p) && p->chunks[i]->base_offset >= p->damage.to)
+		if (partition_has_hole(p) && p->chunks[i]->base_offset >= p->damage.to)
 			break;
-		if (chunk_find_time(p->chunks[i], s->log_start, time_ms, offset))
+		if (chunk_find_time(p->chunks[i], from, time_ms, offset))
 			return OK;
 	}
-	if (has_hole(p)) /* it may have been among what is lost */
+	if (partition_has_hole(p)) /* it may have been among what is lost */
 		return say_lost(p, f);
-	*offset = s->high_watermark;
+	*offset = p->base.state.high_watermark;
 	return OK;
 }
 

@@ -1,7 +1,11 @@
-/* partition: the log of one partition in memory, and the way appends take into it.
+/* partition: the log of one partition, and the way appends take into it.
  *
  *   chunks:  | head chunk … | … | … | tail chunk       |
  *                  ^ head_at: the batch that holds log_start
+ *
+ * Under `memory` that is all of it. Under `log` what lies below the first chunk is in segments only
+ * ("cold"; what the chunks hold is "warm"): a chunk goes when a published manifest has all of it and
+ * it is not among the newest that the store's budget keeps.
  *
  * An append waits until the turn's COMMIT stage, is copied into the tail chunk there with all others
  * that wait, and goes to the WAL as one frame; one frame is in flight per partition, what comes
@@ -16,8 +20,11 @@
  *
  * Retention: after each move of the high watermark log_start goes to the first batch boundary at
  * which what is left is within both limits (bytes, records); the newest batch always stays. Memory
- * is freed by whole chunks. It needs no WAL frame: a restart comes to the same result.
- * Retention by age is expiry.h's.
+ * is freed by whole chunks. It needs no WAL frame: a restart comes to the same result. What is cold
+ * goes by the same count, but by bytes only in whole segments and only while what is left is not
+ * below the limit (as Apache Kafka does it); and `bytes` of a segment that log_start stands in is
+ * reckoned, not measured: retention reads no files.
+ * Retention by age is expiry.h's: under `log` what was cold at the start counts as born then.
  *
  * Damage: offsets [from, to) were acknowledged and cannot be read. Reads in it are refused, others
  * go on; no writes until a trim passes it.
@@ -40,6 +47,13 @@ enum {
 	PARTITION_WAITING_BYTES_MAX = 32 << 20, /* of appends; beyond: BUSY */
 };
 
+/* The segments of a partition as a published manifest has them. Never changed, only exchanged. */
+struct sealed {
+	struct shared shared; /* first */
+	uint32_t count;
+	struct segment segments[]; /* rising */
+};
+
 /* `offset` is the first one that was written under `epoch`. */
 struct epoch_start {
 	int32_t epoch;
@@ -56,6 +70,10 @@ struct partition {
 	uint32_t chunk_count;
 	uint32_t chunk_cap;
 	size_t head_at;             /* byte in chunks[0] */
+	int64_t warm_bytes;         /* of the chunks' visible batches from head_at on */
+	struct sealed *sealed;      /* shared, a reference; NULL: none, and always under `memory` */
+	int64_t sealed_end;         /* all below is in segments */
+	unsigned cold_reads;        /* under way */
 	struct epoch_start *epochs; /* owned; rising; only epochs that have batches */
 	uint32_t epoch_count;
 	struct damage damage;
@@ -87,6 +105,12 @@ static inline struct partition *partition_of(struct store_partition *base)
 	return CONTAINER_OF(base, struct partition, base);
 }
 
+/* What is below is cold. */
+static inline int64_t partition_warm_start(const struct partition *p)
+{
+	return p->chunk_count > 0 ? p->chunks[0]->base_offset : p->base.state.log_end;
+}
+
 void partition_init(struct partition *p, struct topic *topic, uint32_t index, struct shard *shard);
 void partition_init_tasks(struct partition *p); /* append.c's part of it */
 void partition_fini(struct partition *p);
@@ -96,6 +120,9 @@ void partition_fini(struct partition *p);
 /* Recovery: append one valid batch, whose offset is the log end, as it stands. No retention. */
 void partition_take(struct partition *p, struct slice batch, int32_t leader_epoch,
                     size_t more_bytes);
+
+/* Recovery: what this segment holds comes next, and stays there. */
+void partition_take_cold(struct partition *p, const struct segment *s);
 
 /* Recovery: what comes next begins at `offset`; what is missing before it is lost, and fences. */
 void partition_go_on_at(struct partition *p, int64_t offset);
@@ -125,6 +152,9 @@ void partition_unfill(struct partition *p);
 /* Nothing more goes into the tail chunk. */
 void partition_seal(struct partition *p);
 
+/* `count` of the first chunks go. */
+void partition_drop_chunks(struct partition *p, uint32_t count);
+
 /* Recovery: log_start was set by hand; find the head, drop the chunks below. */
 void partition_settle(struct partition *p);
 
@@ -133,15 +163,53 @@ void partition_move_start(struct partition *p, int64_t upto);
 
 void partition_retain(struct partition *p);
 
-/* As struct store_read and store_time_lookup say, at once. */
-enum err partition_read(struct partition *p, int64_t offset, size_t bytes_max,
-                        struct slice *batches, struct shared **holder, struct fault *f) MUST_CHECK;
-enum err partition_find_time(struct partition *p, int64_t time_ms, int64_t *offset,
+/* May `offset` be read? As struct store_read says. */
+enum err partition_read_check(const struct partition *p, int64_t offset,
+                              struct fault *f) MUST_CHECK;
+
+/* From the chunks: below the high watermark, not cold, not lost. */
+void partition_read_warm(struct partition *p, int64_t offset, size_t bytes_max,
+                         struct slice *batches, struct shared **holder);
+
+/* As struct store_time_lookup says, in the chunks, from offset `from` on. */
+enum err partition_find_time(struct partition *p, int64_t from, int64_t time_ms, int64_t *offset,
                              struct fault *f) MUST_CHECK;
 int64_t partition_epoch_end(const struct partition *p, int32_t epoch);
 
+/* Do offsets from `damage.from` on miss? */
+static inline bool partition_has_hole(const struct partition *p)
+{
+	return p->damage.from < p->damage.to;
+}
+
 /* The chunk that holds the first batch at or after `offset`; chunk_count when there is none. */
 uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
+
+/* --- what is cold (sealed.c); only under `log` ------------------------------------------------- */
+
+/* A published manifest has `s` of it (borrowed). */
+void partition_seal_upto(struct partition *p, const struct saved *s);
+
+/* Let go of chunks that are in segments whole, but for those born less than `budget` bytes ago. */
+void partition_thin(struct partition *p, int64_t now_bytes, int64_t budget);
+
+/* Of what is cold, from log_start on; about. */
+int64_t partition_cold_bytes(const struct partition *p);
+
+/* Move log_start through what is cold; true: nothing of it is left. */
+bool partition_retain_cold(struct partition *p);
+
+/* The segment that holds the first batch at or after `offset`; NULL: none. */
+const struct segment *partition_segment_at(const struct partition *p, int64_t offset);
+
+/* Reading it found its bytes bad from offset `bad_at` on: fences. */
+void partition_cold_damage(struct partition *p, const struct segment *s, int64_t bad_at,
+                           const struct fault *why);
+
+/* --- the way out (reading.c) ------------------------------------------------------------------- */
+
+void partition_read(struct partition *p, struct store_read *r);
+void partition_lookup_time(struct partition *p, struct store_time_lookup *l);
 
 /* --- the way in (append.c) ----------------------------------------------------------------------- */
 
@@ -151,6 +219,9 @@ void partition_trim(struct partition *p, struct store_trim *t);
 /* No frame is begun until released; what waits keeps waiting. */
 void partition_hold(struct partition *p);
 void partition_release(struct partition *p);
+
+/* One thing less is under way. */
+void partition_check_quiet(struct partition *p);
 
 /* The topic is gone: watchers are told, all that waits is answered; when nothing is under way any
  * more `quiet` runs, once, in a WRITE stage, so after every answer. */

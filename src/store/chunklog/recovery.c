@@ -3,7 +3,8 @@
  *   manifest   which segments hold what; when it cannot be read, the one before, and then what
  *              segments hold beyond it is found by reading them to their ends
  *   catalog    which topics there are
- *   segments   read and verified batch by batch into chunks
+ *   segments   read and verified batch by batch into chunks; under `log` taken as the manifest says,
+ *              unread: each is verified when it is read
  *   WAL        what came after, in order; a partition's frames must continue at its log end
  *   damage     what is missing fences the partition it is missing from, and no other
  *   manifest   written anew, no longer clean; after an unclean end with the next leader epoch
@@ -14,6 +15,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/engine.h"
 #include "store/chunklog/expiry.h"
 #include "store/chunklog/load.h"
 
@@ -169,11 +171,17 @@ static void adopt_topic(void *arg, const struct topic_spec *spec)
 	struct adoption *a = arg;
 	struct chunklog *log = a->recovery->log;
 	const char *engine = log->base.ops->name;
+	struct topic_spec served = *spec;
 	struct topic *t;
 
 	if (a->err)
 		return;
-	if (strcmp(spec->engine, engine) != 0) {
+	/* What `memory` made `log` serves as its own: so it is called from here on. The catalog goes on
+	 * saying who made it, until its settings are changed; the marker of the directory, not the
+	 * catalog, keeps `memory` from opening it again. */
+	if (chunklog_is_tiered(log) && strcmp(spec->engine, store_memory.name) == 0)
+		snprintf(served.engine, sizeof(served.engine), "%s", engine);
+	if (strcmp(served.engine, engine) != 0) {
 		a->err =
 			fault_set(a->fault, ERR_CONFIG, 0,
 		                  "topic %s is kept by engine \"%s\", not \"%s\"; dump it and load "
@@ -181,7 +189,7 @@ static void adopt_topic(void *arg, const struct topic_spec *spec)
 		                  spec->name, spec->engine, engine);
 		return;
 	}
-	t = chunklog_topic_new(log, spec);
+	t = chunklog_topic_new(log, &served);
 	for (unsigned i = 0; i < log->config.shard_count; i++)
 		chunklog_topic_attach(t, &log->shards[i]);
 }
@@ -445,9 +453,7 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	if (!err)
 		catalog_each(log->catalog, CATALOG_DELETED, remove_deleted, log);
-	if (!err) {
-		checkpoint_start(log, r.manifest.checkpointed);
-		expiry_start(log);
-	}
+	if (!err)
+		log->checkpoint.published = r.manifest.checkpointed;
 	return err;
 }

@@ -1,6 +1,7 @@
 #include "store/chunklog/save.h"
 
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/cold.h"
 
 #include <stdlib.h>
 
@@ -209,8 +210,30 @@ enum err save_remove_files(struct save *s, struct fault *f)
 	for (uint32_t i = 0; i < s->removed_count; i++) {
 		enum err err = segment_remove(&home, &s->removed[i], f);
 
+		if (chunklog_is_tiered(s->partition->shard->log))
+			cold_forget(s->partition->shard->log->cold, &home,
+			            s->removed[i].base_offset);
 		if (err)
 			return err;
 	}
 	return OK;
+}
+
+/* Those before the last one that the last one was not behind before. */
+void save_finish_segments(struct save *s)
+{
+	const struct saved *now = &s->partition->saved, *before = &s->saved;
+	int64_t known = before->segment_count > 0
+	                        ? before->segments[before->segment_count - 1].base_offset
+	                        : INT64_MIN;
+
+	if (!chunklog_is_tiered(s->partition->shard->log))
+		return;
+	for (uint32_t i = 0; i + 1 < now->segment_count; i++) {
+		const struct cold_source source = {partition_home(s->partition), now->segments[i],
+		                                   true};
+
+		if (now->segments[i].base_offset >= known)
+			cold_finish(s->partition->shard->log->cold, &source);
+	}
 }

@@ -34,6 +34,9 @@ enum err save_write(struct save *s, int64_t *bytes, struct fault *f) MUST_CHECK;
 /* Exchange the partition's state with the save's. Done twice it is undone. At home. */
 void save_swap(struct save *s);
 
+/* Make the indexes of segments that are finished since; after the manifest. Blocking. */
+void save_finish_segments(struct save *s);
+
 /* Remove the files that are no longer needed; after the manifest. Blocking. */
 enum err save_remove_files(struct save *s, struct fault *f) MUST_CHECK;
 

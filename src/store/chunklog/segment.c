@@ -38,12 +38,23 @@ void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES])
 	         h->partition);
 }
 
-void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+static void file_path(const struct segment_home *h, int64_t base, const char *suffix,
+                      char into[SEGMENT_PATH_BYTES])
 {
 	char topic[UUID_TEXT_LEN + 1];
 
-	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s/%u/%0*lld.seg", h->root,
-	         uuid_format(h->topic, topic), h->partition, BASE_DIGITS, (long long)base);
+	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s/%u/%0*lld.%s", h->root,
+	         uuid_format(h->topic, topic), h->partition, BASE_DIGITS, (long long)base, suffix);
+}
+
+void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+{
+	file_path(h, base, "seg", into);
+}
+
+void segment_index_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+{
+	file_path(h, base, "idx", into);
 }
 
 enum err segment_make_dir(const struct segment_home *h, struct fault *f)
@@ -102,8 +113,8 @@ static enum err header_check(const struct segment_home *h, const uint8_t *at, st
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
-/* Bytes on their way into a file, in whole blocks and past the page cache: nobody reads them before
- * the next start, and until then they stand in memory as chunks. */
+/* Bytes on their way into a file, in whole blocks and past the page cache: who reads what is new finds
+ * it in chunks. */
 struct run {
 	const struct segment_home *home;
 	const char *path;
@@ -218,16 +229,26 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 	return OK;
 }
 
-enum err segment_remove(const struct segment_home *h, const struct segment *s, struct fault *f)
+static enum err remove_file(struct disk *disk, const char *path, struct fault *f)
 {
-	char path[SEGMENT_PATH_BYTES];
-	int got;
+	int got = disk->ops->unlink(disk, path);
 
-	segment_path(h, s->base_offset, path);
-	got = h->disk->ops->unlink(h->disk, path);
 	if (got < 0 && got != -ENOENT)
 		return fault_set(f, ERR_IO, -got, "unlink %s", path);
 	return OK;
+}
+
+enum err segment_remove(const struct segment_home *h, const struct segment *s, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+	enum err err;
+
+	segment_index_path(h, s->base_offset, path);
+	err = remove_file(h->disk, path, f);
+	if (err)
+		return err;
+	segment_path(h, s->base_offset, path);
+	return remove_file(h->disk, path, f);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */

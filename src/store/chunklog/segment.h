@@ -5,8 +5,8 @@
  * written again; what is left of the block before it is zeros. A new segment is begun at 64 MiB, at
  * a new leader epoch and behind a hole; all its batches bear its epoch. How much of a file counts is
  * said by the manifest; what a failed or interrupted checkpoint left behind that is written over.
- * Where the file system can, runs are written past the page cache: nobody reads them before the next
- * start, so copies of them there would only cost.
+ * Where the file system can, runs are written past the page cache: what is new is read from chunks, so
+ * copies of it there would only cost.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch
@@ -65,11 +65,15 @@ enum err segment_sync_dir(const struct segment_home *h, struct fault *f) MUST_CH
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f) MUST_CHECK;
 
+/* With its index. */
 enum err segment_remove(const struct segment_home *h, const struct segment *s,
                         struct fault *f) MUST_CHECK;
 
 /* "<root>/topics/<uuid>/<partition>/<base>.seg" */
 void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES]);
+
+/* "<root>/topics/<uuid>/<partition>/<base>.idx" */
+void segment_index_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES]);
 
 /* Open for reading, with the header checked, and measure; the caller closes `*fd`. The epoch in `s`
  * is then the header's. */

@@ -3,6 +3,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/cold.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -400,6 +401,8 @@ static void bury(struct work *w)
 	LIST_EACH (node, &log->burials) {
 		struct topic *t = LIST_ENTRY(node, struct topic, node);
 
+		if (chunklog_is_tiered(log))
+			cold_forget_topic(log->cold, &t->base.spec.uuid);
 		t->files_removed = chunklog_topic_remove_files(log, &t->base.spec.uuid);
 	}
 }

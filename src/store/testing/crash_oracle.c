@@ -224,6 +224,7 @@ void oracle_observe(const struct crash_run *r, const struct disk_state *s, struc
 	disk_power_init(&power, s->hash, DISK_BYTES);
 	disk_state_write(s, disk_sim_disk(power.sim));
 	rig_init(&l.rig, r->rig.ops, 1, &power.base, "/data", s->hash | 1);
+	l.rig.memory_bytes = r->rig.memory_bytes;
 	if (dice % IN_VAIN_SHARE == 0)
 		start_in_vain(&l, &power, dice / IN_VAIN_SHARE);
 	if (open_store(&l) && each_partition(&l, look_at_partition) &&

@@ -35,6 +35,7 @@ void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t s
 	r->faults = disk_fault_new(disk_sim_disk(r->sim));
 	disk_trace_init(&r->trace, disk_fault_disk(r->faults));
 	rig_init(&r->rig, ops, 1, &r->trace.base, "/data", seed);
+	r->rig.memory_bytes = 1; /* an engine that reads from disk shall do so */
 }
 
 void crash_run_fini(struct crash_run *r)

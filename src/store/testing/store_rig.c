@@ -56,6 +56,7 @@ enum err rig_try_open(struct store_rig *r, struct fault *f)
 		.checkpoint_bytes = 1 << 28,
 		.checkpoint_ms = 60000,
 		.wal_file_bytes = r->wal_file_bytes,
+		.memory_bytes = r->memory_bytes,
 	};
 	enum err err;
 
@@ -97,7 +98,8 @@ void rig_shut(struct store_rig *r)
 void rig_init(struct store_rig *r, const struct store_ops *ops, unsigned shard_count,
               struct disk *disk, const char *dir, uint64_t seed)
 {
-	*r = (struct store_rig){.ops = ops, .shard_count = shard_count, .disk = disk};
+	*r = (struct store_rig){
+		.ops = ops, .shard_count = shard_count, .disk = disk, .memory_bytes = 256 << 20};
 	CHECK(strlen(dir) < sizeof(r->dir));
 	memcpy(r->dir, dir, strlen(dir));
 	r->clock = clock_system();

@@ -19,6 +19,7 @@ struct store_rig {
 	bool wrapped;
 	struct disk *disk;      /* borrowed */
 	int64_t wal_file_bytes; /* 0: as usual */
+	int64_t memory_bytes;   /* the store's budget; may be changed while it is shut */
 	char dir[RIG_DIR_BYTES_MAX];
 	struct log *log;
 	struct clock *clock;     /* the store's and the loops'; the system's, but between rig_init

@@ -2,7 +2,7 @@
 
 #include "base/test.h"
 #include "io/disk.h"
-#include "store/chunklog/memory.h"
+#include "store/chunklog/engine.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/event_log.h"
 

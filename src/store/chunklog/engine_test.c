@@ -1,7 +1,7 @@
-/* The engine `memory` beyond the contract: restarts, limits, what it leaves on disk and in memory. */
+/* Both engines beyond the contract, `log` with next to no memory: restarts, limits, what it leaves on disk and in memory. */
 #include "base/test.h"
 #include "io/disk.h"
-#include "store/chunklog/memory.h"
+#include "store/chunklog/engine.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/event_log.h"
 
@@ -27,14 +27,21 @@ static void open_store(struct fixture *x, unsigned shards)
 		fail_msg("%s", f.where);
 }
 
+struct variant {
+	const struct store_ops *ops;
+	int64_t memory_bytes;
+};
+
 static int setup(void **state)
 {
+	const struct variant *v = *state;
 	struct fixture *x = calloc(1, sizeof(*x));
 
 	disk_power_init(&x->power, 7, DISK_BYTES);
 	x->power.kills = true;
 	x->disk = &x->power.base;
-	rig_init(&x->rig, &store_memory, 2, x->disk, "/data", 7);
+	rig_init(&x->rig, v->ops, 2, x->disk, "/data", 7);
+	x->rig.memory_bytes = v->memory_bytes;
 	open_store(x, 2);
 	*state = x;
 	return 0;
@@ -101,7 +108,7 @@ static int count_names(struct fixture *x, const char *path)
 
 /* --- restarts -------------------------------------------------------------------------------- */
 
-FIXTURE_TEST(memory__any_number_of_shards_finds_everything)
+FIXTURE_TEST(engine__any_number_of_shards_finds_everything)
 {
 	static const unsigned shards[] = {1, 2, 3, 1, 4};
 	struct fixture *x = *state;
@@ -120,7 +127,7 @@ FIXTURE_TEST(memory__any_number_of_shards_finds_everything)
 	}
 }
 
-FIXTURE_TEST(memory__only_an_unclean_end_raises_the_epoch)
+FIXTURE_TEST(engine__only_an_unclean_end_raises_the_epoch)
 {
 	struct fixture *x = *state;
 
@@ -133,14 +140,14 @@ FIXTURE_TEST(memory__only_an_unclean_end_raises_the_epoch)
 	assert_int_equal(partition(x, "a", 0)->state.leader_epoch, 1);
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 6));
 	assert_int_equal(event_log_append(&x->rig, partition(x, "a", 0), 6, 9, 10), OK);
-	assert_int_equal(store_memory.epoch_end(partition(x, "a", 0), 0), 6);
+	assert_int_equal(x->rig.ops->epoch_end(partition(x, "a", 0), 0), 6);
 	restart(x, 1);
 	assert_int_equal(partition(x, "a", 0)->state.leader_epoch, 1);
-	assert_int_equal(store_memory.epoch_end(partition(x, "a", 0), 0), 6);
-	assert_int_equal(store_memory.epoch_end(partition(x, "a", 0), 1), 9);
+	assert_int_equal(x->rig.ops->epoch_end(partition(x, "a", 0), 0), 6);
+	assert_int_equal(x->rig.ops->epoch_end(partition(x, "a", 0), 1), 9);
 }
 
-FIXTURE_TEST(memory__batches_of_every_size_come_back)
+FIXTURE_TEST(engine__batches_of_every_size_come_back)
 {
 	static const size_t sizes[] = {0, 1, 4000, 70 << 10, 1000 << 10, 1 << 20, 3 << 20};
 	struct fixture *x = *state;
@@ -159,13 +166,13 @@ FIXTURE_TEST(memory__batches_of_every_size_come_back)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), end));
 }
 
-FIXTURE_TEST(memory__a_second_process_is_refused)
+FIXTURE_TEST(engine__a_second_process_is_refused)
 {
 	struct fixture *x = *state;
 	struct store_rig other;
 	struct fault f = {0};
 
-	rig_init(&other, &store_memory, 1, x->disk, "/data", 8);
+	rig_init(&other, x->rig.ops, 1, x->disk, "/data", 8);
 	assert_int_equal(rig_try_open(&other, &f), ERR_DIR_LOCKED);
 	assert_non_null(strstr(f.where, "/data/lock"));
 	rig_fini(&other);
@@ -173,7 +180,7 @@ FIXTURE_TEST(memory__a_second_process_is_refused)
 
 /* --- checkpoints ----------------------------------------------------------------------------- */
 
-FIXTURE_TEST(memory__a_checkpoint_writes_only_what_is_new)
+FIXTURE_TEST(engine__a_checkpoint_writes_only_what_is_new)
 {
 	struct fixture *x = *state;
 	struct store_partition *p = rig_topic(&x->rig, "a", 1)->partitions[0];
@@ -190,7 +197,7 @@ FIXTURE_TEST(memory__a_checkpoint_writes_only_what_is_new)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 101));
 }
 
-FIXTURE_TEST(memory__class_none_keeps_what_a_checkpoint_saw)
+FIXTURE_TEST(engine__class_none_keeps_what_a_checkpoint_saw)
 {
 	struct fixture *x = *state;
 	struct store_partition *p =
@@ -205,7 +212,7 @@ FIXTURE_TEST(memory__class_none_keeps_what_a_checkpoint_saw)
 
 /* --- retention ------------------------------------------------------------------------------- */
 
-FIXTURE_TEST(memory__no_more_than_the_limit_is_kept)
+FIXTURE_TEST(engine__no_more_than_the_limit_is_kept)
 {
 	struct fixture *x = *state;
 	struct topic_settings settings = topic_settings_default(DURABILITY_COMMIT);
@@ -236,7 +243,7 @@ static size_t memory_used(void)
 	return mallinfo2().uordblks + mallinfo2().hblkhd;
 }
 
-FIXTURE_TEST(memory__retention_frees_memory_and_files)
+FIXTURE_TEST(engine__retention_frees_memory_and_files)
 {
 	struct fixture *x = *state;
 	struct topic_settings settings = topic_settings_default(DURABILITY_NONE);
@@ -261,7 +268,7 @@ FIXTURE_TEST(memory__retention_frees_memory_and_files)
 
 /* --- topics ---------------------------------------------------------------------------------- */
 
-FIXTURE_TEST(memory__a_deleted_topic_leaves_nothing)
+FIXTURE_TEST(engine__a_deleted_topic_leaves_nothing)
 {
 	struct fixture *x = *state;
 	const struct store_topic *t = rig_topic(&x->rig, "a", 3);
@@ -282,7 +289,7 @@ FIXTURE_TEST(memory__a_deleted_topic_leaves_nothing)
 		restart(x, 1);
 }
 
-FIXTURE_TEST(memory__files_of_an_unknown_topic_mean_a_damaged_catalog)
+FIXTURE_TEST(engine__files_of_an_unknown_topic_mean_a_damaged_catalog)
 {
 	static const char lost[] = "/data/topics/11111111-1111-4111-8111-111111111111";
 	struct fixture *x = *state;
@@ -351,15 +358,15 @@ static size_t idle_topic_bytes(struct store_rig *r, unsigned from, unsigned coun
 }
 
 /* The WAL's buffer grows to its size in some round or other: the smallest round is the topics'. */
-FIXTURE_TEST(memory__an_idle_topic_is_small)
+FIXTURE_TEST(engine__an_idle_topic_is_small)
 {
 	enum { TOPICS = 200, ROUNDS = 4, IDLE_BYTES_MAX = 4 << 10 };
 	struct fixture *x = *state;
 	struct store_rig r;
 	size_t least = SIZE_MAX;
 
-	(void)x; /* on the real disk: the simulated one is memory too */
-	rig_open(&r, &store_memory, 1, false, 9);
+	/* On the real disk: the simulated one is memory too. */
+	rig_open(&r, x->rig.ops, 1, false, 9);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		size_t bytes = idle_topic_bytes(&r, round * TOPICS, TOPICS);
 
@@ -370,22 +377,27 @@ FIXTURE_TEST(memory__an_idle_topic_is_small)
 	rig_close(&r);
 }
 
-int main(void)
+static int run(struct variant v)
 {
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(memory__any_number_of_shards_finds_everything),
-		T(memory__only_an_unclean_end_raises_the_epoch),
-		T(memory__batches_of_every_size_come_back),
-		T(memory__a_second_process_is_refused),
-		T(memory__a_checkpoint_writes_only_what_is_new),
-		T(memory__class_none_keeps_what_a_checkpoint_saw),
-		T(memory__no_more_than_the_limit_is_kept),
-		T(memory__retention_frees_memory_and_files),
-		T(memory__a_deleted_topic_leaves_nothing),
-		T(memory__files_of_an_unknown_topic_mean_a_damaged_catalog),
-		T(memory__an_idle_topic_is_small),
+#define T(name) cmocka_unit_test_prestate_setup_teardown(name, setup, teardown, &v)
+		T(engine__any_number_of_shards_finds_everything),
+		T(engine__only_an_unclean_end_raises_the_epoch),
+		T(engine__batches_of_every_size_come_back),
+		T(engine__a_second_process_is_refused),
+		T(engine__a_checkpoint_writes_only_what_is_new),
+		T(engine__class_none_keeps_what_a_checkpoint_saw),
+		T(engine__no_more_than_the_limit_is_kept),
+		T(engine__retention_frees_memory_and_files),
+		T(engine__a_deleted_topic_leaves_nothing),
+		T(engine__files_of_an_unknown_topic_mean_a_damaged_catalog),
+		T(engine__an_idle_topic_is_small),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name(v.ops->name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return run((struct variant){&store_memory, 0}) + run((struct variant){&store_log, 1});
 }

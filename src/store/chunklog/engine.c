@@ -1,8 +1,9 @@
-/* The engine `memory`: its table of operations, opening and closing. */
-#include "store/chunklog/memory.h"
+/* The engines' tables of operations, opening and closing. */
+#include "store/chunklog/engine.h"
 
 #include "io/disk.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/cold.h"
 #include "store/chunklog/expiry.h"
 
 #include <stdlib.h>
@@ -25,18 +26,22 @@ static void chunklog_free(struct chunklog *log)
 	if (log->catalog)
 		catalog_close(log->catalog);
 	datadir_close(&log->dir);
+	if (log->cold)
+		cold_free(log->cold);
 	free(log->checkpoint.gathered);
 	free(log->listed);
 	free(log->shards);
 	free(log);
 }
 
-static struct chunklog *chunklog_new(const struct store_config *config, struct datadir *dir)
+static struct chunklog *chunklog_new(const struct store_ops *ops, const struct store_config *config,
+                                     struct datadir *dir)
 {
 	struct chunklog *log = calloc(1, sizeof(*log));
 
 	CHECK(log);
-	log->base.ops = &store_memory;
+	log->base.ops = ops;
+	log->cold = ops == &store_log ? cold_new() : NULL;
 	log->config = *config;
 	log->dir = *dir;
 	log->config.path = log->dir.path;
@@ -54,8 +59,10 @@ static struct chunklog *chunklog_new(const struct store_config *config, struct d
 	return log;
 }
 
-static enum err memory_open(const struct store_config *config, struct store **out, struct fault *f)
+static enum err open_as(const struct store_ops *ops, const struct store_config *config,
+                        struct store **out, struct fault *f)
 {
+	const char *heir_of = ops == &store_log ? store_memory.name : NULL;
 	struct fault unused;
 	struct datadir dir;
 	struct chunklog *log;
@@ -63,17 +70,32 @@ static enum err memory_open(const struct store_config *config, struct store **ou
 
 	if (!f)
 		f = &unused;
-	err = datadir_open(config->path, store_memory.name, config->disk, config->entropy, &dir, f);
+	err = datadir_open(config->path, ops->name, heir_of, config->disk, config->entropy, &dir,
+	                   f);
 	if (err)
 		return err;
-	log = chunklog_new(config, &dir);
+	log = chunklog_new(ops, config, &dir);
 	err = chunklog_recover(log, f);
+	if (!err)
+		err = datadir_claim(&log->dir, ops->name, f);
 	if (err) {
 		chunklog_free(log);
 		return err;
 	}
+	checkpoint_start(log);
+	expiry_start(log);
 	*out = &log->base;
 	return OK;
+}
+
+static enum err memory_open(const struct store_config *config, struct store **out, struct fault *f)
+{
+	return open_as(&store_memory, config, out, f);
+}
+
+static enum err log_open(const struct store_config *config, struct store **out, struct fault *f)
+{
+	return open_as(&store_log, config, out, f);
 }
 
 static bool is_idle(const struct chunklog *log)
@@ -97,7 +119,7 @@ static void run_until_idle(struct chunklog *log)
 	}
 }
 
-static void memory_close(struct store *s)
+static void chunklog_close(struct store *s)
 {
 	struct chunklog *log = chunklog_of(s);
 
@@ -112,7 +134,7 @@ static void memory_close(struct store *s)
 	chunklog_free(log);
 }
 
-static struct store_topic *const *memory_topics(struct store *s, size_t *count)
+static struct store_topic *const *chunklog_topics(struct store *s, size_t *count)
 {
 	struct chunklog *log = chunklog_of(s);
 	struct topic *t, *after;
@@ -129,87 +151,44 @@ static struct store_topic *const *memory_topics(struct store *s, size_t *count)
 
 /* --- operations on a partition ----------------------------------------------------------------------- */
 
-/* Lies in the `engine` words of the request it answers. */
-struct later {
-	struct task task;
-	void *request;
-};
-_Static_assert(sizeof(struct later) <= sizeof(((struct store_read *)0)->engine), "room");
-_Static_assert(sizeof(struct later) <= sizeof(((struct store_time_lookup *)0)->engine), "room");
-
-static void answer_later(struct store_partition *p, void *engine, void *request,
-                         void (*run)(struct task *t))
+static void chunklog_read(struct store_read *r)
 {
-	struct later *later = engine;
-
-	*later = (struct later){.task = {.run = run}, .request = request};
-	loop_defer(partition_of(p)->shard->loop, LOOP_WORK, &later->task);
+	partition_read(partition_of(r->partition), r);
 }
 
-static void read_answer(struct task *t)
+static void chunklog_lookup_time(struct store_time_lookup *l)
 {
-	struct store_read *r = CONTAINER_OF(t, struct later, task)->request;
-
-	r->done(r);
+	partition_lookup_time(partition_of(l->partition), l);
 }
 
-static void memory_read(struct store_read *r)
-{
-	r->fault = (struct fault){0};
-	if (partition_read(partition_of(r->partition), r->offset, r->bytes_max, &r->batches,
-	                   &r->holder, &r->fault))
-		r->batches = SLICE_NONE;
-	answer_later(r->partition, r->engine, r, read_answer);
-}
-
-static void lookup_answer(struct task *t)
-{
-	struct store_time_lookup *l = CONTAINER_OF(t, struct later, task)->request;
-
-	l->done(l);
-}
-
-static void memory_lookup_time(struct store_time_lookup *l)
-{
-	l->fault = (struct fault){0};
-	if (partition_find_time(partition_of(l->partition), l->time_ms, &l->offset, &l->fault))
-		l->offset = -1;
-	answer_later(l->partition, l->engine, l, lookup_answer);
-}
-
-static void memory_append(struct store_append *a)
+static void chunklog_append(struct store_append *a)
 {
 	partition_append(partition_of(a->partition), a);
 }
 
-static void memory_trim(struct store_trim *t)
+static void chunklog_trim(struct store_trim *t)
 {
 	partition_trim(partition_of(t->partition), t);
 }
 
-static int64_t memory_epoch_end(struct store_partition *p, int32_t epoch)
+static int64_t chunklog_epoch_end(struct store_partition *p, int32_t epoch)
 {
 	return partition_epoch_end(partition_of(p), epoch);
 }
 
-static void memory_checkpoint(struct store_checkpoint *c)
+static void chunklog_checkpoint(struct store_checkpoint *c)
 {
 	checkpoint_ask(chunklog_of(c->store), c);
 }
 
-const struct store_ops store_memory = {
-	.name = "memory",
-	.capabilities = STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT | STORE_CLASSES,
-	.open = memory_open,
-	.close = memory_close,
-	.topics = memory_topics,
-	.topic_create = chunklog_topic_create,
-	.topic_alter = chunklog_topic_alter,
-	.topic_delete = chunklog_topic_delete,
-	.checkpoint = memory_checkpoint,
-	.append = memory_append,
-	.read = memory_read,
-	.lookup_time = memory_lookup_time,
-	.trim = memory_trim,
-	.epoch_end = memory_epoch_end,
-};
+#define CHUNKLOG_OPS                                                                               \
+	.capabilities =                                                                            \
+		STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT | STORE_CLASSES,        \
+	.close = chunklog_close, .topics = chunklog_topics, .topic_create = chunklog_topic_create, \
+	.topic_alter = chunklog_topic_alter, .topic_delete = chunklog_topic_delete,                \
+	.checkpoint = chunklog_checkpoint, .append = chunklog_append, .read = chunklog_read,       \
+	.lookup_time = chunklog_lookup_time, .trim = chunklog_trim,                                \
+	.epoch_end = chunklog_epoch_end
+
+const struct store_ops store_memory = {.name = "memory", .open = memory_open, CHUNKLOG_OPS};
+const struct store_ops store_log = {.name = "log", .open = log_open, CHUNKLOG_OPS};

@@ -1,0 +1,475 @@
+#include "store/chunklog/cold.h"
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "io/disk.h"
+#include "store/chunklog/segment_index.h"
+#include "store/chunklog/segment_reader.h"
+#include "store/wal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+/* Compared as bytes: no padding in it. */
+struct cold_key {
+	struct uuid topic;
+	int64_t base_offset;
+	int64_t partition;
+};
+_Static_assert(sizeof(struct cold_key) == 32, "no padding");
+
+struct cold_file {
+	struct cold_key key;
+	UT_hash_handle hh;
+	struct list node; /* in `recent`; unlinked: forgotten, freed by its last user */
+	unsigned users;
+	pthread_mutex_t lock; /* of what follows */
+	struct disk *disk;    /* borrowed; NULL: not open yet */
+	int fd;
+	int32_t leader_epoch;
+	struct segment_index index;
+	bool has_index_file; /* or making one failed: it is not tried again */
+};
+
+struct cold {
+	pthread_mutex_t lock;    /* of the table and the users */
+	struct cold_file *files; /* by key */
+	struct list recent;      /* … the one longest not used first */
+	unsigned count;
+};
+
+/* --- open files ------------------------------------------------------------------------------------ */
+
+struct cold *cold_new(void)
+{
+	struct cold *c = calloc(1, sizeof(*c));
+
+	CHECK(c);
+	pthread_mutex_init(&c->lock, NULL);
+	list_init(&c->recent);
+	return c;
+}
+
+static void file_free(struct cold_file *file)
+{
+	CHECK(file->users == 0);
+	if (file->disk)
+		file->disk->ops->close(file->disk, file->fd);
+	segment_index_fini(&file->index);
+	pthread_mutex_destroy(&file->lock);
+	free(file);
+}
+
+/* Out of the table. */
+static void file_unlink(struct cold *c, struct cold_file *file)
+{
+	HASH_DELETE(hh, c->files, file);
+	list_remove(&file->node);
+	c->count--;
+}
+
+void cold_free(struct cold *c)
+{
+	struct cold_file *file, *after;
+
+	HASH_ITER (hh, c->files, file, after) {
+		file_unlink(c, file);
+		file_free(file);
+	}
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static struct cold_key key_of(const struct segment_home *h, int64_t base_offset)
+{
+	return (struct cold_key){*h->topic, base_offset, h->partition};
+}
+
+static struct cold_file *file_new(struct cold *c, const struct cold_key *key)
+{
+	struct cold_file *file = calloc(1, sizeof(*file));
+
+	CHECK(file);
+	file->key = *key;
+	pthread_mutex_init(&file->lock, NULL);
+	segment_index_init(&file->index, key->base_offset);
+	HASH_ADD(hh, c->files, key, sizeof(file->key), file);
+	c->count++;
+	return file;
+}
+
+/* One too many: the first that nobody uses, taken out; NULL: none. */
+static struct cold_file *take_surplus(struct cold *c)
+{
+	if (c->count <= COLD_FILES_MAX)
+		return NULL;
+	LIST_EACH (node, &c->recent) {
+		struct cold_file *file = LIST_ENTRY(node, struct cold_file, node);
+
+		if (file->users > 0)
+			continue;
+		file_unlink(c, file);
+		return file;
+	}
+	return NULL;
+}
+
+static struct cold_file *file_get(struct cold *c, const struct cold_source *s)
+{
+	struct cold_key key = key_of(&s->home, s->segment.base_offset);
+	struct cold_file *file, *surplus;
+
+	pthread_mutex_lock(&c->lock);
+	HASH_FIND(hh, c->files, &key, sizeof(key), file);
+	if (file)
+		list_remove(&file->node);
+	else
+		file = file_new(c, &key);
+	list_append(&c->recent, &file->node);
+	file->users++;
+	surplus = take_surplus(c);
+	pthread_mutex_unlock(&c->lock);
+	if (surplus)
+		file_free(surplus);
+	return file;
+}
+
+static void file_put(struct cold *c, struct cold_file *file)
+{
+	bool is_last;
+
+	pthread_mutex_lock(&c->lock);
+	is_last = --file->users == 0 && !list_is_linked(&file->node);
+	pthread_mutex_unlock(&c->lock);
+	if (is_last)
+		file_free(file);
+}
+
+static void forget_if(struct cold *c, bool (*is_meant)(const struct cold_file *, const void *),
+                      const void *arg)
+{
+	struct cold_file *file, *after;
+
+	pthread_mutex_lock(&c->lock);
+	HASH_ITER (hh, c->files, file, after) {
+		if (!is_meant(file, arg))
+			continue;
+		file_unlink(c, file);
+		if (file->users == 0)
+			file_free(file);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static bool has_key(const struct cold_file *file, const void *key)
+{
+	return memcmp(&file->key, key, sizeof(file->key)) == 0;
+}
+
+void cold_forget(struct cold *c, const struct segment_home *h, int64_t base_offset)
+{
+	struct cold_key key = key_of(h, base_offset);
+
+	forget_if(c, has_key, &key);
+}
+
+static bool is_of_topic(const struct cold_file *file, const void *topic)
+{
+	return uuid_eq(&file->key.topic, topic);
+}
+
+void cold_forget_topic(struct cold *c, const struct uuid *topic)
+{
+	forget_if(c, is_of_topic, topic);
+}
+
+/* --- one file -------------------------------------------------------------------------------------- */
+
+/* Open it, its header checked, with the index that lies beside it; under its lock. */
+static enum err file_open(struct cold_file *file, const struct cold_source *s, struct fault *f)
+{
+	struct segment segment = s->segment;
+	struct fault unused;
+	int64_t size;
+	enum err err;
+
+	if (file->disk)
+		return OK;
+	err = segment_open(&s->home, &segment, &file->fd, &size, f);
+	if (err && f->os_errno == ENOENT)
+		f->code = err = ERR_CORRUPT;
+	if (err)
+		return err;
+	file->disk = s->home.disk;
+	file->leader_epoch = segment.leader_epoch;
+	file->has_index_file =
+		s->finished && !segment_index_read(&s->home, &s->segment, &file->index, &unused);
+	return OK;
+}
+
+/* One walk through a segment. */
+struct walk {
+	struct cold_file *file;
+	const struct cold_source *source;
+	char path[SEGMENT_PATH_BYTES];
+	struct segment_reader reader;
+	struct segment_stretch stretch;
+	bool from_start; /* it did not trust the index */
+};
+
+static enum err walk_begin(struct walk *w, struct cold_file *file, const struct cold_source *s,
+                           size_t window, struct fault *f)
+{
+	enum err err;
+
+	w->file = file;
+	w->source = s;
+	w->stretch = (struct segment_stretch){0};
+	w->from_start = false;
+	segment_path(&s->home, s->segment.base_offset, w->path);
+	pthread_mutex_lock(&file->lock);
+	err = file_open(file, s, f);
+	pthread_mutex_unlock(&file->lock);
+	segment_reader_init(&w->reader, s->home.disk, file->fd, w->path, window);
+	w->reader.next_offset = s->segment.base_offset;
+	return err;
+}
+
+static void walk_end(struct walk *w)
+{
+	segment_reader_fini(&w->reader);
+}
+
+/* What counts may be cut off: then that is damage, but not before it is reached. */
+static enum err walk_place(struct walk *w, struct segment_mark to, struct fault *f)
+{
+	struct disk *disk = w->source->home.disk;
+	int64_t end = w->source->segment.bytes;
+	int64_t size = disk->ops->size(disk, w->file->fd);
+
+	if (size < 0)
+		return fault_set(f, ERR_IO, (int)-size, "measure %s", w->path);
+	segment_reader_place(&w->reader, to.at, to.base_offset, size < end ? size : end);
+	w->stretch = (struct segment_stretch){0};
+	return OK;
+}
+
+static struct segment_mark start_of(const struct cold_source *s)
+{
+	return (struct segment_mark){.base_offset = s->segment.base_offset,
+	                             .at = SEGMENT_HEADER_BYTES};
+}
+
+static void note_stretch(struct walk *w)
+{
+	pthread_mutex_lock(&w->file->lock);
+	segment_index_add(&w->file->index, &w->stretch);
+	pthread_mutex_unlock(&w->file->lock);
+}
+
+/* The whole segment has gone by, now or before: keep its index. */
+static void keep_index(struct walk *w)
+{
+	const struct cold_source *s = w->source;
+	struct cold_file *file = w->file;
+	struct fault unused;
+
+	pthread_mutex_lock(&file->lock);
+	segment_index_add(&file->index, &w->stretch);
+	if (!file->has_index_file && file->index.next_offset == s->segment.end_offset) {
+		(void)!segment_index_write(&s->home, &s->segment, &file->index, &unused);
+		file->has_index_file = true;
+	}
+	pthread_mutex_unlock(&file->lock);
+}
+
+/* The next batch; the walk is not at the segment's end. */
+static enum err walk_next(struct walk *w, struct batch *b, struct fault *f)
+{
+	struct segment_reader *r = &w->reader;
+	enum err err;
+
+	if (r->at >= r->end)
+		return fault_set(f, ERR_CORRUPT, 0, "%s is cut off at byte %lld", w->path,
+		                 (long long)r->at);
+	err = segment_reader_next(r, b, f);
+	if (err)
+		return err;
+	if (segment_stretch_put(&w->stretch, b, r->at - (int64_t)b->bytes.len))
+		note_stretch(w);
+	if (r->next_offset >= w->source->segment.end_offset && w->source->finished)
+		keep_index(w);
+	return OK;
+}
+
+/* Is it the index that was wrong? Then it is made anew, by reading from the start. */
+static bool walk_doubts(struct walk *w, enum err err)
+{
+	if (err != ERR_CORRUPT || w->from_start)
+		return false;
+	w->from_start = true;
+	pthread_mutex_lock(&w->file->lock);
+	segment_index_fini(&w->file->index);
+	segment_index_init(&w->file->index, w->source->segment.base_offset);
+	w->file->has_index_file = false;
+	pthread_mutex_unlock(&w->file->lock);
+	return true;
+}
+
+/* --- reading --------------------------------------------------------------------------------------- */
+
+struct cold_batches {
+	struct shared shared; /* first */
+	struct buf bytes;
+};
+
+static void batches_free(struct shared *s)
+{
+	struct cold_batches *b = CONTAINER_OF(s, struct cold_batches, shared);
+
+	buf_fini(&b->bytes);
+	free(b);
+}
+
+static enum err take_batches(struct walk *w, int64_t offset, int64_t limit, size_t bytes_max,
+                             struct buf *out, struct fault *f)
+{
+	enum err err = OK;
+
+	while (w->reader.next_offset < limit && !err) {
+		struct batch b;
+
+		err = walk_next(w, &b, f);
+		if (err || b.last_offset < offset)
+			continue;
+		if (out->len > 0 && out->len + b.bytes.len > bytes_max)
+			break;
+		buf_append(out, b.bytes.ptr, b.bytes.len);
+		if (out->failed)
+			return fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes of %s", b.bytes.len,
+			                 w->path);
+		batch_assign(out->ptr + out->len - b.bytes.len, b.base_offset,
+		             w->file->leader_epoch);
+	}
+	return out->len > 0 ? OK : err; /* what is bad is told to who reads on */
+}
+
+static enum err read_from(struct walk *w, int64_t offset, int64_t limit, size_t bytes_max,
+                          struct buf *out, struct fault *f)
+{
+	struct segment_mark place;
+	enum err err;
+
+	do {
+		pthread_mutex_lock(&w->file->lock);
+		place = segment_index_place(&w->file->index, offset);
+		pthread_mutex_unlock(&w->file->lock);
+		err = walk_place(w, w->from_start ? start_of(w->source) : place, f);
+		if (!err)
+			err = take_batches(w, offset, limit, bytes_max, out, f);
+	} while (walk_doubts(w, err));
+	return err;
+}
+
+enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, int64_t limit,
+                   size_t bytes_max, struct slice *batches, struct shared **holder, int64_t *bad_at,
+                   struct fault *f)
+{
+	size_t most = bytes_max < COLD_READ_BYTES_MAX ? bytes_max : COLD_READ_BYTES_MAX;
+	struct cold_batches *out = calloc(1, sizeof(*out));
+	struct cold_file *file = file_get(c, s);
+	struct walk w;
+	enum err err;
+
+	CHECK(out);
+	shared_init(&out->shared, batches_free);
+	out->bytes = BUF_INIT(COLD_READ_BYTES_MAX + WAL_PAYLOAD_BYTES_MAX);
+	if (limit > s->segment.end_offset)
+		limit = s->segment.end_offset;
+	err = walk_begin(&w, file, s, most + SEGMENT_STRETCH_BYTES, f);
+	if (!err)
+		err = read_from(&w, offset, limit, most, &out->bytes, f);
+	*bad_at = w.reader.next_offset;
+	walk_end(&w);
+	file_put(c, file);
+	if (err) {
+		shared_put(&out->shared);
+		return err;
+	}
+	*batches = buf_slice(&out->bytes);
+	*holder = &out->shared;
+	return OK;
+}
+
+/* --- times ----------------------------------------------------------------------------------------- */
+
+enum { TIME_WINDOW_BYTES = 256 << 10 };
+
+/* Go on at the first stretch that may have it; the reader is behind all before `from`. */
+static enum err skip_to_time(struct walk *w, int64_t from, int64_t time_ms, struct fault *f)
+{
+	struct segment_mark place;
+
+	pthread_mutex_lock(&w->file->lock);
+	place = segment_index_time(&w->file->index, from, time_ms);
+	pthread_mutex_unlock(&w->file->lock);
+	if (w->reader.at > 0 && place.base_offset <= w->reader.next_offset)
+		return OK;
+	return walk_place(w, place, f);
+}
+
+static enum err scan_for_time(struct walk *w, int64_t from, int64_t limit, int64_t time_ms,
+                              int64_t *offset, struct fault *f)
+{
+	enum err err;
+
+	w->reader.at = 0;
+	err = w->from_start ? walk_place(w, start_of(w->source), f)
+	                    : skip_to_time(w, from, time_ms, f);
+	while (!err && w->reader.next_offset < limit) {
+		struct batch b;
+
+		err = walk_next(w, &b, f);
+		if (err)
+			break;
+		if (b.max_timestamp >= time_ms && chunk_batch_time(&b, from, time_ms, offset))
+			break;
+		if (!w->stretch.begun && !w->from_start && w->reader.next_offset < limit)
+			err = skip_to_time(w, w->reader.next_offset, time_ms, f);
+	}
+	return err;
+}
+
+enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t from, int64_t limit,
+                        int64_t time_ms, int64_t *offset, int64_t *bad_at, struct fault *f)
+{
+	struct cold_file *file = file_get(c, s);
+	struct walk w;
+	enum err err;
+
+	*offset = -1;
+	if (limit > s->segment.end_offset)
+		limit = s->segment.end_offset;
+	err = walk_begin(&w, file, s, TIME_WINDOW_BYTES, f);
+	if (!err) {
+		do
+			err = scan_for_time(&w, from, limit, time_ms, offset, f);
+		while (walk_doubts(&w, err));
+	}
+	*bad_at = w.reader.next_offset;
+	walk_end(&w);
+	file_put(c, file);
+	return err;
+}
+
+void cold_finish(struct cold *c, const struct cold_source *s)
+{
+	int64_t offset, bad_at;
+	struct fault unused;
+
+	/* Nothing is that late: so every stretch not known yet is looked at. */
+	(void)!cold_find_time(c, s, s->segment.base_offset, INT64_MAX, INT64_MAX, &offset, &bad_at,
+	                      &unused);
+}

@@ -1,0 +1,61 @@
+/* cold: reading what stands in segments and no longer in memory.
+ *
+ * A store has one. It keeps the segment files that were read last open, with their indexes: at most
+ * COLD_FILES_MAX, the one not read for longest is closed first, and none that somebody reads. These
+ * descriptors are for reading only; whoever writes a segment has one of his own and has synced it
+ * before he closes it.
+ *
+ * Every batch that leaves was verified in this call (segment_reader.h) and bears the epoch of its
+ * segment's header. An index says only where to begin; where what it says does not hold, the segment
+ * is read from its start before it is called damaged.
+ *
+ * Blocking: a worker's thread. Any number of them at once. */
+#ifndef BOURN_STORE_CHUNKLOG_COLD_H
+#define BOURN_STORE_CHUNKLOG_COLD_H
+
+#include "base/shared.h"
+#include "store/chunklog/segment.h"
+
+enum {
+	COLD_FILES_MAX = 256,
+	COLD_READ_BYTES_MAX = 1 << 20, /* of one read, or one larger batch */
+};
+
+struct cold;
+
+struct cold *cold_new(void);
+/* Nobody reads any more. */
+void cold_free(struct cold *c);
+
+/* Where to read. */
+struct cold_source {
+	struct segment_home home; /* what it borrows stays until the call returns */
+	struct segment segment;   /* as a published manifest has it */
+	bool finished;            /* it will not grow: a later one is there */
+};
+
+/* Whole batches from the one on that contains `offset` (which the segment has), at most `bytes_max`,
+ * one in any case, all of them below offset `limit`. `*holder` is the caller's to put.
+ *
+ * Errors: ERR_CORRUPT: what is damaged, or missing, begins at offset `*bad_at`; ERR_IO, ERR_… of the
+ * disk: it could not be read. */
+enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, int64_t limit,
+                   size_t bytes_max, struct slice *batches, struct shared **holder, int64_t *bad_at,
+                   struct fault *f) MUST_CHECK;
+
+/* The first record from offset `from` on and below `limit` with timestamp >= time_ms; `*offset` is
+ * -1 when there is none. Errors as above. */
+enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t from, int64_t limit,
+                        int64_t time_ms, int64_t *offset, int64_t *bad_at,
+                        struct fault *f) MUST_CHECK;
+
+/* The segment is finished: have its index beside it. What does not succeed is left to who reads it. */
+void cold_finish(struct cold *c, const struct cold_source *s);
+
+/* Its file is removed: it stays open until those that read it now are through. */
+void cold_forget(struct cold *c, const struct segment_home *h, int64_t base_offset);
+
+/* The same for all files of a topic. */
+void cold_forget_topic(struct cold *c, const struct uuid *topic);
+
+#endif

@@ -1,0 +1,474 @@
+/* The engine `log` where it differs: what is read from segments, how little a start reads, which
+ * directories it takes over. */
+#include "base/test.h"
+#include "io/disk.h"
+#include "store/chunklog/cold.h"
+#include "store/chunklog/engine.h"
+#include "store/testing/event_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { DISK_BYTES = 1 << 30, PATH_BYTES = 256, MIB = 1 << 20 };
+
+struct fixture {
+	struct disk_sim *sim;
+	struct disk_fault *faults; /* counts calls */
+	struct disk *disk;         /* the faults' */
+	struct store_rig rig;
+	struct store_partition *p; /* of topic "a" */
+};
+
+static void open_store(struct fixture *x)
+{
+	const struct store_topic *t;
+	struct fault f = {0};
+
+	if (rig_try_open(&x->rig, &f))
+		fail_msg("%s", f.where);
+	t = rig_find(&x->rig, "a");
+	x->p = t ? t->partitions[0] : rig_topic(&x->rig, "a", 1)->partitions[0];
+}
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+
+	x->sim = disk_sim_new(3, DISK_BYTES);
+	x->faults = disk_fault_new(disk_sim_disk(x->sim));
+	x->disk = disk_fault_disk(x->faults);
+	rig_init(&x->rig, &store_log, 1, x->disk, "/data", 3);
+	x->rig.memory_bytes = 1;
+	open_store(x);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	disk_fault_disarm(x->faults);
+	rig_fini(&x->rig);
+	disk_fault_free(x->faults);
+	disk_sim_free(x->sim);
+	free(x);
+	return 0;
+}
+
+#define FIXTURE_TEST(name) static void name(void **state)
+
+static void append(struct fixture *x, int64_t from, int64_t to, size_t bytes)
+{
+	assert_int_equal(event_log_append(&x->rig, x->p, from, to, bytes), OK);
+}
+
+static void checkpoint(struct fixture *x)
+{
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+}
+
+/* The process dies: the next start begins a new epoch, and with it a new segment. */
+static void kill_and_start(struct fixture *x)
+{
+	disk_fault_arm(x->faults, DISK_OPEN, 1, EIO, 0, true);
+	rig_shut(&x->rig);
+	disk_fault_disarm(x->faults);
+	disk_sim_kill(x->sim);
+	open_store(x);
+}
+
+/* Segments of 100 events each, all but the last one finished. */
+static void make_segments(struct fixture *x, int count)
+{
+	for (int i = 0; i < count; i++) {
+		append(x, i * 100, i * 100 + 100, 500);
+		checkpoint(x);
+		if (i + 1 < count)
+			kill_and_start(x);
+	}
+}
+
+static unsigned calls(struct fixture *x, enum disk_call call)
+{
+	return disk_fault_calls(x->faults, call);
+}
+
+static const char *file_path(struct fixture *x, int64_t base, const char *suffix,
+                             char into[PATH_BYTES])
+{
+	char topic[UUID_TEXT_LEN + 1];
+
+	snprintf(into, PATH_BYTES, "/data/topics/%s/0/%020lld.%s", uuid_format(&x->p->topic, topic),
+	         (long long)base, suffix);
+	return into;
+}
+
+static int64_t file_size(struct fixture *x, const char *path)
+{
+	int fd = x->disk->ops->open(x->disk, path, O_RDONLY);
+	int64_t size = -1;
+
+	if (fd >= 0) {
+		size = x->disk->ops->size(x->disk, fd);
+		x->disk->ops->close(x->disk, fd);
+	}
+	return size;
+}
+
+static void flip(struct fixture *x, const char *path, int64_t bit)
+{
+	int fd = x->disk->ops->open(x->disk, path, O_RDWR);
+	uint8_t byte;
+	struct iovec iov = {&byte, 1};
+
+	assert_true(fd >= 0);
+	assert_int_equal(x->disk->ops->pread(x->disk, fd, &byte, 1, bit / 8), 1);
+	byte = (uint8_t)(byte ^ (1 << bit % 8));
+	assert_int_equal(x->disk->ops->pwritev(x->disk, fd, &iov, 1, bit / 8), 1);
+	x->disk->ops->close(x->disk, fd);
+}
+
+/* --- where it is read from ----------------------------------------------------------------------- */
+
+FIXTURE_TEST(log__reads_from_segments_what_it_let_go_of)
+{
+	struct fixture *x = *state;
+	unsigned before;
+
+	append(x, 0, 200, 1000);
+	before = calls(x, DISK_PREAD);
+	assert_true(event_log_is_whole(&x->rig, x->p, 200));
+	assert_int_equal(calls(x, DISK_PREAD), before);
+	checkpoint(x);
+	assert_true(event_log_is_whole(&x->rig, x->p, 200));
+	assert_true(calls(x, DISK_PREAD) > before);
+	append(x, 200, 210, 1000); /* behind what is cold */
+	assert_true(event_log_is_whole(&x->rig, x->p, 210));
+	checkpoint(x); /* the segment that is open for reading grew */
+	assert_true(event_log_is_whole(&x->rig, x->p, 210));
+}
+
+FIXTURE_TEST(log__what_the_budget_holds_is_read_from_memory)
+{
+	struct fixture *x = *state;
+	unsigned before;
+	enum err why;
+
+	rig_shut(&x->rig);
+	x->rig.memory_bytes = 4 * MIB;
+	open_store(x);
+	for (int64_t n = 0; n < 1000; n += 50) {
+		append(x, n, n + 50, 20000);
+		checkpoint(x);
+	}
+	before = calls(x, DISK_PREAD);
+	assert_int_equal(event_log_read(&x->rig, x->p, 900, &why), 1000);
+	assert_int_equal(calls(x, DISK_PREAD), before);
+	assert_true(event_log_is_whole(&x->rig, x->p, 1000));
+	assert_true(calls(x, DISK_PREAD) > before);
+}
+
+static size_t memory_used(void)
+{
+	return mallinfo2().uordblks + mallinfo2().hblkhd;
+}
+
+FIXTURE_TEST(log__memory_stays_within_the_budget)
+{
+	enum { EVENTS = 40, EVENT_BYTES = 50000, ROUNDS = 48, BUDGET = 8 * MIB };
+	struct store_rig r;
+	struct store_partition *p;
+	size_t before, after;
+
+	(void)state; /* on the real disk: the simulated one is memory too */
+	rig_open(&r, &store_log, 1, false, 5);
+	r.memory_bytes = BUDGET;
+	rig_reopen(&r);
+	p = rig_topic(&r, "a", 1)->partitions[0];
+	before = memory_used();
+	for (int64_t n = 0; n < ROUNDS; n++) {
+		assert_int_equal(
+			event_log_append(&r, p, n * EVENTS, n * EVENTS + EVENTS, EVENT_BYTES), OK);
+		assert_int_equal(rig_checkpoint(&r), OK);
+	}
+	after = memory_used();
+	print_message("%zu KiB held of %d KiB appended\n", (after - before) >> 10,
+	              ROUNDS * EVENTS * EVENT_BYTES / 1024);
+	assert_true(after - before < BUDGET + 12 * MIB); /* the WAL's buffer, the tail, an index */
+	assert_true(event_log_is_whole(&r, p, ROUNDS * EVENTS));
+	rig_close(&r);
+}
+
+FIXTURE_TEST(log__a_read_keeps_what_retention_removes)
+{
+	struct fixture *x = *state;
+	struct shared *holder;
+	struct slice batches;
+	struct batch b;
+	char path[PATH_BYTES];
+
+	make_segments(x, 3);
+	assert_int_equal(rig_read(&x->rig, x->p, 50, 2000, &batches, &holder), OK);
+	assert_int_equal(rig_trim(&x->rig, x->p, 150), OK);
+	checkpoint(x);
+	assert_int_equal(file_size(x, file_path(x, 0, "seg", path)), -1);
+	assert_int_equal(file_size(x, file_path(x, 0, "idx", path)), -1);
+	assert_true(file_size(x, file_path(x, 100, "seg", path)) > 0);
+	assert_int_equal(batch_validate(batches, &b, NULL), OK);
+	assert_int_equal(b.base_offset, 50);
+	shared_put(holder);
+	assert_int_equal(x->p->state.log_start, 150);
+	assert_true(event_log_is_whole(&x->rig, x->p, 300));
+}
+
+FIXTURE_TEST(log__more_segments_than_descriptors)
+{
+	enum { TOPICS = COLD_FILES_MAX + 50 };
+	struct fixture *x = *state;
+	const struct store_topic *t = rig_topic(&x->rig, "many", TOPICS);
+	unsigned opened;
+
+	for (uint32_t i = 0; i < TOPICS; i++)
+		assert_int_equal(event_log_append(&x->rig, t->partitions[i], 0, 2, 10), OK);
+	checkpoint(x);
+	opened = calls(x, DISK_OPEN) - calls(x, DISK_CLOSE);
+	for (int round = 0; round < 2; round++)
+		for (uint32_t i = 0; i < TOPICS; i++)
+			assert_true(event_log_is_whole(&x->rig, t->partitions[i], 2));
+	assert_in_range(calls(x, DISK_OPEN) - calls(x, DISK_CLOSE) - opened, 1, COLD_FILES_MAX);
+}
+
+/* --- starts -------------------------------------------------------------------------------------- */
+
+static unsigned reads_of_a_start(struct fixture *x)
+{
+	unsigned before;
+
+	rig_shut(&x->rig);
+	before = calls(x, DISK_PREAD);
+	open_store(x);
+	return calls(x, DISK_PREAD) - before;
+}
+
+FIXTURE_TEST(log__a_clean_start_reads_no_segment)
+{
+	struct fixture *x = *state;
+	unsigned small, large;
+
+	append(x, 0, 10, 100);
+	small = reads_of_a_start(x);
+	for (int64_t n = 10; n < 2010; n += 100)
+		append(x, n, n + 100, 50000);
+	rig_shut(&x->rig);
+	open_store(x); /* the WAL has let go of its files now */
+	large = reads_of_a_start(x);
+	print_message("disk reads at start: %u with 2 KiB, %u with 100 MB in segments\n", small,
+	              large);
+	assert_true(large < small + 4); /* the WAL has more files to use again */
+	assert_true(event_log_is_whole(&x->rig, x->p, 2010));
+}
+
+FIXTURE_TEST(log__epochs_and_ends_come_from_the_manifest)
+{
+	struct fixture *x = *state;
+
+	make_segments(x, 3);
+	rig_shut(&x->rig);
+	open_store(x);
+	assert_int_equal(x->p->state.leader_epoch, 2);
+	assert_int_equal(x->rig.ops->epoch_end(x->p, 0), 100);
+	assert_int_equal(x->rig.ops->epoch_end(x->p, 1), 200);
+	assert_int_equal(x->p->state.high_watermark, 300);
+	assert_true(x->p->state.bytes > 300 * 500);
+}
+
+FIXTURE_TEST(log__takes_over_what_memory_made_for_good)
+{
+	struct fixture *x = *state;
+	struct fault f = {0};
+
+	rig_shut(&x->rig);
+	snprintf(x->rig.dir, sizeof(x->rig.dir), "/other");
+	x->rig.ops = &store_memory;
+	open_store(x);
+	append(x, 0, 100, 1000);
+	rig_shut(&x->rig);
+
+	x->rig.ops = &store_log;
+	open_store(x);
+	assert_string_equal(rig_find(&x->rig, "a")->spec.engine, "log");
+	assert_true(event_log_is_whole(&x->rig, x->p, 100));
+	append(x, 100, 120, 1000);
+	rig_shut(&x->rig);
+
+	x->rig.ops = &store_memory;
+	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CONFIG);
+	assert_non_null(strstr(f.where, "storage.type: log"));
+	x->rig.ops = &store_log;
+	open_store(x);
+	assert_true(event_log_is_whole(&x->rig, x->p, 120));
+}
+
+/* --- indexes ------------------------------------------------------------------------------------- */
+
+static void check_all(struct fixture *x, int64_t end)
+{
+	int64_t offset;
+
+	for (int64_t n = end - 1; n >= 0; n -= 7) { /* event n bears the time n */
+		assert_int_equal(rig_lookup(&x->rig, x->p, n, &offset), OK);
+		assert_int_equal(offset, n);
+	}
+	assert_int_equal(rig_lookup(&x->rig, x->p, end, &offset), OK);
+	assert_int_equal(offset, end);
+	assert_true(event_log_is_whole(&x->rig, x->p, end));
+}
+
+FIXTURE_TEST(log__a_finished_segment_has_an_index_beside_it)
+{
+	struct fixture *x = *state;
+	char path[PATH_BYTES];
+
+	make_segments(x, 3);
+	assert_true(file_size(x, file_path(x, 0, "idx", path)) > 0);
+	assert_true(file_size(x, file_path(x, 100, "idx", path)) > 0);
+	assert_int_equal(file_size(x, file_path(x, 200, "idx", path)), -1);
+	rig_shut(&x->rig);
+	open_store(x);
+	check_all(x, 300);
+}
+
+FIXTURE_TEST(log__a_missing_index_is_made_anew)
+{
+	struct fixture *x = *state;
+	char path[PATH_BYTES];
+
+	make_segments(x, 2);
+	file_path(x, 0, "idx", path);
+	rig_shut(&x->rig);
+	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
+	open_store(x);
+	check_all(x, 200);
+	assert_true(file_size(x, path) > 0);
+}
+
+FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
+{
+	struct fixture *x = *state;
+	char path[PATH_BYTES];
+	int64_t bits;
+
+	make_segments(x, 2);
+	file_path(x, 0, "idx", path);
+	bits = file_size(x, path) * 8;
+	for (int64_t bit = 0; bit < bits; bit += 37) {
+		rig_shut(&x->rig);
+		flip(x, path, bit);
+		open_store(x);
+		check_all(x, 200);
+		assert_int_equal(x->p->state.fenced.code, OK);
+	}
+}
+
+FIXTURE_TEST(log__damage_is_found_when_it_is_read)
+{
+	struct fixture *x = *state;
+	char path[PATH_BYTES];
+	int64_t offset, stopped;
+	enum err why;
+
+	make_segments(x, 3);
+	file_path(x, 100, "seg", path);
+	rig_shut(&x->rig);
+	flip(x, path, (4096 + 30000) * 8);
+	open_store(x);
+	assert_int_equal(x->p->state.fenced.code, OK);
+	assert_int_equal(rig_lookup(&x->rig, x->p, 250, &offset), OK); /* not near it */
+	stopped = event_log_read(&x->rig, x->p, 0, &why);
+	assert_in_range(stopped, 101, 199);
+	assert_int_equal(why, ERR_CORRUPT);
+	assert_int_equal(x->p->state.fenced.code, ERR_FENCED);
+	assert_int_equal(event_log_append(&x->rig, x->p, 300, 301, 10), ERR_FENCED);
+	assert_int_equal(event_log_read(&x->rig, x->p, 200, &why), 300);
+	assert_int_equal(why, OK);
+	assert_int_equal(rig_lookup(&x->rig, x->p, 50, &offset), OK);
+	assert_int_equal(rig_lookup(&x->rig, x->p, 250, &offset), ERR_CORRUPT);
+	rig_shut(&x->rig); /* it is remembered */
+	open_store(x);
+	assert_int_equal(x->p->state.fenced.code, ERR_FENCED);
+	assert_int_equal(rig_trim(&x->rig, x->p, 200), OK);
+	assert_int_equal(x->p->state.fenced.code, OK);
+	append(x, 300, 310, 10);
+	assert_true(event_log_is_whole(&x->rig, x->p, 310));
+}
+
+FIXTURE_TEST(log__a_read_that_fails_is_no_damage)
+{
+	struct fixture *x = *state;
+	struct slice batches;
+	struct shared *holder;
+
+	append(x, 0, 50, 500);
+	checkpoint(x);
+	disk_fault_arm(x->faults, DISK_PREAD, 1, EIO, 0, false);
+	assert_int_equal(rig_read(&x->rig, x->p, 0, 100, &batches, &holder), ERR_IO);
+	assert_int_equal(x->p->state.fenced.code, OK);
+	assert_true(event_log_is_whole(&x->rig, x->p, 50));
+}
+
+/* --- retention ----------------------------------------------------------------------------------- */
+
+static void set_retention(struct fixture *x, int64_t bytes, int64_t count)
+{
+	struct topic_spec spec = {.uuid = x->p->topic, .settings = x->p->settings};
+
+	spec.settings.retention_bytes = bytes;
+	spec.settings.retention_count = count;
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+}
+
+FIXTURE_TEST(log__retention_reaches_what_is_cold)
+{
+	struct fixture *x = *state;
+	int64_t all;
+
+	make_segments(x, 4);
+	all = x->p->state.bytes;
+	set_retention(x, all * 5 / 8, -1); /* whole segments, never less than allowed */
+	assert_int_equal(x->p->state.log_start, 100);
+	assert_in_range(x->p->state.bytes, all * 3 / 4 - 1000, all * 3 / 4 + 1000);
+	set_retention(x, -1, 110);
+	assert_int_equal(x->p->state.log_start, 290);
+	set_retention(x, 0, -1);
+	assert_int_equal(x->p->state.log_start, 300);
+	assert_true(event_log_is_whole(&x->rig, x->p, 400));
+	assert_int_equal(rig_trim(&x->rig, x->p, -1), OK);
+	assert_int_equal(x->p->state.bytes, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(log__reads_from_segments_what_it_let_go_of),
+		T(log__what_the_budget_holds_is_read_from_memory),
+		T(log__memory_stays_within_the_budget),
+		T(log__a_read_keeps_what_retention_removes),
+		T(log__more_segments_than_descriptors),
+		T(log__a_clean_start_reads_no_segment),
+		T(log__epochs_and_ends_come_from_the_manifest),
+		T(log__takes_over_what_memory_made_for_good),
+		T(log__a_finished_segment_has_an_index_beside_it),
+		T(log__a_missing_index_is_made_anew),
+		T(log__no_flipped_bit_of_an_index_matters),
+		T(log__damage_is_found_when_it_is_read),
+		T(log__a_read_that_fails_is_no_damage),
+		T(log__retention_reaches_what_is_cold),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,231 @@
+#include "store/chunklog/segment_index.h"
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/endian.h"
+#include "io/disk.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+enum {
+	FORMAT_VERSION = 1,
+	HEADER_BYTES = 80,
+	MARK_BYTES = 24,
+	CRC_BYTES = 4,
+};
+
+static const char magic[8] = "bournidx";
+
+void segment_index_init(struct segment_index *x, int64_t base_offset)
+{
+	*x = (struct segment_index){.at = SEGMENT_HEADER_BYTES, .next_offset = base_offset};
+}
+
+void segment_index_fini(struct segment_index *x)
+{
+	free(x->marks);
+}
+
+static struct segment_mark frontier(const struct segment_index *x)
+{
+	return (struct segment_mark){.base_offset = x->next_offset, .at = x->at};
+}
+
+/* How many stretches begin at or below `offset`. */
+static uint32_t count_upto(const struct segment_index *x, int64_t offset)
+{
+	uint32_t low = 0, high = x->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (x->marks[middle].base_offset <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct segment_mark segment_index_place(const struct segment_index *x, int64_t offset)
+{
+	uint32_t count = count_upto(x, offset);
+
+	if (offset >= x->next_offset || count == 0)
+		return frontier(x);
+	return x->marks[count - 1];
+}
+
+struct segment_mark segment_index_time(const struct segment_index *x, int64_t from, int64_t time_ms)
+{
+	uint32_t i = count_upto(x, from);
+
+	if (from >= x->next_offset)
+		return frontier(x);
+	for (i = i > 0 ? i - 1 : 0; i < x->count; i++)
+		if (x->marks[i].max_timestamp >= time_ms)
+			return x->marks[i];
+	return frontier(x);
+}
+
+/* --- growing --------------------------------------------------------------------------------------- */
+
+bool segment_stretch_put(struct segment_stretch *s, const struct batch *b, int64_t at)
+{
+	if (!s->begun)
+		*s = (struct segment_stretch){.mark = {b->base_offset, at, b->max_timestamp},
+		                              .begun = true};
+	if (b->max_timestamp > s->mark.max_timestamp)
+		s->mark.max_timestamp = b->max_timestamp;
+	s->end_at = at + (int64_t)b->bytes.len;
+	s->end_offset = b->last_offset + 1;
+	return s->end_at - s->mark.at >= SEGMENT_STRETCH_BYTES;
+}
+
+void segment_index_add(struct segment_index *x, struct segment_stretch *s)
+{
+	if (s->begun && s->mark.base_offset == x->next_offset) {
+		if (x->count == x->cap) {
+			x->cap = x->cap ? x->cap * 2 : 16;
+			x->marks = reallocarray(x->marks, x->cap, sizeof(*x->marks));
+			CHECK(x->marks);
+		}
+		x->marks[x->count++] = s->mark;
+		x->at = s->end_at;
+		x->next_offset = s->end_offset;
+	}
+	*s = (struct segment_stretch){0};
+}
+
+/* --- the file -------------------------------------------------------------------------------------- */
+
+/* Whose index it is: the header but for its count. */
+static void header_encode(const struct segment_home *h, const struct segment *s, uint32_t count,
+                          uint8_t into[HEADER_BYTES])
+{
+	memcpy(into, magic, sizeof(magic));
+	store_le32(into + 8, FORMAT_VERSION);
+	store_le32(into + 12, h->partition);
+	memcpy(into + 16, h->store_id->bytes, 16);
+	memcpy(into + 32, h->topic->bytes, 16);
+	store_le64(into + 48, (uint64_t)s->base_offset);
+	store_le64(into + 56, (uint64_t)s->end_offset);
+	store_le64(into + 64, (uint64_t)s->bytes);
+	store_le32(into + 72, (uint32_t)s->leader_epoch);
+	store_le32(into + 76, count);
+}
+
+static void index_encode(const struct segment_home *h, const struct segment *s,
+                         const struct segment_index *x, struct buf *out)
+{
+	uint8_t header[HEADER_BYTES], mark[MARK_BYTES], crc[CRC_BYTES];
+
+	header_encode(h, s, x->count, header);
+	buf_append(out, header, sizeof(header));
+	for (uint32_t i = 0; i < x->count; i++) {
+		store_le64(mark, (uint64_t)x->marks[i].base_offset);
+		store_le64(mark + 8, (uint64_t)x->marks[i].at);
+		store_le64(mark + 16, (uint64_t)x->marks[i].max_timestamp);
+		buf_append(out, mark, sizeof(mark));
+	}
+	store_le32(crc, crc32c(0, out->ptr, out->len));
+	buf_append(out, crc, sizeof(crc));
+}
+
+enum err segment_index_write(const struct segment_home *h, const struct segment *s,
+                             const struct segment_index *x, struct fault *f)
+{
+	struct buf bytes = BUF_INIT(SEGMENT_INDEX_BYTES_MAX);
+	char path[SEGMENT_PATH_BYTES];
+	struct iovec iov;
+	enum err err;
+	int fd;
+
+	CHECK(x->next_offset == s->end_offset);
+	index_encode(h, s, x, &bytes);
+	segment_index_path(h, s->base_offset, path);
+	if (bytes.failed)
+		err = fault_set(f, ERR_TOO_LARGE, 0, "%s: %u marks", path, x->count);
+	else
+		err = disk_open(h->disk, path, O_WRONLY | O_CREAT | O_TRUNC, &fd, f);
+	if (!err) {
+		iov = (struct iovec){bytes.ptr, bytes.len};
+		err = disk_write_all(h->disk, fd, &iov, 1, 0, path, f);
+		if (!err)
+			err = disk_sync(h->disk, fd, path, f);
+		h->disk->ops->close(h->disk, fd);
+	}
+	buf_fini(&bytes);
+	return err;
+}
+
+static bool mark_ok(const struct segment_mark *m, const struct segment_mark *before,
+                    const struct segment *s)
+{
+	return m->base_offset > before->base_offset && m->base_offset < s->end_offset &&
+	       m->at > before->at && m->at < s->bytes;
+}
+
+static bool marks_decode(const uint8_t *at, uint32_t count, const struct segment *s,
+                         struct segment_index *out)
+{
+	struct segment_mark before = {s->base_offset - 1, SEGMENT_HEADER_BYTES - 1, 0};
+
+	out->marks = calloc(count, sizeof(*out->marks));
+	CHECK(out->marks);
+	for (out->count = 0; out->count < count; out->count++, at += MARK_BYTES) {
+		struct segment_mark m = {(int64_t)load_le64(at), (int64_t)load_le64(at + 8),
+		                         (int64_t)load_le64(at + 16)};
+
+		if (!mark_ok(&m, &before, s))
+			return false;
+		out->marks[out->count] = m;
+		before = m;
+	}
+	return out->marks[0].base_offset == s->base_offset;
+}
+
+static enum err index_decode(const struct segment_home *h, const struct segment *s,
+                             struct slice bytes, struct segment_index *out, struct fault *f)
+{
+	uint8_t header[HEADER_BYTES];
+	size_t count;
+
+	if (bytes.len < HEADER_BYTES + MARK_BYTES + CRC_BYTES ||
+	    (bytes.len - HEADER_BYTES - CRC_BYTES) % MARK_BYTES != 0)
+		return fault_set(f, ERR_CORRUPT, 0, "an index of %zu bytes", bytes.len);
+	count = (bytes.len - HEADER_BYTES - CRC_BYTES) / MARK_BYTES;
+	header_encode(h, s, (uint32_t)count, header);
+	if (memcmp(header, bytes.ptr, HEADER_BYTES) != 0)
+		return fault_set(f, ERR_CORRUPT, 0, "an index of something else");
+	if (crc32c(0, bytes.ptr, bytes.len - CRC_BYTES) !=
+	    load_le32((const uint8_t *)bytes.ptr + bytes.len - CRC_BYTES))
+		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");
+	*out = (struct segment_index){
+		.cap = (uint32_t)count, .at = s->bytes, .next_offset = s->end_offset};
+	if (marks_decode((const uint8_t *)bytes.ptr + HEADER_BYTES, (uint32_t)count, s, out))
+		return OK;
+	free(out->marks);
+	return fault_set(f, ERR_CORRUPT, 0, "impossible marks");
+}
+
+enum err segment_index_read(const struct segment_home *h, const struct segment *s,
+                            struct segment_index *x, struct fault *f)
+{
+	struct buf bytes = BUF_INIT(SEGMENT_INDEX_BYTES_MAX);
+	char path[SEGMENT_PATH_BYTES];
+	struct segment_index found;
+	enum err err;
+
+	segment_index_path(h, s->base_offset, path);
+	err = disk_read_file(h->disk, path, &bytes, f);
+	if (!err)
+		err = index_decode(h, s, buf_slice(&bytes), &found, f);
+	buf_fini(&bytes);
+	if (err)
+		return err;
+	segment_index_fini(x);
+	*x = found;
+	return OK;
+}

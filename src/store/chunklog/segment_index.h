@@ -1,0 +1,84 @@
+/* segment_index: where in a segment an offset or a time is to be looked for. A mark a stretch of
+ * 16 KiB or one larger batch: where it begins, and the highest timestamp in it (not the highest up to
+ * there: so a search from the middle of a segment on skips what only an older batch matches).
+ *
+ *   bytes:  | header | stretch | stretch | … | stretch |   not looked at yet
+ *                    ^ mark    ^ mark                  ^ at, next_offset: the frontier
+ *
+ * It grows while a segment is read, at its frontier. Of a segment that is finished it is kept beside
+ * it as `<base offset>.idx`, which may be missing, or be of another time, or rotten: then it is
+ * made again by reading the segment.
+ *
+ *     0  8  magic "bournidx"          48  8  base offset
+ *     8  4  format version            56  8  end offset
+ *    12  4  partition                 64  8  bytes of the segment
+ *    16 16  store id                  72  4  leader epoch
+ *    32 16  topic                     76  4  marks
+ *    80     marks: base offset 8, byte in the segment 8, max timestamp 8
+ *           last 4: CRC-32C of all before
+ * Little-endian. */
+#ifndef BOURN_STORE_CHUNKLOG_SEGMENT_INDEX_H
+#define BOURN_STORE_CHUNKLOG_SEGMENT_INDEX_H
+
+#include "base/buf.h"
+#include "store/chunklog/segment.h"
+
+enum {
+	SEGMENT_STRETCH_BYTES = 16 << 10,
+	SEGMENT_INDEX_BYTES_MAX = 1 << 20,
+};
+
+/* A stretch; the next one, or the frontier, says where it ends. */
+struct segment_mark {
+	int64_t base_offset;
+	int64_t at; /* byte in the file */
+	int64_t max_timestamp;
+};
+
+struct segment_index {
+	struct segment_mark *marks; /* owned; rising */
+	uint32_t count;
+	uint32_t cap;
+	int64_t at; /* the frontier: byte behind the last stretch … */
+	int64_t next_offset;
+};
+
+void segment_index_init(struct segment_index *x, int64_t base_offset);
+void segment_index_fini(struct segment_index *x);
+
+/* The last place at or before `offset` where a batch begins for certain. The mark's max_timestamp
+ * means nothing. */
+struct segment_mark segment_index_place(const struct segment_index *x, int64_t offset);
+
+/* The first stretch that reaches beyond offset `from` and holds a timestamp >= time_ms, or else the
+ * frontier. */
+struct segment_mark segment_index_time(const struct segment_index *x, int64_t from,
+                                       int64_t time_ms);
+
+/* --- growing ----------------------------------------------------------------------------------- */
+
+/* A stretch while its batches go by; zeroed when it is empty. */
+struct segment_stretch {
+	struct segment_mark mark;
+	int64_t end_at;
+	int64_t end_offset;
+	bool begun;
+};
+
+/* The next batch, which begins at byte `at`; true: the stretch is full, to be added. */
+bool segment_stretch_put(struct segment_stretch *s, const struct batch *b, int64_t at);
+
+/* It goes on at the frontier, or is known already; `s` is empty then. */
+void segment_index_add(struct segment_index *x, struct segment_stretch *s);
+
+/* --- the file ---------------------------------------------------------------------------------- */
+
+/* Read the index of a finished segment into `x`, which is untouched unless that is OK. Blocking. */
+enum err segment_index_read(const struct segment_home *h, const struct segment *s,
+                            struct segment_index *x, struct fault *f) MUST_CHECK;
+
+/* `x` covers all of `s`. Blocking. */
+enum err segment_index_write(const struct segment_home *h, const struct segment *s,
+                             const struct segment_index *x, struct fault *f) MUST_CHECK;
+
+#endif
