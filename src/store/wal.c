@@ -103,6 +103,8 @@ static enum err wal_prepare(struct wal *w, const struct wal_found *found, struct
 	if (err)
 		return err;
 	err = wal_files_begin(&w->files, w->last_sequence + 1, f);
+	if (!err)
+		wal_files_free_through(&w->files, 0); /* those that hold nothing */
 	if (err == ERR_DISK_FULL) {
 		char text[320];
 

@@ -114,7 +114,7 @@ void wal_files_free_through(struct wal_files *fs, uint64_t sequence)
 		struct wal_file *file = LIST_ENTRY(node, struct wal_file, node);
 
 		if (file->last_sequence > sequence)
-			return;
+			continue;
 		list_remove(node);
 		spare_or_remove(fs, file);
 	}
@@ -157,11 +157,14 @@ static enum err adopt_file(struct wal_files *fs, const struct wal_found_file *fo
 	file->last_sequence = found->last_sequence;
 	file->bytes = found->frame_bytes;
 	file->size = size;
-	if (file->last_sequence == 0) {
+	if (file->last_sequence == 0 && is_worth_keeping(fs, file)) {
 		spare_or_remove(fs, file);
 		return OK;
 	}
-	file->since_ms = fs->config->clock->now(fs->config->clock).wall_ms;
+	/* One that holds nothing stays until the next one is there: a directory without any file is
+	 * what a lost WAL looks like. */
+	if (file->last_sequence > 0)
+		file->since_ms = fs->config->clock->now(fs->config->clock).wall_ms;
 	list_append(&fs->sealed, &file->node);
 	return OK;
 }

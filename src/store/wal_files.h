@@ -41,7 +41,8 @@ void wal_files_init(struct wal_files *fs, const struct wal_config *config);
 /* Closes, forgets; leaves everything on disk as it is. */
 void wal_files_fini(struct wal_files *fs);
 
-/* Take over what recovery found: cut the torn tail, remove what holds nothing, keep spares. */
+/* Take over what recovery found: cut the torn tail, keep spares. What else holds
+ * nothing is sealed, to be freed when a file is begun. */
 enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found,
                          struct fault *f) MUST_CHECK;
 
