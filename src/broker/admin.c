@@ -299,6 +299,11 @@ void admin_step(struct admin_job *j)
 		case ADMIN_VISIT:
 			if (!admin_visit(j))
 				return;
+			j->state = ADMIN_DESCRIBE;
+			break;
+		case ADMIN_DESCRIBE:
+			if (!admin_describe(j))
+				return;
 			j->state = ADMIN_GO_ON;
 			break;
 		case ADMIN_GO_ON:

@@ -10,6 +10,9 @@ struct partition_description {
 	int64_t earliest;
 	int64_t high_watermark;
 	int64_t bytes;
+	uint32_t segments;   /* files that the engine keeps it in */
+	int64_t earliest_ms; /* when its first and its last event were; -1: there is none, … */
+	int64_t latest_ms;   /* … or it cannot be read */
 	int32_t leader_epoch;
 	unsigned shard;
 	struct fault fenced; /* code OK: takes writes */

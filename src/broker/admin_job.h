@@ -6,7 +6,11 @@
  *
  *	CLAIM → BEGIN → (STORE) → (VISIT 0, 1, … → VISITED) → (STORE) → FINISH → HOME
  *	create: store, publish      describe: look      alter: store, replace
- *	purge:  trim                delete: unpublish, store (if that fails: publish again) */
+ *	purge:  trim                delete: unpublish, store (if that fails: publish again)
+ *
+ * After what a visit does to a shard, the shard's partitions are DESCRIBEd: their state, and by two
+ * reads each the times of the first and the last event. The topic cannot be deleted meanwhile, for
+ * the job holds its name. */
 #ifndef BOURN_BROKER_ADMIN_JOB_H
 #define BOURN_BROKER_ADMIN_JOB_H
 
@@ -17,7 +21,8 @@ enum admin_state {
 	ADMIN_CLAIM,
 	ADMIN_BEGIN,
 	ADMIN_STORE, /* an operation of the store is under way */
-	ADMIN_VISIT, /* on `at`; may take its time */
+	ADMIN_VISIT, /* on `at`; may take its time, as may the next */
+	ADMIN_DESCRIBE,
 	ADMIN_GO_ON, /* to the next shard, or back to 0 */
 	ADMIN_VISITED,
 	ADMIN_FINISH,
@@ -26,6 +31,9 @@ enum admin_state {
 
 /* What a visit does to a shard. */
 enum visit { VISIT_LOOK, VISIT_PUBLISH, VISIT_REPLACE, VISIT_TRIM, VISIT_UNPUBLISH, VISIT_FENCED };
+
+/* What of a partition is described next. */
+enum description { DESCRIBE_STATE, DESCRIBE_FIRST, DESCRIBE_LAST };
 
 struct admin_job {
 	struct admin *admin;
@@ -44,11 +52,13 @@ struct admin_job {
 
 	struct topic_facts *facts; /* a reference: of the topic as it is, or is to be; NULL: none */
 	struct topic *leaving;     /* UNPUBLISH: the row of `at`, out of its table */
-	uint32_t partition;        /* TRIM: the next one to look at */
+	uint32_t partition;        /* VISIT_TRIM, DESCRIBE: the next one to look at */
+	enum description description; /* DESCRIBE: … and what of it */
 	union {
 		struct store_topic_op topic_op;
 		struct store_checkpoint checkpoint;
 		struct store_trim trim;
+		struct store_read read;
 	};
 	size_t name_bytes; /* 0: it is about no topic */
 	char name[TOPIC_NAME_BYTES_MAX + 1];
@@ -64,5 +74,10 @@ void admin_step(struct admin_job *j);
 
 /* Do what `visit` says on shard `at`. False: not done yet; the job is resumed and asks again. */
 bool admin_visit(struct admin_job *j);
+
+/* Describe the topic's partitions on shard `at`. False as above. */
+bool admin_describe(struct admin_job *j);
+
+void partition_describe(struct partition_description *to, const struct store_partition *p);
 
 #endif

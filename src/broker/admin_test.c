@@ -74,9 +74,80 @@ TEST(describe__gathers_from_all_shards)
 		assert_int_equal(d->partition, i);
 		assert_int_equal(d->high_watermark, 1);
 		assert_true(d->bytes > 0);
+		assert_int_equal(d->earliest_ms, 1000);
+		assert_int_equal(d->latest_ms, 1000);
 		seen[d->shard] = true;
 	}
 	assert_true(seen[0] && seen[1] && seen[2]);
+	broker_admin_fini(&a.admin);
+	fixture_stop(&f);
+}
+
+static void describe_one(struct administered *a, const char *topic)
+{
+	administered_init(a, &f, 0, ADMIN_TOPIC_DESCRIBE, topic);
+	administered_start(a);
+	assert_int_equal(administered_wait(a), OK);
+}
+
+static void produce_three(const char *topic)
+{
+	struct produced p;
+
+	produced_init(&p, &f, 0, topic, "x");
+	p.events[1] = p.events[0];
+	p.events[2] = p.events[0];
+	p.count = 3;
+	produced_start(&p);
+	assert_int_equal(produced_wait(&p), OK);
+}
+
+TEST(describe__times_are_of_the_first_and_the_last_event_there_is)
+{
+	struct administered a, purge;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 1);
+	produce_three("t");
+	describe_one(&a, "t");
+	assert_int_equal(a.admin.topic.partitions[0].earliest_ms, 1000);
+	assert_int_equal(a.admin.topic.partitions[0].latest_ms, 1002);
+	broker_admin_fini(&a.admin);
+
+	administered_init(&purge, &f, 0, ADMIN_TOPIC_PURGE, "t");
+	purge.admin.upto = 1;
+	administered_start(&purge);
+	assert_int_equal(administered_wait(&purge), OK);
+	assert_int_equal(purge.admin.topic.partitions[0].earliest_ms, 1001);
+	broker_admin_fini(&purge.admin);
+
+	assert_int_equal(administer(&f, 0, ADMIN_TOPIC_PURGE, "t"), OK);
+	describe_one(&a, "t");
+	assert_int_equal(a.admin.topic.partitions[0].earliest_ms, -1);
+	assert_int_equal(a.admin.topic.partitions[0].latest_ms, -1);
+	broker_admin_fini(&a.admin);
+	fixture_stop(&f);
+}
+
+static void damage(struct broker *b, void *arg)
+{
+	(void)b;
+	plain_store_damage(arg);
+}
+
+TEST(describe__what_is_damaged_has_no_time)
+{
+	struct administered a;
+
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 1);
+	produce_one(&f, 0, "t", "x");
+	produce_one(&f, 0, "t", "y");
+	fixture_on(&f, 0, damage, partition_of(&f, "t", 0));
+	describe_one(&a, "t");
+	assert_int_equal(a.admin.topic.partitions[0].high_watermark, 2);
+	assert_int_equal(a.admin.topic.partitions[0].earliest_ms, 1000);
+	assert_int_equal(a.admin.topic.partitions[0].latest_ms, -1);
 	broker_admin_fini(&a.admin);
 	fixture_stop(&f);
 }
@@ -320,6 +391,8 @@ int main(void)
 			create__again_is_fine_with_the_same_and_refused_with_other_settings),
 		cmocka_unit_test(create__refusals),
 		cmocka_unit_test(describe__gathers_from_all_shards),
+		cmocka_unit_test(describe__times_are_of_the_first_and_the_last_event_there_is),
+		cmocka_unit_test(describe__what_is_damaged_has_no_time),
 		cmocka_unit_test(alter__is_seen_on_every_shard),
 		cmocka_unit_test(purge__empties_and_offsets_go_on),
 		cmocka_unit_test(purge__of_one_partition_leaves_the_others),

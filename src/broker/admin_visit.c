@@ -2,42 +2,6 @@
 
 #include <stdlib.h>
 
-static void describe_partition(struct partition_description *to, const struct store_partition *p)
-{
-	*to = (struct partition_description){
-		.partition = p->index,
-		.earliest = p->state.log_start,
-		.high_watermark = p->state.high_watermark,
-		.bytes = p->state.bytes,
-		.leader_epoch = p->state.leader_epoch,
-		.shard = p->shard,
-		.fenced = p->state.fenced,
-	};
-}
-
-/* Every shard fills in the partitions that it owns. */
-static void describe_here(struct admin_job *j)
-{
-	const struct topic_facts *facts = j->facts;
-	struct topic_description *d = &j->admin->topic;
-	uint32_t count = facts->spec.partition_count;
-
-	if (!d->partitions) {
-		d->spec = facts->spec;
-		d->partitions = calloc(count, sizeof(*d->partitions));
-	}
-	if (!d->partitions) {
-		fault_set(&j->admin->fault, ERR_NO_MEMORY, 0, "description");
-		return;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		const struct store_partition *p = facts->stored->partitions[i];
-
-		if (p->shard == j->at->index)
-			describe_partition(&d->partitions[i], p);
-	}
-}
-
 static void trimmed(struct store_trim *t)
 {
 	struct admin_job *j = CONTAINER_OF(t, struct admin_job, trim);
@@ -115,7 +79,7 @@ static void add_fenced(struct admin *a, const struct topic_spec *spec,
 	if (!partitions)
 		goto no_memory;
 	d->partitions = partitions;
-	describe_partition(&partitions[d->spec.partition_count], p);
+	partition_describe(&partitions[d->spec.partition_count], p);
 	d->spec.partition_count++;
 	return;
 
@@ -142,20 +106,10 @@ static void list_fenced_here(struct admin_job *j)
 bool admin_visit(struct admin_job *j)
 {
 	switch (j->visit) {
-	case VISIT_LOOK: describe_here(j); return true;
-	case VISIT_PUBLISH:
-		shard_publish(j->at, j->facts);
-		describe_here(j);
-		return true;
-	case VISIT_REPLACE:
-		replace_here(j);
-		describe_here(j);
-		return true;
-	case VISIT_TRIM:
-		if (!trim_here(j))
-			return false;
-		describe_here(j);
-		return true;
+	case VISIT_LOOK: return true;
+	case VISIT_PUBLISH: shard_publish(j->at, j->facts); return true;
+	case VISIT_REPLACE: replace_here(j); return true;
+	case VISIT_TRIM: return trim_here(j);
 	case VISIT_UNPUBLISH: return unpublish_here(j);
 	case VISIT_FENCED: list_fenced_here(j); return true;
 	}

@@ -1,8 +1,8 @@
-/* bourn topic: list, create, describe, set, purge, delete. */
+/* bourn topic: list, create, describe, alter, purge, delete. */
 #include "cli/remote.h"
+#include "cli/topic_text.h"
 
 #include "wire/json.h"
-#include "wire/timefmt.h"
 #include "wire/url.h"
 
 #include <errno.h>
@@ -16,9 +16,12 @@ struct topic_options {
 	struct buf settings; /* inside of a JSON object */
 };
 
+enum { OPTION_JSON = 256 };
+
 static const struct argp_option options[] = {
 	{"partitions", 'p', "N", 0, "create: how many (the broker's default)", 0},
-	{"set", 'c', "NAME=VALUE", 0, "create, set: a setting, as retention.bytes=1000000", 0},
+	{"set", 'c', "NAME=VALUE", 0, "create, alter: a setting, as retention.bytes=1000000", 0},
+	{"json", OPTION_JSON, NULL, 0, "as the broker says it: -o json", 0},
 	{0},
 };
 
@@ -48,7 +51,8 @@ static const struct action {
 	const char *suffix;
 } actions[] = {
 	{"list", "GET", false, false, ""},        {"create", "PUT", true, true, ""},
-	{"describe", "GET", true, false, ""},     {"set", "PATCH", true, true, ""},
+	{"describe", "GET", true, false, ""},     {"alter", "PATCH", true, true, ""},
+	{"set", "PATCH", true, true, ""}, /* what alter was called first */
 	{"purge", "POST", true, false, "/purge"}, {"delete", "DELETE", true, false, ""},
 };
 
@@ -72,6 +76,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--partitions takes a number from 1, not '%s'", arg);
 		return 0;
 	case 'c': add_setting(o, arg, state); return 0;
+	case OPTION_JSON: o->remote.output = OUTPUT_JSON; return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0)
 			o->action = arg;
@@ -84,7 +89,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		action = o->action ? action_of(o->action) : NULL;
 		if (!action)
 			argp_error(state,
-			           "what to do? list, create, describe, set, purge or delete");
+			           "what to do? list, create, describe, alter, purge or delete");
 		else if (action->needs_topic && !o->topic)
 			argp_error(state, "which topic?");
 		return 0;
@@ -97,13 +102,13 @@ static const struct argp_child children[] = {{&remote_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
-	.args_doc = "list\ncreate TOPIC\ndescribe TOPIC\nset TOPIC\npurge TOPIC\ndelete TOPIC",
+	.args_doc = "list\ncreate TOPIC\ndescribe TOPIC\nalter TOPIC\npurge TOPIC\ndelete TOPIC",
 	.doc = "Look after topics.\v"
 	       "Examples:\n"
 	       "  bourn topic create orders --partitions 4 --set retention.bytes=1000000000\n"
 	       "  bourn topic list\n"
-	       "  bourn topic describe orders -o json\n"
-	       "  bourn topic set orders --set durability=os\n"
+	       "  bourn topic describe orders --json\n"
+	       "  bourn topic alter orders --set durability=os\n"
 	       "  bourn topic purge orders      empties it; offsets go on\n"
 	       "  bourn topic delete orders\n",
 	.children = children,
@@ -111,91 +116,12 @@ static const struct argp argp = {
 
 /* --- what comes back ----------------------------------------------------------------------------- */
 
-static void print_scalar(struct json_value value)
-{
-	struct buf text = BUF_INIT(64 << 10);
-
-	if (value.kind == JSON_STRING && json_string_decode(value.raw, &text))
-		printf("%.*s", SLICE_FMT(buf_slice(&text)));
-	else
-		printf("%.*s", SLICE_FMT(value.raw));
-	buf_fini(&text);
-}
-
-/* A raw JSON key without its quotes: the broker's own need no escapes. */
-static struct slice key_name(struct slice key)
-{
-	return slice_of(key.ptr + 1, key.len - 2);
-}
-
-/* {"partition":0,"earliest":7}: "partition 0, earliest 7". */
-static void print_on_a_line(struct json_value value)
-{
-	struct json_value member;
-	struct json_iter it;
-	struct slice key;
-	const char *comma = "";
-
-	if (value.kind != JSON_OBJECT) {
-		print_scalar(value);
-		return;
-	}
-	json_iter_init(&it, value);
-	while (json_iter_next(&it, &key, &member)) {
-		printf("%s%.*s ", comma, SLICE_FMT(key_name(key)));
-		print_scalar(member);
-		comma = ", ";
-	}
-}
-
-/* What stands beside a member's name: an object's members and a list's elements have a line each. */
-static void print_beside(struct slice name, struct json_value value)
-{
-	struct json_value inner;
-	struct json_iter it;
-	struct slice key;
-
-	printf("%-12.*s ", SLICE_FMT(name));
-	if (value.kind != JSON_OBJECT && value.kind != JSON_ARRAY) {
-		print_scalar(value);
-		putchar('\n');
-		return;
-	}
-	json_iter_init(&it, value);
-	for (int i = 0; json_iter_next(&it, &key, &inner); i++) {
-		if (i > 0)
-			printf("%-12s ", "");
-		if (key.ptr) /* as --set takes it */
-			printf("%.*s=", SLICE_FMT(key_name(key)));
-		print_on_a_line(inner);
-		putchar('\n');
-	}
-}
-
-static void print_topic(struct json_value topic)
-{
-	struct json_value value;
-	struct json_iter it;
-	struct slice key;
-	int64_t at;
-
-	json_iter_init(&it, topic);
-	while (json_iter_next(&it, &key, &value)) {
-		char time[TIME_TEXT_LEN + 1];
-
-		if (json_string_is(key, "created_at") && json_to_int64(value, &at))
-			printf("%-12s %s\n", "created", time_format(at, time));
-		else
-			print_beside(key_name(key), value);
-	}
-}
-
 static void print_answer(const struct topic_options *o, struct slice body)
 {
 	if (!json_validate(body, JSON_DEPTH_MAX, NULL))
 		return; /* nothing at all, after a delete */
 	if (o->remote.output == OUTPUT_TEXT && json_root(body).kind == JSON_OBJECT)
-		print_topic(json_root(body));
+		topic_text_print(json_root(body));
 	else
 		printf("%.*s\n", SLICE_FMT(json_root(body).raw));
 }
@@ -263,7 +189,7 @@ static void print_listed(struct listing *l, struct json_value topic)
 	else if (l->output == OUTPUT_NDJSON)
 		printf("%.*s\n", SLICE_FMT(topic.raw));
 	else if (json_object_get(topic, "name", &name)) {
-		print_scalar(name);
+		topic_text_scalar(name);
 		putchar('\n');
 	}
 	l->printed++;

@@ -68,6 +68,8 @@ struct partition_state {
 	int64_t log_end;        /* next offset to be assigned */
 	int32_t leader_epoch;   /* >= 0; raised by every unclean recovery */
 	int64_t bytes;          /* of batches between log_start and log_end */
+	uint32_t segments;      /* files that the engine keeps it in, as of the last checkpoint; 0
+	                           where there are none, or they are nobody's business here */
 	struct fault fenced; /* code OK: takes writes. Else why not; reads go on below the damage */
 	bool deleted;        /* the topic is gone: every operation answers ERR_TOPIC_GONE */
 };

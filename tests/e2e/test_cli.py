@@ -1,6 +1,7 @@
 """The command: what it prints where, and how it ends."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -582,15 +583,37 @@ def test_topic_verbs(broker):
 
 def test_topic_in_text(broker):
     for words in (["create", "t", "--partitions", "2"], ["describe", "t"], ["set", "t", "--set", "durability=os"],
-                  ["purge", "t"]):
+                  ["alter", "t", "--set", "retention.ms=90000"], ["purge", "t"]):
         done = broker.cli("topic", *words)
         said = done.stdout.decode().splitlines()
         assert done.returncode == OK, done
         assert said[0].split() == ["name", "t"]
-        assert any("partition 1, earliest 0" in line for line in said)
+        assert said[-3].split()[:4] == ["partition", "earliest", "end", "size"]
+        assert said[-1].split() == ["1", "0", "0", "0", "B", "0", "-", "-"]
         assert sum("durability=" in line for line in said) == 1
         assert not set('{}[]"') & set(done.stdout.decode())
     assert broker.cli("topic", "delete", "t").stdout == b""
+
+
+def test_topic_described_for_a_person(broker):
+    broker.create("t", partitions=2, retention_ms=7 * 86400 * 1000, retention_bytes=1 << 30)
+    broker.produce("t", "x" * 2000, query="?partition=1", Event_Timestamp="2024-02-29T12:00:00Z")
+    broker.produce("t", "x" * 2000, query="?partition=1", Event_Timestamp="2024-02-29T12:00:01.5Z")
+    said = broker.cli("topic", "describe", "t").stdout.decode()
+    shown = {line[:13].strip(): line[13:] for line in said.splitlines()[:7]}
+    assert shown["size"] == "4.09 KiB in 0 segments"
+    assert shown["first event"] == "2024-02-29T12:00:00.000Z"
+    assert shown["last event"] == "2024-02-29T12:00:01.500Z"
+    assert re.search(r"retention.ms=604800000 +7 days$", said, re.M)
+    assert re.search(r"retention.bytes=1073741824 +1 GiB$", said, re.M)
+    assert re.search(r"retention.count=-1 +no limit$", said, re.M)
+    assert said.endswith("""
+partition  earliest  end      size  segments  first event               last event
+        0         0    0       0 B         0  -                         -
+        1         0    2  4.09 KiB         0  2024-02-29T12:00:00.000Z  2024-02-29T12:00:01.500Z
+""")
+    as_json = json.loads(broker.cli("topic", "describe", "t", "--json").stdout)
+    assert as_json["partitions"][1]["latest_ms"] == as_json["latest_ms"]
 
 
 def test_topic_list_has_all_pages(broker):

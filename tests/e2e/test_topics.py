@@ -30,6 +30,61 @@ def test_create_and_describe(broker):
     assert topic["settings"]["durability"] == "os"
 
 
+ENGINES = pytest.mark.parametrize("engine", ["memory", "log"])
+
+
+def snapshot(broker):
+    assert broker.client.post("/v1/admin/snapshot").status == 200
+
+
+@ENGINES
+def test_describe_says_what_there_is(start, shards, engine):
+    broker = start(shards=shards, storage=engine)
+    broker.create("t", partitions=2)
+    empty = describe(broker)
+    for held in (empty, *empty["partitions"]):
+        assert (held["bytes"], held["segments"]) == (0, 0)
+        assert held["earliest_ms"] is held["latest_ms"] is None
+    broker.produce("t", "a", query="?partition=1", Event_Timestamp="1000")
+    broker.produce("t", "b", query="?partition=1", Event_Timestamp="5000")
+    broker.produce("t", "c", query="?partition=0", Event_Timestamp="3000")
+    for restarts in (False, True):
+        if restarts:  # what was there is on disk only, under `log`
+            snapshot(broker)
+            broker.restart()
+        topic = describe(broker)
+        first, second = topic["partitions"]
+        assert (first["earliest_ms"], first["latest_ms"]) == (3000, 3000)
+        assert (second["earliest_ms"], second["latest_ms"]) == (1000, 5000)
+        assert (topic["earliest_ms"], topic["latest_ms"]) == (1000, 5000)
+        assert 0 < first["bytes"] < second["bytes"]
+        assert topic["bytes"] == first["bytes"] + second["bytes"]
+        assert first["segments"] == second["segments"] == (1 if restarts else 0)
+        assert topic["segments"] == 2 * first["segments"]
+    broker.client.post("/v1/topics/t/purge")
+    snapshot(broker)
+    topic = describe(broker)
+    assert (topic["bytes"], topic["segments"], topic["latest_ms"]) == (0, 0, None)
+
+
+def test_describe_of_a_damaged_partition(start, shards):
+    broker = start(shards=shards, storage="log")
+    broker.create("t", partitions=2)
+    for partition in (0, 1):
+        broker.produce("t", "x" * 100, query=f"?partition={partition}")
+    uuid = describe(broker)["uuid"]
+    broker.stop()
+    segment = broker.data / "topics" / uuid / "0" / f"{0:020}.seg"
+    with segment.open("r+b") as file:
+        file.seek(4096 + 80)
+        file.write(b"?")
+    broker.start()
+    damaged, whole = describe(broker)["partitions"]
+    assert damaged["high_watermark"] == whole["high_watermark"] == 1
+    assert damaged["earliest_ms"] is damaged["latest_ms"] is None
+    assert whole["earliest_ms"] == whole["latest_ms"] > 0
+
+
 def test_create_without_a_body(broker):
     assert broker.client.request("PUT", "/v1/topics/t").status == 201
     assert len(describe(broker)["partitions"]) == 1

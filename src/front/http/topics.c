@@ -1,7 +1,8 @@
 /* /v1/topics and /v1/topics/{t}: what topics there are, and changing them.
  *
  *   GET    /v1/topics         {"topics":[{"name","partitions":3,…}],"next":name}; ?after= &limit=
- *   GET    /v1/topics/{t}     the same of one, "partitions" being a list with their bounds
+ *   GET    /v1/topics/{t}     the same of one, "partitions" being a list with their bounds, and what
+ *                             each holds, and all of them
  *   PUT    /v1/topics/{t}     {"partitions":3,"settings":{"durability":"os"}}, both optional
  *   PATCH  /v1/topics/{t}     {"settings":{…}}
  *   DELETE /v1/topics/{t}
@@ -54,6 +55,57 @@ static void append_rest(struct buf *out, const struct topic_spec *t)
 	buf_append_lit(out, "}");
 }
 
+/* What a partition, or all of a topic, holds. */
+struct held {
+	int64_t bytes;
+	int64_t segments;
+	int64_t earliest_ms; /* as in struct partition_description, as is the next */
+	int64_t latest_ms;
+};
+
+static struct held held_by(const struct partition_description *p)
+{
+	return (struct held){p->bytes, p->segments, p->earliest_ms, p->latest_ms};
+}
+
+static struct held held_by_all(const struct topic_description *t)
+{
+	struct held all = {.earliest_ms = -1, .latest_ms = -1};
+
+	for (uint32_t i = 0; i < t->spec.partition_count; i++) {
+		struct held one = held_by(&t->partitions[i]);
+
+		all.bytes += one.bytes;
+		all.segments += one.segments;
+		if (one.earliest_ms >= 0 &&
+		    (all.earliest_ms < 0 || one.earliest_ms < all.earliest_ms))
+			all.earliest_ms = one.earliest_ms;
+		if (one.latest_ms > all.latest_ms)
+			all.latest_ms = one.latest_ms;
+	}
+	return all;
+}
+
+static void append_time(struct buf *out, int64_t ms)
+{
+	if (ms < 0)
+		buf_append_lit(out, "null");
+	else
+		buf_append_int64(out, ms);
+}
+
+static void append_held(struct buf *out, struct held h)
+{
+	buf_append_lit(out, ",\"bytes\":");
+	buf_append_int64(out, h.bytes);
+	buf_append_lit(out, ",\"segments\":");
+	buf_append_int64(out, h.segments);
+	buf_append_lit(out, ",\"earliest_ms\":");
+	append_time(out, h.earliest_ms);
+	buf_append_lit(out, ",\"latest_ms\":");
+	append_time(out, h.latest_ms);
+}
+
 static void append_partition(struct buf *out, const struct partition_description *p)
 {
 	char text[320];
@@ -64,8 +116,7 @@ static void append_partition(struct buf *out, const struct partition_description
 	buf_append_int64(out, p->earliest);
 	buf_append_lit(out, ",\"high_watermark\":");
 	buf_append_int64(out, p->high_watermark);
-	buf_append_lit(out, ",\"bytes\":");
-	buf_append_int64(out, p->bytes);
+	append_held(out, held_by(p));
 	buf_append_lit(out, ",\"leader_epoch\":");
 	buf_append_int64(out, p->leader_epoch);
 	buf_append_lit(out, ",\"shard\":");
@@ -86,6 +137,7 @@ static void append_description(struct buf *out, const struct topic_description *
 		append_partition(out, &t->partitions[i]);
 	}
 	buf_append_lit(out, "]");
+	append_held(out, held_by_all(t));
 	append_rest(out, &t->spec);
 }
 

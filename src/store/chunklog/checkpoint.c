@@ -81,25 +81,39 @@ static void end(struct chunklog *log)
 		begin(log);
 }
 
-/* --- thin ------------------------------------------------------------------------------------------ */
+/* --- heed ------------------------------------------------------------------------------------------ */
 
 /* `saved` is home's, but home does not touch it before the last visit has ended. */
-static void thin(struct fanout_visit *v)
+static void heed_one(struct partition *p)
+{
+	p->base.state.segments = p->saved.segment_count;
+	if (chunklog_is_tiered(p->shard->log))
+		partition_seal_upto(p, &p->saved);
+}
+
+static void thin(struct shard *shard)
+{
+	const struct chunklog *log = shard->log;
+	int64_t now_bytes = atomic_load_explicit(&log->chunk_bytes, memory_order_relaxed);
+
+	LIST_EACH (node, &shard->partitions)
+		partition_thin(LIST_ENTRY(node, struct partition, node), now_bytes,
+		               log->config.memory_bytes);
+}
+
+static void heed(struct fanout_visit *v)
 {
 	const struct checkpoint *c = v->fanout->context;
-	struct chunklog *log = v->fanout->log;
-	int64_t now_bytes = atomic_load_explicit(&log->chunk_bytes, memory_order_relaxed);
 
 	for (const struct save *s = c->saves; s; s = s->next)
 		if (s->partition->shard == v->shard)
-			partition_seal_upto(s->partition, &s->partition->saved);
-	LIST_EACH (node, &v->shard->partitions)
-		partition_thin(LIST_ENTRY(node, struct partition, node), now_bytes,
-		               log->config.memory_bytes);
+			heed_one(s->partition);
+	if (chunklog_is_tiered(v->fanout->log))
+		thin(v->shard);
 	fanout_leave(v);
 }
 
-static void thinned(struct fanout *o)
+static void heeded(struct fanout *o)
 {
 	end(o->log);
 }
@@ -160,10 +174,10 @@ static void published(struct work *w)
 		swap_saves(c);
 	else
 		c->published = c->sequence;
-	if (c->fault.code || !chunklog_is_tiered(log))
+	if (c->fault.code)
 		end(log);
 	else
-		fanout_start(log, thin, thinned, c);
+		fanout_start(log, heed, heeded, c);
 }
 
 static void publish(struct work *w)

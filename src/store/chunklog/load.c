@@ -46,6 +46,7 @@ static void load_partition(struct partition *p)
 	const struct saved *s = &p->saved;
 	int64_t first = s->segment_count > 0 ? s->segments[0].base_offset : s->end_offset;
 
+	state->segments = s->segment_count;
 	state->log_start = s->log_start;
 	state->log_end = first < s->log_start ? first : s->log_start;
 	state->last_stable = state->log_end;
