@@ -192,7 +192,7 @@ static void publish(struct work *w)
 	for (struct save *s = c->saves; s; s = s->next) {
 		struct fault f;
 
-		save_finish_segments(s);
+		save_note_segments(s);
 		/* A file left behind costs space only: nothing refers to it. */
 		if (save_remove_files(s, &f))
 			log_line(log->config.log, LOG_WARN, "checkpoint", "%s",

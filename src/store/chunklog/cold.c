@@ -1,215 +1,15 @@
 #include "store/chunklog/cold.h"
 
 #include "base/buf.h"
-#include "base/list.h"
 #include "io/disk.h"
-#include "store/chunklog/segment_index.h"
+#include "store/chunklog/cold_files.h"
 #include "store/chunklog/segment_reader.h"
 #include "store/wal.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <uthash.h>
 
-/* Compared as bytes: no padding in it. */
-struct cold_key {
-	struct uuid topic;
-	int64_t base_offset;
-	int64_t partition;
-};
-_Static_assert(sizeof(struct cold_key) == 32, "no padding");
+/* --- a walk through one segment -------------------------------------------------------------------- */
 
-struct cold_file {
-	struct cold_key key;
-	UT_hash_handle hh;
-	struct list node; /* in `recent`; unlinked: forgotten, freed by its last user */
-	unsigned users;
-	pthread_mutex_t lock; /* of what follows */
-	struct disk *disk;    /* borrowed; NULL: not open yet */
-	int fd;
-	int32_t leader_epoch;
-	struct segment_index index;
-	bool has_index_file; /* or making one failed: it is not tried again */
-};
-
-struct cold {
-	pthread_mutex_t lock;    /* of the table and the users */
-	struct cold_file *files; /* by key */
-	struct list recent;      /* … the one longest not used first */
-	unsigned count;
-};
-
-/* --- open files ------------------------------------------------------------------------------------ */
-
-struct cold *cold_new(void)
-{
-	struct cold *c = calloc(1, sizeof(*c));
-
-	CHECK(c);
-	pthread_mutex_init(&c->lock, NULL);
-	list_init(&c->recent);
-	return c;
-}
-
-static void file_free(struct cold_file *file)
-{
-	CHECK(file->users == 0);
-	if (file->disk)
-		file->disk->ops->close(file->disk, file->fd);
-	segment_index_fini(&file->index);
-	pthread_mutex_destroy(&file->lock);
-	free(file);
-}
-
-/* Out of the table. */
-static void file_unlink(struct cold *c, struct cold_file *file)
-{
-	HASH_DELETE(hh, c->files, file);
-	list_remove(&file->node);
-	c->count--;
-}
-
-void cold_free(struct cold *c)
-{
-	struct cold_file *file, *after;
-
-	HASH_ITER (hh, c->files, file, after) {
-		file_unlink(c, file);
-		file_free(file);
-	}
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-}
-
-static struct cold_key key_of(const struct segment_home *h, int64_t base_offset)
-{
-	return (struct cold_key){*h->topic, base_offset, h->partition};
-}
-
-static struct cold_file *file_new(struct cold *c, const struct cold_key *key)
-{
-	struct cold_file *file = calloc(1, sizeof(*file));
-
-	CHECK(file);
-	file->key = *key;
-	pthread_mutex_init(&file->lock, NULL);
-	segment_index_init(&file->index, key->base_offset);
-	HASH_ADD(hh, c->files, key, sizeof(file->key), file);
-	c->count++;
-	return file;
-}
-
-/* One too many: the first that nobody uses, taken out; NULL: none. */
-static struct cold_file *take_surplus(struct cold *c)
-{
-	if (c->count <= COLD_FILES_MAX)
-		return NULL;
-	LIST_EACH (node, &c->recent) {
-		struct cold_file *file = LIST_ENTRY(node, struct cold_file, node);
-
-		if (file->users > 0)
-			continue;
-		file_unlink(c, file);
-		return file;
-	}
-	return NULL;
-}
-
-static struct cold_file *file_get(struct cold *c, const struct cold_source *s)
-{
-	struct cold_key key = key_of(&s->home, s->segment.base_offset);
-	struct cold_file *file, *surplus;
-
-	pthread_mutex_lock(&c->lock);
-	HASH_FIND(hh, c->files, &key, sizeof(key), file);
-	if (file)
-		list_remove(&file->node);
-	else
-		file = file_new(c, &key);
-	list_append(&c->recent, &file->node);
-	file->users++;
-	surplus = take_surplus(c);
-	pthread_mutex_unlock(&c->lock);
-	if (surplus)
-		file_free(surplus);
-	return file;
-}
-
-static void file_put(struct cold *c, struct cold_file *file)
-{
-	bool is_last;
-
-	pthread_mutex_lock(&c->lock);
-	is_last = --file->users == 0 && !list_is_linked(&file->node);
-	pthread_mutex_unlock(&c->lock);
-	if (is_last)
-		file_free(file);
-}
-
-static void forget_if(struct cold *c, bool (*is_meant)(const struct cold_file *, const void *),
-                      const void *arg)
-{
-	struct cold_file *file, *after;
-
-	pthread_mutex_lock(&c->lock);
-	HASH_ITER (hh, c->files, file, after) {
-		if (!is_meant(file, arg))
-			continue;
-		file_unlink(c, file);
-		if (file->users == 0)
-			file_free(file);
-	}
-	pthread_mutex_unlock(&c->lock);
-}
-
-static bool has_key(const struct cold_file *file, const void *key)
-{
-	return memcmp(&file->key, key, sizeof(file->key)) == 0;
-}
-
-void cold_forget(struct cold *c, const struct segment_home *h, int64_t base_offset)
-{
-	struct cold_key key = key_of(h, base_offset);
-
-	forget_if(c, has_key, &key);
-}
-
-static bool is_of_topic(const struct cold_file *file, const void *topic)
-{
-	return uuid_eq(&file->key.topic, topic);
-}
-
-void cold_forget_topic(struct cold *c, const struct uuid *topic)
-{
-	forget_if(c, is_of_topic, topic);
-}
-
-/* --- one file -------------------------------------------------------------------------------------- */
-
-/* Open it, its header checked, with the index that lies beside it; under its lock. */
-static enum err file_open(struct cold_file *file, const struct cold_source *s, struct fault *f)
-{
-	struct segment segment = s->segment;
-	struct fault unused;
-	int64_t size;
-	enum err err;
-
-	if (file->disk)
-		return OK;
-	err = segment_open(&s->home, &segment, &file->fd, &size, f);
-	if (err && f->os_errno == ENOENT)
-		f->code = err = ERR_CORRUPT;
-	if (err)
-		return err;
-	file->disk = s->home.disk;
-	file->leader_epoch = segment.leader_epoch;
-	file->has_index_file =
-		s->finished && !segment_index_read(&s->home, &s->segment, &file->index, &unused);
-	return OK;
-}
-
-/* One walk through a segment. */
 struct walk {
 	struct cold_file *file;
 	const struct cold_source *source;
@@ -230,7 +30,7 @@ static enum err walk_begin(struct walk *w, struct cold_file *file, const struct 
 	w->from_start = false;
 	segment_path(&s->home, s->segment.base_offset, w->path);
 	pthread_mutex_lock(&file->lock);
-	err = file_open(file, s, f);
+	err = cold_file_open(file, s, f);
 	pthread_mutex_unlock(&file->lock);
 	segment_reader_init(&w->reader, s->home.disk, file->fd, w->path, window);
 	w->reader.next_offset = s->segment.base_offset;
@@ -269,26 +69,23 @@ static void note_stretch(struct walk *w)
 	pthread_mutex_unlock(&w->file->lock);
 }
 
-/* The whole segment has gone by, now or before: keep its index. */
-static void keep_index(struct walk *w)
+/* The end, which is one of a run too; of a finished segment all may be known now. */
+static void note_end(struct walk *w)
 {
 	const struct cold_source *s = w->source;
-	struct cold_file *file = w->file;
-	struct fault unused;
 
-	pthread_mutex_lock(&file->lock);
-	segment_index_add(&file->index, &w->stretch);
-	if (!file->has_index_file && file->index.next_offset == s->segment.end_offset) {
-		(void)!segment_index_write(&s->home, &s->segment, &file->index, &unused);
-		file->has_index_file = true;
-	}
-	pthread_mutex_unlock(&file->lock);
+	pthread_mutex_lock(&w->file->lock);
+	segment_index_add(&w->file->index, &w->stretch);
+	if (s->finished)
+		cold_file_keep_index(w->file, s);
+	pthread_mutex_unlock(&w->file->lock);
 }
 
 /* The next batch; the walk is not at the segment's end. */
 static enum err walk_next(struct walk *w, struct batch *b, struct fault *f)
 {
 	struct segment_reader *r = &w->reader;
+	int64_t at;
 	enum err err;
 
 	if (r->at >= r->end)
@@ -297,10 +94,14 @@ static enum err walk_next(struct walk *w, struct batch *b, struct fault *f)
 	err = segment_reader_next(r, b, f);
 	if (err)
 		return err;
-	if (segment_stretch_put(&w->stretch, b, r->at - (int64_t)b->bytes.len))
+	at = r->at - (int64_t)b->bytes.len;
+	if (!segment_stretch_takes(&w->stretch, at))
 		note_stretch(w);
-	if (r->next_offset >= w->source->segment.end_offset && w->source->finished)
-		keep_index(w);
+	segment_stretch_put(&w->stretch, b, at);
+	if (r->next_offset >= w->source->segment.end_offset)
+		note_end(w);
+	else if (segment_stretch_is_full(&w->stretch))
+		note_stretch(w);
 	return OK;
 }
 
@@ -312,7 +113,7 @@ static bool walk_doubts(struct walk *w, enum err err)
 	w->from_start = true;
 	pthread_mutex_lock(&w->file->lock);
 	segment_index_fini(&w->file->index);
-	segment_index_init(&w->file->index, w->source->segment.base_offset);
+	segment_index_init(&w->file->index, w->source->segment.base_offset, SEGMENT_HEADER_BYTES);
 	w->file->has_index_file = false;
 	pthread_mutex_unlock(&w->file->lock);
 	return true;
@@ -379,7 +180,7 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
 {
 	size_t most = bytes_max < COLD_READ_BYTES_MAX ? bytes_max : COLD_READ_BYTES_MAX;
 	struct cold_batches *out = calloc(1, sizeof(*out));
-	struct cold_file *file = file_get(c, s);
+	struct cold_file *file = cold_file_get(c, s);
 	struct walk w;
 	enum err err;
 
@@ -393,7 +194,7 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
 		err = read_from(&w, offset, limit, most, &out->bytes, f);
 	*bad_at = w.reader.next_offset;
 	walk_end(&w);
-	file_put(c, file);
+	cold_file_put(c, file);
 	if (err) {
 		shared_put(&out->shared);
 		return err;
@@ -436,7 +237,7 @@ static enum err scan_for_time(struct walk *w, int64_t from, int64_t limit, int64
 			break;
 		if (b.max_timestamp >= time_ms && chunk_batch_time(&b, from, time_ms, offset))
 			break;
-		if (!w->stretch.begun && !w->from_start && w->reader.next_offset < limit)
+		if (w->stretch.mark.bytes == 0 && !w->from_start && w->reader.next_offset < limit)
 			err = skip_to_time(w, w->reader.next_offset, time_ms, f);
 	}
 	return err;
@@ -445,7 +246,7 @@ static enum err scan_for_time(struct walk *w, int64_t from, int64_t limit, int64
 enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t from, int64_t limit,
                         int64_t time_ms, int64_t *offset, int64_t *bad_at, struct fault *f)
 {
-	struct cold_file *file = file_get(c, s);
+	struct cold_file *file = cold_file_get(c, s);
 	struct walk w;
 	enum err err;
 
@@ -460,16 +261,6 @@ enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t fro
 	}
 	*bad_at = w.reader.next_offset;
 	walk_end(&w);
-	file_put(c, file);
+	cold_file_put(c, file);
 	return err;
-}
-
-void cold_finish(struct cold *c, const struct cold_source *s)
-{
-	int64_t offset, bad_at;
-	struct fault unused;
-
-	/* Nothing is that late: so every stretch not known yet is looked at. */
-	(void)!cold_find_time(c, s, s->segment.base_offset, INT64_MAX, INT64_MAX, &offset, &bad_at,
-	                      &unused);
 }

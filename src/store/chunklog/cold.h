@@ -1,9 +1,6 @@
 /* cold: reading what stands in segments and no longer in memory.
  *
- * A store has one. It keeps the segment files that were read last open, with their indexes: at most
- * COLD_FILES_MAX, the one not read for longest is closed first, and none that somebody reads. These
- * descriptors are for reading only; whoever writes a segment has one of his own and has synced it
- * before he closes it.
+ * A store has one. It keeps the files that were read last open, with their indexes (cold_files.h).
  *
  * Every batch that leaves was verified in this call (segment_reader.h) and bears the epoch of its
  * segment's header. An index says only where to begin; where what it says does not hold, the segment
@@ -22,6 +19,7 @@ enum {
 };
 
 struct cold;
+struct segment_index;
 
 struct cold *cold_new(void);
 /* Nobody reads any more. */
@@ -49,8 +47,10 @@ enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t fro
                         int64_t time_ms, int64_t *offset, int64_t *bad_at,
                         struct fault *f) MUST_CHECK;
 
-/* The segment is finished: have its index beside it. What does not succeed is left to who reads it. */
-void cold_finish(struct cold *c, const struct cold_source *s);
+/* A published manifest has `s`, which a checkpoint has appended `run` to (count == 0: nothing): what
+ * that says need not be read. Once the segment is finished its index comes to lie beside it, if all
+ * of it is known; else that is left to who reads it. Blocking. */
+void cold_note(struct cold *c, const struct cold_source *s, const struct segment_index *run);
 
 /* Its file is removed: it stays open until those that read it now are through. */
 void cold_forget(struct cold *c, const struct segment_home *h, int64_t base_offset);

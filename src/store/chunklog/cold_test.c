@@ -328,12 +328,71 @@ static void check_all(struct fixture *x, int64_t end)
 	assert_true(event_log_is_whole(&x->rig, x->p, end));
 }
 
-FIXTURE_TEST(log__a_finished_segment_has_an_index_beside_it)
+static void read_file(struct fixture *x, const char *path, struct buf *into)
+{
+	struct fault f;
+
+	*into = BUF_INIT(MIB);
+	assert_int_equal(disk_read_file(x->disk, path, into, &f), OK);
+}
+
+/* By a checkpoint, which knows what it appended; and the same when it is made by reading. */
+FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
+{
+	struct fixture *x = *state;
+	struct buf noted, read;
+	char path[PATH_BYTES];
+	unsigned before = calls(x, DISK_PREAD);
+	int64_t end = 0;
+
+	while (file_size(x, file_path(x, 0, "idx", path)) < 0) {
+		for (int i = 0; i < 9; i++, end += 70)
+			append(x, end, end + 70, (size_t)(i == 8 ? 10 : 12000 + 100 * i));
+		checkpoint(x);
+		assert_true(end < 10000);
+	}
+	assert_int_equal(calls(x, DISK_PREAD), before);
+	read_file(x, path, &noted);
+	rig_shut(&x->rig);
+	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
+	open_store(x);
+	assert_true(event_log_is_whole(&x->rig, x->p, end));
+	read_file(x, path, &read);
+	assert_true(slice_eq(buf_slice(&noted), buf_slice(&read)));
+	buf_fini(&noted);
+	buf_fini(&read);
+}
+
+/* What a start found and what checkpoints append to it. */
+FIXTURE_TEST(log__an_index_goes_on_after_a_start)
+{
+	struct fixture *x = *state;
+	unsigned before;
+	int64_t offset;
+
+	for (int64_t n = 0; n < 2000; n += 200) {
+		append(x, n, n + 200, 1000);
+		checkpoint(x);
+	}
+	rig_shut(&x->rig);
+	open_store(x);
+	assert_true(event_log_is_whole(&x->rig, x->p, 2000));
+	append(x, 2000, 3000, 1000);
+	checkpoint(x);
+	before = calls(x, DISK_PREAD);
+	assert_int_equal(rig_lookup(&x->rig, x->p, 2900, &offset), OK);
+	assert_int_equal(offset, 2900);
+	assert_int_equal(calls(x, DISK_PREAD), before + 1);
+}
+
+FIXTURE_TEST(log__a_reader_makes_the_index_of_a_finished_segment)
 {
 	struct fixture *x = *state;
 	char path[PATH_BYTES];
 
 	make_segments(x, 3);
+	assert_int_equal(file_size(x, file_path(x, 0, "idx", path)), -1);
+	assert_true(event_log_is_whole(&x->rig, x->p, 300));
 	assert_true(file_size(x, file_path(x, 0, "idx", path)) > 0);
 	assert_true(file_size(x, file_path(x, 100, "idx", path)) > 0);
 	assert_int_equal(file_size(x, file_path(x, 200, "idx", path)), -1);
@@ -348,6 +407,7 @@ FIXTURE_TEST(log__a_missing_index_is_made_anew)
 	char path[PATH_BYTES];
 
 	make_segments(x, 2);
+	assert_true(event_log_is_whole(&x->rig, x->p, 200));
 	file_path(x, 0, "idx", path);
 	rig_shut(&x->rig);
 	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
@@ -363,6 +423,7 @@ FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
 	int64_t bits;
 
 	make_segments(x, 2);
+	assert_true(event_log_is_whole(&x->rig, x->p, 200));
 	file_path(x, 0, "idx", path);
 	bits = file_size(x, path) * 8;
 	for (int64_t bit = 0; bit < bits; bit += 37) {
@@ -382,6 +443,7 @@ FIXTURE_TEST(log__damage_is_found_when_it_is_read)
 	enum err why;
 
 	make_segments(x, 3);
+	assert_true(event_log_is_whole(&x->rig, x->p, 300));
 	file_path(x, 100, "seg", path);
 	rig_shut(&x->rig);
 	flip(x, path, (4096 + 30000) * 8);
@@ -462,7 +524,9 @@ int main(void)
 		T(log__a_clean_start_reads_no_segment),
 		T(log__epochs_and_ends_come_from_the_manifest),
 		T(log__takes_over_what_memory_made_for_good),
-		T(log__a_finished_segment_has_an_index_beside_it),
+		T(log__a_checkpoint_makes_indexes_from_memory),
+		T(log__an_index_goes_on_after_a_start),
+		T(log__a_reader_makes_the_index_of_a_finished_segment),
 		T(log__a_missing_index_is_made_anew),
 		T(log__no_flipped_bit_of_an_index_matters),
 		T(log__damage_is_found_when_it_is_read),

@@ -100,7 +100,10 @@ void save_free(struct save *s)
 {
 	for (uint32_t i = 0; i < s->slice_count; i++)
 		chunk_put(s->slices[i].chunk);
+	for (uint32_t i = 0; i < s->run_count; i++)
+		segment_index_fini(&s->runs[i].index);
 	free(s->slices);
+	free(s->runs);
 	free(s->saved.segments);
 	free(s->removed);
 	free(s);
@@ -152,10 +155,29 @@ static uint32_t run_length(const struct save *s, const struct segment *to, uint3
 	return i - first;
 }
 
+/* `to` ends with these batches, and reaches from `before` on. */
+static void keep_run(struct save *s, const struct segment *to, const struct segment *before,
+                     const struct iovec *iov, int count)
+{
+	struct save_run *run;
+
+	if (!chunklog_is_tiered(s->partition->shard->log))
+		return;
+	s->runs = reallocarray(s->runs, s->run_count + 1, sizeof(*s->runs));
+	CHECK(s->runs);
+	run = &s->runs[s->run_count++];
+	run->segment_base = to->base_offset;
+	segment_index_init(&run->index, before->end_offset, segment_next_at(before));
+	segment_index_add_run(&run->index, iov, count);
+	CHECK(run->index.at == to->bytes);
+	CHECK(run->index.next_offset == to->end_offset);
+}
+
 static enum err write_run(struct save *s, const struct segment_home *home, struct segment *to,
                           uint32_t first, uint32_t count, struct fault *f)
 {
 	struct iovec *iov = calloc(count, sizeof(*iov));
+	const struct segment before = *to;
 	enum err err;
 
 	CHECK(iov);
@@ -165,6 +187,8 @@ static enum err write_run(struct save *s, const struct segment_home *home, struc
 		iov[i] = (struct iovec){(void *)(uintptr_t)bytes.ptr, bytes.len};
 	}
 	err = segment_append(home, to, iov, (int)count, s->slices[first + count - 1].end_offset, f);
+	if (!err)
+		keep_run(s, to, &before, iov, (int)count);
 	free(iov);
 	return err;
 }
@@ -219,21 +243,26 @@ enum err save_remove_files(struct save *s, struct fault *f)
 	return OK;
 }
 
-/* Those before the last one that the last one was not behind before. */
-void save_finish_segments(struct save *s)
+/* Those from the one on that was the last before. */
+void save_note_segments(struct save *s)
 {
 	const struct saved *now = &s->partition->saved, *before = &s->saved;
+	const struct segment_index nothing = {0};
 	int64_t known = before->segment_count > 0
 	                        ? before->segments[before->segment_count - 1].base_offset
 	                        : INT64_MIN;
+	const struct save_run *run = s->runs, *end = s->runs + s->run_count;
 
 	if (!chunklog_is_tiered(s->partition->shard->log))
 		return;
-	for (uint32_t i = 0; i + 1 < now->segment_count; i++) {
+	for (uint32_t i = 0; i < now->segment_count; i++) {
 		const struct cold_source source = {partition_home(s->partition), now->segments[i],
-		                                   true};
+		                                   i + 1 < now->segment_count};
+		bool has_run = run < end && run->segment_base == now->segments[i].base_offset;
 
 		if (now->segments[i].base_offset >= known)
-			cold_finish(s->partition->shard->log->cold, &source);
+			cold_note(s->partition->shard->log->cold, &source,
+			          has_run ? &run->index : &nothing);
+		run += has_run;
 	}
 }

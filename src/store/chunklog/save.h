@@ -4,6 +4,7 @@
 #define BOURN_STORE_CHUNKLOG_SAVE_H
 
 #include "store/chunklog/partition.h"
+#include "store/chunklog/segment_index.h"
 
 /* Batches of one chunk. */
 struct save_slice {
@@ -11,6 +12,12 @@ struct save_slice {
 	struct slice bytes;
 	int64_t base_offset;
 	int64_t end_offset;
+};
+
+/* What was appended to one segment. */
+struct save_run {
+	int64_t segment_base;
+	struct segment_index index; /* of it alone */
 };
 
 struct save {
@@ -21,6 +28,8 @@ struct save {
 	uint32_t removed_count;
 	struct save_slice *slices; /* owned; rising */
 	uint32_t slice_count;
+	struct save_run *runs; /* owned; rising; under `log` only */
+	uint32_t run_count;
 };
 
 /* NULL when nothing changed since the last one. On the owning shard. */
@@ -34,8 +43,8 @@ enum err save_write(struct save *s, int64_t *bytes, struct fault *f) MUST_CHECK;
 /* Exchange the partition's state with the save's. Done twice it is undone. At home. */
 void save_swap(struct save *s);
 
-/* Make the indexes of segments that are finished since; after the manifest. Blocking. */
-void save_finish_segments(struct save *s);
+/* Tell `cold` what the segments hold that are new, longer or finished; after the manifest. Blocking. */
+void save_note_segments(struct save *s);
 
 /* Remove the files that are no longer needed; after the manifest. Blocking. */
 enum err save_remove_files(struct save *s, struct fault *f) MUST_CHECK;

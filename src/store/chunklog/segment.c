@@ -209,10 +209,15 @@ static enum err append_run(const struct segment_home *h, const struct segment *s
 	return err;
 }
 
+int64_t segment_next_at(const struct segment *s)
+{
+	return s->bytes == 0 ? SEGMENT_HEADER_BYTES : segment_block_round(s->bytes);
+}
+
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f)
 {
-	int64_t at = s->bytes == 0 ? SEGMENT_HEADER_BYTES : segment_block_round(s->bytes);
+	int64_t at = segment_next_at(s);
 	size_t bytes = 0;
 	enum err err;
 

@@ -65,6 +65,9 @@ enum err segment_sync_dir(const struct segment_home *h, struct fault *f) MUST_CH
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f) MUST_CHECK;
 
+/* Byte at which the next append begins. */
+int64_t segment_next_at(const struct segment *s);
+
 /* With its index. */
 enum err segment_remove(const struct segment_home *h, const struct segment *s,
                         struct fault *f) MUST_CHECK;

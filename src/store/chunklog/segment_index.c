@@ -4,22 +4,24 @@
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "io/disk.h"
+#include "store/chunklog/segment_reader.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 
 enum {
-	FORMAT_VERSION = 1,
+	FORMAT_VERSION = 2,
 	HEADER_BYTES = 80,
-	MARK_BYTES = 24,
+	MARK_BYTES = 32,
 	CRC_BYTES = 4,
+	CAP_FIRST = 4, /* marks */
 };
 
 static const char magic[8] = "bournidx";
 
-void segment_index_init(struct segment_index *x, int64_t base_offset)
+void segment_index_init(struct segment_index *x, int64_t base_offset, int64_t at)
 {
-	*x = (struct segment_index){.at = SEGMENT_HEADER_BYTES, .next_offset = base_offset};
+	*x = (struct segment_index){.at = at, .next_offset = base_offset};
 }
 
 void segment_index_fini(struct segment_index *x)
@@ -71,31 +73,75 @@ struct segment_mark segment_index_time(const struct segment_index *x, int64_t fr
 
 /* --- growing --------------------------------------------------------------------------------------- */
 
-bool segment_stretch_put(struct segment_stretch *s, const struct batch *b, int64_t at)
+bool segment_stretch_takes(const struct segment_stretch *s, int64_t at)
 {
-	if (!s->begun)
-		*s = (struct segment_stretch){.mark = {b->base_offset, at, b->max_timestamp},
-		                              .begun = true};
+	return s->mark.bytes == 0 || s->mark.at + s->mark.bytes == at;
+}
+
+void segment_stretch_put(struct segment_stretch *s, const struct batch *b, int64_t at)
+{
+	if (s->mark.bytes == 0)
+		s->mark = (struct segment_mark){b->base_offset, at, 0, b->max_timestamp};
 	if (b->max_timestamp > s->mark.max_timestamp)
 		s->mark.max_timestamp = b->max_timestamp;
-	s->end_at = at + (int64_t)b->bytes.len;
+	s->mark.bytes += (int64_t)b->bytes.len;
 	s->end_offset = b->last_offset + 1;
-	return s->end_at - s->mark.at >= SEGMENT_STRETCH_BYTES;
+}
+
+bool segment_stretch_is_full(const struct segment_stretch *s)
+{
+	return s->mark.bytes >= SEGMENT_STRETCH_BYTES;
+}
+
+static void add_mark(struct segment_index *x, const struct segment_mark *m, int64_t end_offset)
+{
+	if (x->count == x->cap) {
+		x->cap = x->cap ? x->cap * 2 : CAP_FIRST;
+		x->marks = reallocarray(x->marks, x->cap, sizeof(*x->marks));
+		CHECK(x->marks);
+	}
+	x->marks[x->count++] = *m;
+	x->at = m->at + m->bytes;
+	x->next_offset = end_offset;
 }
 
 void segment_index_add(struct segment_index *x, struct segment_stretch *s)
 {
-	if (s->begun && s->mark.base_offset == x->next_offset) {
-		if (x->count == x->cap) {
-			x->cap = x->cap ? x->cap * 2 : 16;
-			x->marks = reallocarray(x->marks, x->cap, sizeof(*x->marks));
-			CHECK(x->marks);
-		}
-		x->marks[x->count++] = s->mark;
-		x->at = s->end_at;
-		x->next_offset = s->end_offset;
-	}
+	if (s->mark.bytes > 0 && s->mark.base_offset == x->next_offset)
+		add_mark(x, &s->mark, s->end_offset);
 	*s = (struct segment_stretch){0};
+}
+
+void segment_index_add_run(struct segment_index *x, const struct iovec *iov, int count)
+{
+	struct segment_stretch s = {0};
+	int64_t at = x->at;
+
+	for (int i = 0; i < count; i++) {
+		struct slice rest = slice_of(iov[i].iov_base, iov[i].iov_len);
+
+		while (rest.len > 0) {
+			struct batch b;
+			enum err err = batch_parse(rest, &b, NULL);
+
+			CHECK(err == OK);
+			segment_stretch_put(&s, &b, at);
+			at += (int64_t)b.bytes.len;
+			rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
+			if (segment_stretch_is_full(&s))
+				segment_index_add(x, &s);
+		}
+	}
+	segment_index_add(x, &s);
+}
+
+void segment_index_join(struct segment_index *x, const struct segment_index *more)
+{
+	if (more->count == 0 || more->marks[0].base_offset != x->next_offset)
+		return;
+	for (uint32_t i = 0; i < more->count; i++)
+		add_mark(x, &more->marks[i],
+		         i + 1 < more->count ? more->marks[i + 1].base_offset : more->next_offset);
 }
 
 /* --- the file -------------------------------------------------------------------------------------- */
@@ -126,7 +172,8 @@ static void index_encode(const struct segment_home *h, const struct segment *s,
 	for (uint32_t i = 0; i < x->count; i++) {
 		store_le64(mark, (uint64_t)x->marks[i].base_offset);
 		store_le64(mark + 8, (uint64_t)x->marks[i].at);
-		store_le64(mark + 16, (uint64_t)x->marks[i].max_timestamp);
+		store_le64(mark + 16, (uint64_t)x->marks[i].bytes);
+		store_le64(mark + 24, (uint64_t)x->marks[i].max_timestamp);
 		buf_append(out, mark, sizeof(mark));
 	}
 	store_le32(crc, crc32c(0, out->ptr, out->len));
@@ -160,30 +207,33 @@ enum err segment_index_write(const struct segment_home *h, const struct segment 
 	return err;
 }
 
-static bool mark_ok(const struct segment_mark *m, const struct segment_mark *before,
-                    const struct segment *s)
+/* Behind the mark before it: at once, or where the next block begins. */
+static bool mark_ok(const struct segment_mark *m, const struct segment_mark *before)
 {
-	return m->base_offset > before->base_offset && m->base_offset < s->end_offset &&
-	       m->at > before->at && m->at < s->bytes;
+	int64_t end = before->at + before->bytes;
+
+	return m->base_offset > before->base_offset && m->bytes > 0 &&
+	       (m->at == end || m->at == segment_block_round(end));
 }
 
 static bool marks_decode(const uint8_t *at, uint32_t count, const struct segment *s,
                          struct segment_index *out)
 {
-	struct segment_mark before = {s->base_offset - 1, SEGMENT_HEADER_BYTES - 1, 0};
+	struct segment_mark before = {s->base_offset - 1, SEGMENT_HEADER_BYTES, 0, 0};
 
 	out->marks = calloc(count, sizeof(*out->marks));
 	CHECK(out->marks);
 	for (out->count = 0; out->count < count; out->count++, at += MARK_BYTES) {
 		struct segment_mark m = {(int64_t)load_le64(at), (int64_t)load_le64(at + 8),
-		                         (int64_t)load_le64(at + 16)};
+		                         (int64_t)load_le64(at + 16), (int64_t)load_le64(at + 24)};
 
-		if (!mark_ok(&m, &before, s))
+		if (!mark_ok(&m, &before) || m.bytes > s->bytes - m.at)
 			return false;
 		out->marks[out->count] = m;
 		before = m;
 	}
-	return out->marks[0].base_offset == s->base_offset;
+	return out->marks[0].base_offset == s->base_offset && before.base_offset < s->end_offset &&
+	       before.at + before.bytes == s->bytes;
 }
 
 static enum err index_decode(const struct segment_home *h, const struct segment *s,
