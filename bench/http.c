@@ -1,7 +1,5 @@
 #include "http.h"
 
-#include "link.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +46,11 @@ struct http {
 	int64_t own_cpu_before;
 };
 
+/* Without a rate: at once. */
 static int64_t due(const struct http *r, uint64_t number)
 {
+	if (r->o->rate == 0)
+		return r->now;
 	return r->started + (int64_t)((double)number * NS_PER_SECOND / r->o->rate);
 }
 
@@ -197,7 +198,7 @@ static bool set_up(struct http *r)
 		buf_append_lit(&r->body, "x");
 	buf_append_lit(&r->body, "\"}");
 	for (; r->begun < r->o->connections; r->begun++) {
-		if (!link_open(&r->posters[r->begun].link, &dialect_http_post, &r->to, r->epoll,
+		if (!link_open(&r->posters[r->begun].link, r->o->dialect, &r->to, r->epoll,
 		               r->failure))
 			return false;
 		rest(r, &r->posters[r->begun]);
@@ -232,6 +233,7 @@ bool http_run(const struct http_options *o, struct http_result *result, struct f
 	*r = (struct http){
 		.o = o, .result = result, .failure = f, .epoll = -1, .body = BUF_INIT(1 << 20)};
 	ok = set_up(r) && run(r);
+	result->answers_in_all = r->answered;
 	bench_progress(" ");
 	tear_down(r);
 	free(r);

@@ -1,22 +1,26 @@
-/* http: single POSTs at a fixed rate over kept connections; the latency of each answer.
+/* http: single requests over kept connections, one at a time on each; POSTs, or what stores one event
+ * in another protocol.
  *
- * Open loop: request n is due at start + n / rate. It goes out on whichever connection is idle, one
- * request at a time on each; when all are busy it waits, and its latency counts from when it was
- * due. An answer other than 2xx, a closed connection or a silence of 10 s makes the run void. */
+ * With a rate, an open loop: request n is due at start + n / rate. It goes out on whichever connection
+ * is idle; when all are busy it waits, and its latency counts from when it was due. Without, a closed
+ * loop: each connection sends the next request when it has its answer. An answer other than yes, a
+ * closed connection or a silence of 10 s makes the run void. */
 #ifndef BOURN_BENCH_HTTP_H
 #define BOURN_BENCH_HTTP_H
 
 #include "histogram.h"
+#include "link.h"
 #include "process.h"
 
 enum { HTTP_BEHIND_MAX = 1 << 20 }; /* requests that may wait for a connection */
 
 struct http_options {
 	uint16_t port;
-	const char *path;
+	const struct dialect *dialect;
+	const char *path; /* as struct address has it */
 	uint32_t connections;
 	uint32_t body_bytes; /* of JSON */
-	double rate;         /* requests a second */
+	double rate;         /* requests a second; 0: as the answers come */
 	int64_t warm_up_ns;
 	int64_t measure_ns;
 	pid_t pids[PROCESS_MAX]; /* of the server; none: not looked at */
@@ -26,10 +30,12 @@ struct http_options {
 struct http_result {
 	int64_t elapsed_ns; /* of the measurement, like all that follows */
 	uint64_t answers;
+	uint64_t answers_in_all; /* with warm-up and drain */
 	int64_t server_cpu_ns;
 	int64_t server_rss_kib;
 	int64_t own_cpu_ns;
-	struct histogram latency; /* of requests due during the measurement */
+	struct histogram
+		latency; /* of requests due (without a rate: sent) during the measurement */
 };
 
 /* Run it all. False when the run is void. `result` is large: not for the stack. */

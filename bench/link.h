@@ -37,7 +37,7 @@ struct link;
 /* Where a link goes. Borrowed by every link to it. */
 struct address {
 	uint16_t port;  /* of 127.0.0.1 */
-	char path[256]; /* HTTP: with the topic in it; NATS: the subject */
+	char path[256]; /* HTTP: with the topic in it; NATS: the subject; Redis: the stream */
 };
 
 /* One protocol in one role. */
@@ -61,6 +61,7 @@ extern const struct dialect dialect_sse;
 extern const struct dialect dialect_nats_subscriber;
 extern const struct dialect dialect_nats_publisher;
 extern const struct dialect dialect_http_post;
+extern const struct dialect dialect_redis;
 
 struct link {
 	const struct dialect *dialect;

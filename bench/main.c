@@ -256,8 +256,11 @@ static int command_fanout(int argc, char **argv)
 
 static const struct argp_option http_argp_options[] = {
 	{"port", OPTION_PORT, "PORT", 0, "where the server listens on 127.0.0.1", 1},
-	{"path", OPTION_PATH, "PATH", 0, "what to POST to (/produce/bench)", 1},
-	{"rate", OPTION_RATE, "N", 0, "requests a second, by the clock (1000)", 2},
+	{"target", OPTION_TARGET, "NAME", 0, "http: POST; redis: XADD (http)", 1},
+	{"path", OPTION_PATH, "PATH", 0,
+         "what to POST to (/produce/bench), or the stream's name after a slash", 1},
+	{"rate", OPTION_RATE, "N", 0,
+         "requests a second, by the clock; 0: the next when an answer comes (1000)", 2},
 	{"connections", OPTION_CONNECTIONS, "N", 0, "kept open; one request at a time on each (64)",
          2},
 	{"bytes", OPTION_BYTES, "N", 0, "size of a body, which is JSON (200)", 2},
@@ -276,12 +279,17 @@ static error_t parse_http(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPTION_PORT: o->port = (uint16_t)count(state, arg, 1, UINT16_MAX, "--port"); break;
+	case OPTION_TARGET:
+		if (strcmp(arg, "http") != 0 && strcmp(arg, "redis") != 0)
+			argp_error(state, "--target: '%s' is neither http nor redis", arg);
+		o->dialect = *arg == 'r' ? &dialect_redis : &dialect_http_post;
+		break;
 	case OPTION_PATH:
 		o->path = arg;
 		if (arg[0] != '/' || strlen(arg) > 255 || strpbrk(arg, " \"\\"))
 			argp_error(state, "--path: '%s' is not a path", arg);
 		break;
-	case OPTION_RATE: o->rate = number(state, arg, 0.1, 10e6, "--rate"); break;
+	case OPTION_RATE: o->rate = number(state, arg, 0, 10e6, "--rate"); break;
 	case OPTION_CONNECTIONS:
 		o->connections = count(state, arg, 1, 1000000, "--connections");
 		break;
@@ -303,7 +311,7 @@ static error_t parse_http(int key, char *arg, struct argp_state *state)
 static const struct argp http_argp = {
 	.options = http_argp_options,
 	.parser = parse_http,
-	.doc = "Single POSTs at a fixed rate; the latency of each answer, counted from when its "
+	.doc = "Single requests at a fixed rate; the latency of each answer, counted from when its "
 	       "request was due.\v"
 	       "Exit status: 0 measured; 1 void, stderr says why; 2 usage.\n\n"
 	       "Examples:\n"
@@ -313,9 +321,11 @@ static const struct argp http_argp = {
 static void print_http_json(const struct http_options *o, const struct http_result *r)
 {
 	printf("{\"path\":\"%s\",\"connections\":%u,\"bytes\":%u,\"rate\":%.3f,\"seconds\":%.4f,"
-	       "\"answers\":%" PRIu64 ",\"answers_per_s\":%.1f,\"generator_share\":%.3f",
+	       "\"answers\":%" PRIu64 ",\"answers_in_all\":%" PRIu64
+	       ",\"answers_per_s\":%.1f,\"generator_share\":%.3f",
 	       o->path, o->connections, o->body_bytes, o->rate, per(r->elapsed_ns, NS_PER_SECOND),
-	       r->answers, per((int64_t)r->answers, r->elapsed_ns) * NS_PER_SECOND,
+	       r->answers, r->answers_in_all,
+	       per((int64_t)r->answers, r->elapsed_ns) * NS_PER_SECOND,
 	       per(r->own_cpu_ns, r->elapsed_ns));
 	if (o->pid_count)
 		printf(",\"server_share\":%.3f,\"cpu_s_per_million\":%.4f,\"rss_kib\":%" PRId64,
@@ -343,7 +353,8 @@ static void print_http_text(const struct http_options *o, const struct http_resu
 static int command_http(int argc, char **argv)
 {
 	static struct http_result result;
-	struct command c = {.http = {.path = "/produce/bench",
+	struct command c = {.http = {.dialect = &dialect_http_post,
+	                             .path = "/produce/bench",
 	                             .rate = 1000,
 	                             .connections = 64,
 	                             .body_bytes = 200,
@@ -367,7 +378,8 @@ static const struct {
 } commands[] = {
 	{"fanout", (char[]){"bourn-bench fanout"}, "one publisher, many subscribers",
          command_fanout},
-	{"http", (char[]){"bourn-bench http"}, "single POSTs at a fixed rate", command_http},
+	{"http", (char[]){"bourn-bench http"}, "single requests, at a fixed rate or one by one",
+         command_http},
 };
 
 static void usage(FILE *out)

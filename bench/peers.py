@@ -60,8 +60,9 @@ class Peer:
         """The port it listens on; None as long as it does not."""
         raise NotImplementedError
 
-    def start(self, core):
-        return Server(self, core)
+    def start(self, core, within=None):
+        """In a directory of its own, in `within` or where temporary files go."""
+        return Server(self, core, within)
 
 
 class Bourn(Peer):
@@ -85,6 +86,38 @@ class Bourn(Peer):
     def port_of(self, directory, log):
         match = re.search(r"listening on http://\S+?:(\d+)", log)
         return match and int(match.group(1))
+
+
+class BournLog(Bourn):
+    """Every event on disk before it is acknowledged."""
+
+    words = ["--host", "127.0.0.1", "--port", "0", "--shards", "1", "--storage", "log", "--durability", "commit",
+             "--log-level", "warn"]
+
+
+class Redis(Peer):
+    """The same: its append-only file is synced before the answers of one turn of its loop."""
+
+    name = "redis"
+    title = "Redis"
+    program = "redis-server"
+
+    words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+             "--auto-aof-rewrite-percentage", "0"]
+
+    def version(self):
+        out = subprocess.run([self.path, "--version"], capture_output=True, text=True).stdout
+        return re.search(r"v=(\S+)", out).group(1)
+
+    def command(self, directory):
+        self.port = free_port()
+        return [self.path, "--port", str(self.port), "--dir", str(directory), *self.words]
+
+    def configuration(self):
+        return "redis-server --port PORT --dir DIR " + " ".join(word or "''" for word in self.words)
+
+    def port_of(self, directory, log):
+        return self.port if "Ready to accept connections" in log else None
 
 
 class Nchan(Peer):
@@ -174,9 +207,9 @@ class Nats(Peer):
 class Server:
     """A started peer; ends with its `with`, and with us (setpriv), however we end."""
 
-    def __init__(self, peer, core):
+    def __init__(self, peer, core, within):
         self.peer = peer
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bourn-bench-"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bourn-bench-", dir=within))
         self.directory.chmod(0o755)  # nginx's worker is another user
         self.log = self.directory / "log"
         with open(self.log, "wb") as log:

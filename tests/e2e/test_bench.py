@@ -10,6 +10,7 @@ import websockets
 from harness.broker import BIN
 
 GENERATOR = BIN.with_name("bourn-bench")
+DRIVER = BIN.with_name("bourn-bench-store")
 SHORT = ("--seconds", "0.2", "--warm-up", "0.05", "--json")
 
 
@@ -54,6 +55,51 @@ def test_large_events(broker):
 def test_posts_at_a_rate(broker):
     result = measured("http", "--port", broker.port, "--rate", 500, "--connections", 8, *SHORT)
     assert result["latency_us"]["count"] == 500 * 0.2
+
+
+def test_posts_one_by_one(broker):
+    result = measured("http", "--port", broker.port, "--rate", 0, "--connections", 8, *SHORT)
+    assert result["answers_in_all"] > result["answers"] > 0
+
+
+# --- the store itself ------------------------------------------------------------------
+
+
+def drive(*words, status=0):
+    done = subprocess.run([str(DRIVER), *map(str, words)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+@pytest.mark.parametrize("durability", ["commit", "os"])
+def test_appends_against_a_bare_loop(tmp_path, durability):
+    result = drive("append", "--dir", tmp_path, "--class", durability, "--mib", 2, "--rounds", 2)
+    for side in "bare", "ours":
+        assert [r["bytes"] > 2_000_000 and r["seconds"] > 0 for r in result[side]] == [True, True]
+    assert (result["bare"][0]["flushes"] > 0) == (durability == "commit")
+
+
+def test_what_is_filled_in_is_read(tmp_path, start):
+    data = tmp_path / "data"
+    events = drive("fill", "--dir", data, "--mib", 3)["events"]
+    for words in (), ("--cold",):
+        result = drive("catchup", "--dir", data, "--mib", 3, "--rounds", 1, *words)
+        assert result["ours"][0]["bytes"] == result["bare"][0]["bytes"] > 1024 * events
+    drive("check", "--dir", data, "--mib", 3)
+    broker = start(data, storage="log")
+    for words in (), ("--ws",):
+        result = drive("stream", "--port", broker.port, "--pid", broker.process.pid, "--mib", 3, *words)
+        assert result["bytes"] == 1024 * events
+
+
+def test_a_kill_keeps_what_was_filled_in(tmp_path):
+    drive("fill", "--dir", tmp_path / "data", "--mib", 1, "--kill", status=-9)
+    drive("check", "--dir", tmp_path / "data", "--mib", 1)
+
+
+def test_what_is_not_there_makes_it_void(tmp_path):
+    drive("fill", "--dir", tmp_path / "data", "--mib", 1)
+    assert "events of" in drive("check", "--dir", tmp_path / "data", "--mib", 2, status=1)
 
 
 # --- against a broker that does wrong --------------------------------------------------
