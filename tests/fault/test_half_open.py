@@ -15,6 +15,7 @@ import time
 import pytest
 
 from harness.http import Connection
+from harness.oracle import report
 
 NUMBERS = itertools.count(0, 131)
 CLONE_NEWNET = 0x40000000
@@ -132,7 +133,6 @@ def test_vanished_peers_are_reaped(start, shards, other_machine):
         rows = broker.client.get("/v1/connections").json()["connections"]
         left = {row["peer"] for row in rows} & there
     assert broker.metric("bourn_connections") <= own + 1  # ours may be a new one
-    print(json.dumps({"test": f"F12 half-open peers, {shards} shards", "n": len(kinds),
-                      "reaped_s": round(took, 1), "verdict": "pass"}))
+    report(test=f"F12 half-open peers, {shards} shards", n=len(kinds), reaped_s=round(took, 1), verdict="pass")
     for connection in kinds.values():
         connection.close()

@@ -3,10 +3,12 @@ that replays the topics and compares.
 
 A producer numbers its events and never repeats one: an answer that did not come, or an error, means
 *unknown*, and such an event may be there once or not at all. Everything acknowledged must be there
-once, in order, at the offset it was given; offsets are dense; nothing is invented.
+once, in order, at the offset it was given; offsets are dense; nothing is invented. What a verifier
+has read counts as acknowledged from then on.
 """
 
 import json
+import math
 import os
 import random
 import re
@@ -124,19 +126,35 @@ class Producer(threading.Thread):
 
 
 class Oracle:
-    def __init__(self, broker, directory, test, seed, topics, pad=120):
+    """`topics`: names, each that of its durability class, or {name: settings}. With a setting
+    `retention_count`, at least half as many must be there (whole batches go, which are smaller), and
+    what has gone must stay away."""
+
+    def __init__(self, broker, directory, test, seed, topics, pad=120, **about):
         self.broker = broker
-        self.topics = topics
+        self.settings = topics if isinstance(topics, dict) else {topic: {"durability": topic} for topic in topics}
+        self.topics = list(self.settings)
         self.test = test
         self.seed = seed
         self.pad = "x" * pad
+        self.about = about  # more of the JSON line
         self.log = os.open(directory / "acks.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self.acks = {}       # (topic, partition, offset) -> (producer, sequence, crc)
-        self.crcs = {}       # (producer, sequence) -> crc, of all that was ever sent
-        self.sequences = {}  # producer -> next sequence
+        self.acked_count = 0
+        self.lost_count = 0  # acknowledged and gone, as the class allows
         self.rss_max = 0
         self.rounds = 0
         self.bad = {"missing": 0, "duplicates": 0, "disorder": 0, "invented": 0, "holes": 0}
+        self.begin(broker)
+
+    def begin(self, broker):
+        """Start over with a new, empty broker; what was counted so far stays."""
+        self.broker = broker
+        self.acks = {}       # (topic, partition, offset) -> (producer, sequence, crc)
+        self.acked_at = {}   # the same -> when
+        self.crcs = {}       # (producer, sequence) -> crc, of all that was ever sent
+        self.sequences = {}  # producer -> next sequence
+        self.starts = {}     # (topic, partition) -> its first offset, as last seen
+        self.lost = set()    # of self.acks' values: those that must not come back
 
     # --- called by producers -----------------------------------------------------
 
@@ -148,13 +166,16 @@ class Oracle:
             self.crcs[producer, sequence] = zlib.crc32(value.encode())
 
     def acked(self, producer, events, partition, offset):
+        now = time.monotonic()
         lines = []
         for i, (sequence, _value) in enumerate(events):
             crc = self.crcs[producer.number, sequence]
             place = (producer.topic, partition, offset + i)
             assert place not in self.acks, f"{place} was acknowledged twice"
             self.acks[place] = (producer.number, sequence, crc)
+            self.acked_at[place] = now
             lines.append(f"{producer.number} {sequence} {crc:08x} {producer.topic}/{partition}/{offset + i}\n")
+        self.acked_count += len(events)
         os.write(self.log, "".join(lines).encode())
 
     def goes_on(self, _reply):
@@ -163,10 +184,9 @@ class Oracle:
 
     # --- called by tests ----------------------------------------------------------
 
-    def create_topics(self, **settings):
-        """Each topic bears the name of its durability class."""
-        for topic in self.topics:
-            self.broker.create(topic, partitions=PARTITIONS, durability=topic, **settings)
+    def create_topics(self):
+        for topic, settings in self.settings.items():
+            self.broker.create(topic, partitions=PARTITIONS, **settings)
 
     def producer(self, number):
         producer = Producer(self, number)
@@ -193,22 +213,55 @@ class Oracle:
     def watch_memory(self):
         self.rss_max = max(self.rss_max, self.broker.rss_bytes())
 
-    def verify(self):
-        """Replay every topic and count what is wrong; returns some places of what is missing."""
+    def verify(self, may_lose=None):
+        """Replay every topic and count what is wrong; returns some places of what is missing.
+
+        `may_lose`: {topic: a moment}. What was acknowledged later may be gone, with all that came
+        after it in its partition: a suffix, never a hole."""
         os.fsync(self.log)
         self.rounds += 1
         found = {}
         seen = set()
+        ends = {}
         for topic in self.topics:
-            for partition in range(PARTITIONS):
-                self._replay(topic, partition, found, seen)
-        missing = [place for place, ack in self.acks.items() if found.get(place) != ack]
+            for row in self.broker.client.get(f"/v1/topics/{topic}").json()["partitions"]:
+                ends[topic, row["partition"]] = self._replay(topic, row, found, seen)
+        missing = []
+        for place in [place for place, ack in self.acks.items() if found.get(place) != ack]:
+            topic, partition, offset = place
+            if offset < self.starts[topic, partition]:
+                del self.acks[place], self.acked_at[place]
+            elif offset >= ends[topic, partition] and self.acked_at[place] > (may_lose or {}).get(topic, math.inf):
+                self._lose(place)
+            else:
+                missing.append(place)
         self.bad["missing"] += len(missing)
+        now = time.monotonic()
+        for place in found.keys() - self.acks.keys():
+            self.acks[place] = found[place]
+            self.acked_at[place] = now
         return missing[:5]
 
-    def _replay(self, topic, partition, found, seen):
+    def is_right(self, topic, partition, line):
+        """One event as it was served: was it sent, and if something was acknowledged there, that?"""
+        event = EVENT.fullmatch(line)
+        match = event and WHO.match(event[2])
+        if not match:
+            return False
+        found = (int(match[1]), int(match[2]), zlib.crc32(event[2]))
+        return self.crcs.get(found[:2]) == found[2] and \
+            self.acks.get((topic, partition, int(event[1])), found) == found
+
+    def _lose(self, place):
+        self.lost_count += 1
+        self.lost.add(self.acks.pop(place))
+        del self.acked_at[place]
+
+    def _replay(self, topic, row, found, seen):
+        """One partition, as its row of the topic describes it; returns its end."""
         last = {}
-        expected = 0
+        partition, end = row["partition"], row["high_watermark"]
+        expected = self._start(topic, row)
         for offset, value in self._events(topic, partition):
             self.bad["holes"] += offset != expected
             expected = offset + 1
@@ -220,10 +273,20 @@ class Oracle:
             self.bad["duplicates"] += who in seen
             seen.add(who)
             crc = zlib.crc32(value)
-            self.bad["invented"] += self.crcs.get(who) != crc
+            self.bad["invented"] += self.crcs.get(who) != crc or (*who, crc) in self.lost
             self.bad["disorder"] += who[1] <= last.get(who[0], -1)
             last[who[0]] = who[1]
             found[topic, partition, offset] = (*who, crc)
+        self.bad["holes"] += expected != end
+        return end
+
+    def _start(self, topic, row):
+        place, start = (topic, row["partition"]), row["earliest"]
+        limit = self.settings[topic].get("retention_count")
+        self.bad["missing"] += start > (max(row["high_watermark"] - limit // 2, 0) if limit else 0)
+        self.bad["invented"] += start < self.starts.get(place, 0)  # what has gone came back
+        self.starts[place] = start
+        return start
 
     def _events(self, topic, partition):
         """(offset, the value's own bytes) of all that is there."""
@@ -244,9 +307,10 @@ class Oracle:
 
     def verdict(self, **more):
         """Print the one JSON line; fail when anything is wrong."""
-        good = len(self.acks) > 0 and not any(self.bad.values())
-        report(test=self.test, seed=self.seed, n=self.rounds, acked=len(self.acks), **self.bad, **more,
-               max_rss=self.rss_max, verdict="pass" if good else "fail")
+        good = self.acked_count > 0 and not any(self.bad.values())
+        report(test=self.test, **self.about, seed=self.seed, n=self.rounds, acked=self.acked_count,
+               lost_as_allowed=self.lost_count, **self.bad, **more, max_rss=self.rss_max,
+               verdict="pass" if good else "fail")
         assert good, self.bad
 
 
