@@ -64,13 +64,6 @@ static void admin_unclaim(struct admin_job *j)
 
 /* --- the store: on shard 0 -------------------------------------------------------------------- */
 
-static bool same_settings(const struct topic_settings *a, const struct topic_settings *b)
-{
-	return a->retention_bytes == b->retention_bytes &&
-	       a->retention_count == b->retention_count && a->retention_ms == b->retention_ms &&
-	       a->max_message_bytes == b->max_message_bytes && a->durability == b->durability;
-}
-
 static enum admin_state created_already(struct admin_job *j)
 {
 	const struct topic_spec *spec = &j->facts->spec;
@@ -78,7 +71,7 @@ static enum admin_state created_already(struct admin_job *j)
 
 	if (a->partition_count && a->partition_count != spec->partition_count)
 		return admin_refuse(j, ERR_TOPIC_EXISTS, "with another number of partitions");
-	if (!same_settings(&a->settings, &spec->settings))
+	if (!topic_settings_eq(&a->settings, &spec->settings))
 		return admin_refuse(j, ERR_TOPIC_EXISTS, "with other settings");
 	return visit_all(j, VISIT_LOOK);
 }

@@ -57,6 +57,8 @@ bool durability_parse(struct slice name, enum durability *out)
 
 /* --- settings -------------------------------------------------------------------------------- */
 
+enum { SEGMENT_MS_DEFAULT = 7 * 24 * 3600 * 1000 };
+
 /* The settings that are numbers: `least` to `most`, or -1 where that means "no limit". */
 static const struct number {
 	const char *name;
@@ -71,18 +73,21 @@ static const struct number {
 	{"retention.count", offsetof(struct topic_settings, retention_count), 8, 1, INT64_MAX,
          true},
 	{"retention.ms", offsetof(struct topic_settings, retention_ms), 8, 1, INT64_MAX, true},
+	{"segment.bytes", offsetof(struct topic_settings, segment_bytes), 8, SEGMENT_BYTES_LEAST,
+         (int64_t)2 << 30, false},
+	{"segment.ms", offsetof(struct topic_settings, segment_ms), 8, 1, INT64_MAX, true},
 	{"max.message.bytes", offsetof(struct topic_settings, max_message_bytes), 4,
          BATCH_BYTES_MAX_LEAST, BATCH_BYTES_MAX_MOST, false},
 };
 
 static const char *const setting_names[] = {
-	"retention.bytes", "retention.count", "retention.ms", "max.message.bytes", "durability",
+	"retention.bytes", "retention.count",   "retention.ms", "segment.bytes",
+	"segment.ms",      "max.message.bytes", "durability",
 };
 
 static const char *const planned_names[] = {
 	"cleanup.policy",
 	"message.timestamp.type",
-	"segment.bytes",
 };
 
 struct topic_settings topic_settings_default(enum durability durability)
@@ -91,6 +96,8 @@ struct topic_settings topic_settings_default(enum durability durability)
 		.retention_bytes = -1,
 		.retention_count = -1,
 		.retention_ms = -1,
+		.segment_bytes = SEGMENT_BYTES_DEFAULT,
+		.segment_ms = SEGMENT_MS_DEFAULT,
 		.max_message_bytes = BATCH_BYTES_MAX_DEFAULT,
 		.durability = durability,
 	};
@@ -116,6 +123,14 @@ static void number_put(const struct number *n, struct topic_settings *s, int64_t
 		*(int64_t *)at = value;
 	else
 		*(int32_t *)at = (int32_t)value;
+}
+
+bool topic_settings_eq(const struct topic_settings *a, const struct topic_settings *b)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+		if (number_get(&numbers[i], a) != number_get(&numbers[i], b))
+			return false;
+	return a->durability == b->durability;
 }
 
 static enum err number_set(const struct number *n, struct topic_settings *s, struct slice text,
@@ -145,10 +160,11 @@ static enum err unknown_setting(struct slice name, struct fault *f)
 		return fault_set(f, ERR_BAD_SETTING, 0,
 		                 "there is no setting %.*s; did you mean %s?", SLICE_FMT(name),
 		                 meant);
-	return fault_set(f, ERR_BAD_SETTING, 0,
-	                 "there is no setting %.*s; there are retention.bytes, retention.count, "
-	                 "retention.ms, max.message.bytes and durability",
-	                 SLICE_FMT(name));
+	return fault_set(
+		f, ERR_BAD_SETTING, 0,
+		"there is no setting %.*s; there are retention.bytes, retention.count, "
+		"retention.ms, segment.bytes, segment.ms, max.message.bytes and durability",
+		SLICE_FMT(name));
 }
 
 enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
@@ -178,9 +194,10 @@ void topic_settings_json(const struct topic_settings *s, struct buf *out)
 /* --- on disk --------------------------------------------------------------------------------- */
 
 enum {
-	SPEC_VERSION = 1,
+	SPEC_VERSION = 2,
 	SPEC_PREFIX_BYTES = 4,
-	SPEC_FIXED_BYTES = 67,
+	SPEC_FIXED_BYTES_1 = 67, /* in version 1 */
+	SPEC_FIXED_BYTES = 83,
 	SPEC_BYTES_MAX = SPEC_FIXED_BYTES + TOPIC_NAME_BYTES_MAX + 15,
 };
 
@@ -204,6 +221,8 @@ void topic_spec_encode(const struct topic_spec *t, struct buf *out)
 	spec[64] = (uint8_t)t->settings.durability;
 	spec[65] = (uint8_t)name_len;
 	spec[66] = (uint8_t)engine_len;
+	store_le64(spec + 67, (uint64_t)t->settings.segment_bytes);
+	store_le64(spec + 75, (uint64_t)t->settings.segment_ms);
 	memcpy(spec + SPEC_FIXED_BYTES, t->name, name_len);
 	memcpy(spec + SPEC_FIXED_BYTES + name_len, t->engine, engine_len);
 	buf_append(out, spec, bytes);
@@ -227,16 +246,38 @@ static bool engine_ok(struct slice engine)
 	return engine.len > 0 && engine.len < sizeof(((struct topic_spec *)NULL)->engine);
 }
 
-static enum err decode_version_1(struct slice spec, struct topic_spec *out, struct fault *f)
+static size_t fixed_bytes(unsigned version)
+{
+	return version == 1 ? SPEC_FIXED_BYTES_1 : SPEC_FIXED_BYTES;
+}
+
+static struct topic_settings settings_decode(const uint8_t *at, unsigned version)
+{
+	struct topic_settings s = topic_settings_default((enum durability)at[64]);
+
+	s.max_message_bytes = (int32_t)load_le32(at + 32);
+	s.retention_bytes = (int64_t)load_le64(at + 40);
+	s.retention_count = (int64_t)load_le64(at + 48);
+	s.retention_ms = (int64_t)load_le64(at + 56);
+	if (version > 1) {
+		s.segment_bytes = (int64_t)load_le64(at + 67);
+		s.segment_ms = (int64_t)load_le64(at + 75);
+	}
+	return s;
+}
+
+static enum err decode_version(unsigned version, struct slice spec, struct topic_spec *out,
+                               struct fault *f)
 {
 	const uint8_t *at = spec.ptr;
 	struct topic_spec t = {.partition_count = load_le32(at + 28),
-	                       .created_at_ms = (int64_t)load_le64(at + 20)};
-	struct slice name = slice_of(at + SPEC_FIXED_BYTES, at[65]);
+	                       .created_at_ms = (int64_t)load_le64(at + 20),
+	                       .settings = settings_decode(at, version)};
+	struct slice name = slice_of(at + fixed_bytes(version), at[65]);
 	struct slice engine = slice_of(name.ptr + name.len, at[66]);
 	enum err err;
 
-	if (spec.len != SPEC_FIXED_BYTES + name.len + engine.len)
+	if (spec.len != fixed_bytes(version) + name.len + engine.len)
 		return fault_set(f, ERR_CORRUPT, 0, "topic: %zu bytes, but names of %zu and %zu",
 		                 spec.len, name.len, engine.len);
 	err = topic_name_check(name, f);
@@ -244,11 +285,6 @@ static enum err decode_version_1(struct slice spec, struct topic_spec *out, stru
 		return fault_set(f, ERR_CORRUPT, 0, "topic: its name is not allowed");
 	memcpy(t.name, name.ptr, name.len);
 	memcpy(t.uuid.bytes, at + 4, sizeof(t.uuid.bytes));
-	t.settings.max_message_bytes = (int32_t)load_le32(at + 32);
-	t.settings.retention_bytes = (int64_t)load_le64(at + 40);
-	t.settings.retention_count = (int64_t)load_le64(at + 48);
-	t.settings.retention_ms = (int64_t)load_le64(at + 56);
-	t.settings.durability = (enum durability)at[64];
 	if (uuid_is_none(&t.uuid))
 		return fault_set(f, ERR_CORRUPT, 0, "topic %s: no uuid", t.name);
 	if (t.partition_count == 0 || t.partition_count > TOPIC_PARTITIONS_MAX)
@@ -275,10 +311,10 @@ enum err topic_spec_decode(struct slice *from, struct topic_spec *out, struct fa
 	bytes = SPEC_PREFIX_BYTES + (size_t)load_le16(from->ptr + 2);
 	if (version > SPEC_VERSION)
 		return fault_set(f, ERR_DIR_NEWER, 0, "topic: version %u", version);
-	if (version == 0 || bytes < SPEC_FIXED_BYTES || bytes > from->len)
+	if (version == 0 || bytes < fixed_bytes(version) || bytes > from->len)
 		return fault_set(f, ERR_CORRUPT, 0, "topic: version %u, %zu bytes of %zu", version,
 		                 bytes, from->len);
-	err = decode_version_1(slice_of(from->ptr, bytes), out, f);
+	err = decode_version(version, slice_of(from->ptr, bytes), out, f);
 	if (err)
 		return err;
 	*from = slice_of(from->ptr + bytes, from->len - bytes);

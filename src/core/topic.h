@@ -14,6 +14,8 @@ enum {
 	BATCH_BYTES_MAX_DEFAULT = (1 << 20) + (64 << 10),
 	BATCH_BYTES_MAX_LEAST = 1 << 10, /* the range of max.message.bytes */
 	BATCH_BYTES_MAX_MOST = 16 << 20,
+	SEGMENT_BYTES_DEFAULT = 64 << 20,
+	SEGMENT_BYTES_LEAST = 1 << 20, /* the range of segment.bytes, up to 2 GiB */
 };
 
 /* What an acknowledgement means; see the README's table. In order of strength. The numbers are on
@@ -32,6 +34,8 @@ struct topic_settings {
 	int64_t retention_bytes;   /* per partition; -1: no limit */
 	int64_t retention_count;   /* records per partition; -1: no limit */
 	int64_t retention_ms;      /* -1: no limit */
+	int64_t segment_bytes;     /* a new file is begun rather than grow beyond */
+	int64_t segment_ms;        /* … or once it was begun so long ago; -1: never for that */
 	int32_t max_message_bytes; /* of one encoded batch */
 	enum durability durability;
 };
@@ -53,12 +57,14 @@ bool topic_name_has(uint8_t byte);
 
 struct topic_settings topic_settings_default(enum durability durability);
 
-/* Set one by its public name: `retention.bytes retention.count retention.ms max.message.bytes
- * durability`. `value` is the text of the JSON scalar without quotes.
+bool topic_settings_eq(const struct topic_settings *a, const struct topic_settings *b);
+
+/* Set one by its public name: `retention.bytes retention.count retention.ms segment.bytes segment.ms
+ * max.message.bytes durability`. `value` is the text of the JSON scalar without quotes.
  *
  * Errors: ERR_BAD_SETTING      names the setting and its range, or the likely name for an unknown
  *                              one.
- *         ERR_NOT_IMPLEMENTED  a setting that is planned: `cleanup.policy segment.bytes
+ *         ERR_NOT_IMPLEMENTED  a setting that is planned: `cleanup.policy
  *                              message.timestamp.type`. */
 enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
                            struct fault *f) MUST_CHECK;
@@ -69,14 +75,17 @@ void topic_settings_json(const struct topic_settings *s, struct buf *out);
 /* To and from the bytes that the catalog and snapshots keep, little-endian:
  *
  *   off size                              off size
- *     0  2  version = 1                    40  8  retention bytes
+ *     0  2  version = 2                    40  8  retention bytes
  *     2  2  length after this field        48  8  retention count
  *     4 16  uuid                           56  8  retention ms
  *    20  8  created at, ms                 64  1  durability
  *    28  4  partition count                65  1  length of name
  *    32  4  max message bytes              66  1  length of engine
- *    36  4  0                              67     name, engine
+ *    36  4  0                              67  8  segment bytes
+ *                                          75  8  segment ms
+ *                                          83     name, engine
  *
+ * Version 1 has the names at 67; its segments are those of the defaults.
  * No checksum: whoever stores it has one. Decode takes one from the front of `*from` and checks
  * everything: ERR_CORRUPT, or ERR_DIR_NEWER for a later version; `*from` and `*out` are then
  * untouched. */

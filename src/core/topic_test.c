@@ -58,14 +58,37 @@ TEST(topic_setting_set__each_setting_shows_in_the_json)
 	assert_int_equal(set(&s, "retention.bytes", "1073741824", NULL), OK);
 	assert_int_equal(set(&s, "retention.count", "1", NULL), OK);
 	assert_int_equal(set(&s, "retention.ms", "604800000", NULL), OK);
+	assert_int_equal(set(&s, "segment.bytes", "2147483648", NULL), OK);
+	assert_int_equal(set(&s, "segment.ms", "-1", NULL), OK);
 	assert_int_equal(set(&s, "max.message.bytes", "65536", NULL), OK);
 	assert_int_equal(set(&s, "durability", "os", NULL), OK);
 	topic_settings_json(&s, &json);
 	assert_true(slice_eq(buf_slice(&json),
 	                     SLICE_LIT("\"retention.bytes\":1073741824,\"retention.count\":1,"
-	                               "\"retention.ms\":604800000,\"max.message.bytes\":65536,"
+	                               "\"retention.ms\":604800000,"
+	                               "\"segment.bytes\":2147483648,\"segment.ms\":-1,"
+	                               "\"max.message.bytes\":65536,"
 	                               "\"durability\":\"os\"")));
 	buf_fini(&json);
+}
+
+TEST(topic_settings_eq__sees_each_of_them)
+{
+	static const char *const others[][2] = {
+		{"retention.bytes", "7"},     {"retention.count", "7"},
+		{"retention.ms", "7"},        {"segment.ms", "7"},
+		{"segment.bytes", "7000000"}, {"max.message.bytes", "7000"},
+		{"durability", "os"},
+	};
+	const struct topic_settings s = topic_settings_default(DURABILITY_COMMIT);
+
+	assert_true(topic_settings_eq(&s, &s));
+	for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+		struct topic_settings other = s;
+
+		assert_int_equal(set(&other, others[i][0], others[i][1], NULL), OK);
+		assert_false(topic_settings_eq(&s, &other));
+	}
 }
 
 TEST(topic_setting_set__a_refusal_changes_nothing_and_names_the_range)
@@ -85,6 +108,8 @@ TEST(topic_setting_set__a_refusal_changes_nothing_and_names_the_range)
 		{"retention.count", "1.5",
 	         "retention.count: 1.5 is not a whole number from 1 to 9223372036854775807, "
 	         "or -1 for no limit"},
+		{"segment.bytes", "1000",
+	         "segment.bytes: 1000 is not a whole number from 1048576 to 2147483648"},
 		{"durability", "fsync",
 	         "durability: fsync is not one of none, os, interval, commit"},
 		{"retention.byte", "1",
@@ -119,6 +144,8 @@ static struct topic_spec spec(void)
 	t.settings.retention_bytes = 1000;
 	t.settings.retention_count = 2000;
 	t.settings.retention_ms = 3000;
+	t.settings.segment_bytes = 4000000;
+	t.settings.segment_ms = 5000;
 	return t;
 }
 
@@ -133,6 +160,8 @@ static void assert_same(const struct topic_spec *a, const struct topic_spec *b)
 	assert_int_equal(a->settings.retention_bytes, b->settings.retention_bytes);
 	assert_int_equal(a->settings.retention_count, b->settings.retention_count);
 	assert_int_equal(a->settings.retention_ms, b->settings.retention_ms);
+	assert_int_equal(a->settings.segment_bytes, b->settings.segment_bytes);
+	assert_int_equal(a->settings.segment_ms, b->settings.segment_ms);
 	assert_int_equal(a->settings.max_message_bytes, b->settings.max_message_bytes);
 	assert_int_equal(a->settings.durability, b->settings.durability);
 }
@@ -167,9 +196,10 @@ TEST(topic_spec__damage_is_refused_and_nothing_is_taken)
 		enum err err;
 	} damage[] = {
 		{0, 0, ERR_CORRUPT},     /* version 0 */
-		{0, 2, ERR_DIR_NEWER},   /* a later version */
+		{0, 1, ERR_CORRUPT},     /* an earlier version, which is shorter */
+		{0, 3, ERR_DIR_NEWER},   /* a later version */
 		{2, 0, ERR_CORRUPT},     /* shorter than its fixed part */
-		{2, 77, ERR_CORRUPT},    /* longer than the bytes at hand */
+		{2, 93, ERR_CORRUPT},    /* longer than the bytes at hand */
 		{28, 0, ERR_CORRUPT},    /* no partition */
 		{29, 5, ERR_CORRUPT},    /* more than 1024 */
 		{34, 0, ERR_CORRUPT},    /* max message bytes 0 */
@@ -177,8 +207,10 @@ TEST(topic_spec__damage_is_refused_and_nothing_is_taken)
 		{64, 4, ERR_CORRUPT},    /* durability */
 		{65, 7, ERR_CORRUPT},    /* name one longer than there is room */
 		{66, 0, ERR_CORRUPT},    /* engine shorter than its place */
-		{67, '/', ERR_CORRUPT},  /* name */
-		{73, 0, ERR_CORRUPT},    /* engine name */
+		{69, 0, ERR_CORRUPT},    /* segment bytes below 1 MiB */
+		{82, 0x80, ERR_CORRUPT}, /* segment ms < -1 */
+		{83, '/', ERR_CORRUPT},  /* name */
+		{89, 0, ERR_CORRUPT},    /* engine name */
 	};
 	struct topic_spec t = spec();
 	struct topic_spec out;
@@ -210,6 +242,27 @@ TEST(topic_spec__every_shorter_prefix_is_refused)
 
 		assert_int_equal(topic_spec_decode(&rest, &out, NULL), ERR_CORRUPT);
 	}
+	buf_fini(&bytes);
+}
+
+/* As the first format had it: names at 67, the field of their lengths before them. */
+TEST(topic_spec__version_1_is_read_and_has_the_default_segments)
+{
+	struct topic_spec t = spec(), out;
+	struct buf bytes = BUF_INIT(4096);
+	struct slice rest;
+
+	topic_spec_encode(&t, &bytes);
+	memmove(bytes.ptr + 67, bytes.ptr + 83, bytes.len - 83);
+	bytes.len -= 16;
+	bytes.ptr[0] = 1;
+	bytes.ptr[2] = (uint8_t)(bytes.len - 4);
+	rest = buf_slice(&bytes);
+	assert_int_equal(topic_spec_decode(&rest, &out, NULL), OK);
+	assert_int_equal(rest.len, 0);
+	t.settings.segment_bytes = SEGMENT_BYTES_DEFAULT;
+	t.settings.segment_ms = 7 * 24 * 3600 * 1000;
+	assert_same(&out, &t);
 	buf_fini(&bytes);
 }
 
@@ -265,10 +318,12 @@ int main(void)
 		cmocka_unit_test(topic_name__what_is_refused_and_why),
 		cmocka_unit_test(durability__names_round_trip),
 		cmocka_unit_test(topic_setting_set__each_setting_shows_in_the_json),
+		cmocka_unit_test(topic_settings_eq__sees_each_of_them),
 		cmocka_unit_test(topic_setting_set__a_refusal_changes_nothing_and_names_the_range),
 		cmocka_unit_test(topic_spec__round_trips_and_ends_where_the_next_begins),
 		cmocka_unit_test(topic_spec__damage_is_refused_and_nothing_is_taken),
 		cmocka_unit_test(topic_spec__every_shorter_prefix_is_refused),
+		cmocka_unit_test(topic_spec__version_1_is_read_and_has_the_default_segments),
 		cmocka_unit_test(partition_for_key__is_where_the_java_client_sends_it),
 		cmocka_unit_test(partition_shard__a_topic_goes_round_and_topics_spread),
 	};

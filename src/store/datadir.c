@@ -20,6 +20,7 @@ enum { MARKER_BYTES_MAX = 4096 };
 /* --- the marker -------------------------------------------------------------------------------- */
 
 struct marker {
+	int64_t format; /* read: 1 to DATADIR_FORMAT */
 	struct uuid id;
 	char engine[DATADIR_ENGINE_BYTES];
 };
@@ -54,16 +55,16 @@ static enum err marker_decode(struct slice text, const char *path, struct marker
 	struct slice rest = text, value;
 	struct marker m = {0};
 	char crc[16];
-	int64_t format;
 
 	if (!slice_eq(slice_cut(&rest, '\n'), SLICE_LIT(MARKER_TITLE)))
 		return fault_set(f, ERR_DIR_FOREIGN, 0, "%s; choose another storage.path", path);
-	if (!line_take(&rest, "format", &value) || !slice_to_int64(value, &format) || format < 1)
+	if (!line_take(&rest, "format", &value) || !slice_to_int64(value, &m.format) ||
+	    m.format < 1)
 		return marker_damaged(path, f);
-	if (format > DATADIR_FORMAT)
+	if (m.format > DATADIR_FORMAT)
 		return fault_set(f, ERR_DIR_NEWER, 0,
 		                 "%s has format %lld, this program knows %d; use a newer bourn",
-		                 path, (long long)format, DATADIR_FORMAT);
+		                 path, (long long)m.format, DATADIR_FORMAT);
 	if (!line_take(&rest, "id", &value) || !uuid_parse(value, &m.id))
 		return marker_damaged(path, f);
 	if (!line_take(&rest, "engine", &value) || value.len == 0 || value.len >= sizeof(m.engine))
@@ -220,6 +221,11 @@ static enum err marker_write(struct datadir *dir, const char *engine, struct fau
 	return err;
 }
 
+static bool is_ours(const struct marker *m, const char *engine)
+{
+	return m->format == DATADIR_FORMAT && strcmp(m->engine, engine) == 0;
+}
+
 static enum err marker_make(struct datadir *dir, const char *engine, struct entropy *entropy,
                             struct fault *f)
 {
@@ -274,7 +280,7 @@ enum err datadir_open(const char *path, const char *engine, const char *heir_of,
 	} else if (!err) {
 		err = check_engine(&marker, file, engine, heir_of, f);
 		dir.id = marker.id;
-		dir.is_claimed = strcmp(marker.engine, engine) == 0;
+		dir.is_claimed = is_ours(&marker, engine);
 	}
 	if (err) {
 		datadir_close(&dir);
@@ -308,6 +314,7 @@ enum err datadir_examine(const char *path, struct disk *disk, struct datadir *ou
 	dir.path = strdup(path);
 	CHECK(dir.path);
 	dir.id = marker.id;
+	dir.is_claimed = is_ours(&marker, marker.engine);
 	memcpy(engine, marker.engine, sizeof(marker.engine));
 	*out = dir;
 	return OK;

@@ -9,7 +9,7 @@
  * The marker is text, for whoever finds the directory:
  *
  *   bourn data directory; do not edit
- *   format 1
+ *   format 2
  *   id 4f8c2d0e-…
  *   engine memory
  *   crc 89abcdef            CRC-32C of all before this line */
@@ -23,7 +23,7 @@ struct disk;
 struct entropy;
 
 enum {
-	DATADIR_FORMAT = 1,
+	DATADIR_FORMAT = 2,
 	DATADIR_ENGINE_BYTES = 16, /* of an engine's name, with its NUL */
 	DATADIR_PATH_BYTES_MAX = 3072,
 	DATADIR_FILE_BYTES_MAX = DATADIR_PATH_BYTES_MAX + 256, /* for the path of any file in it */
@@ -34,11 +34,11 @@ struct datadir {
 	char *path;        /* owned */
 	struct uuid id;    /* random, made once; every file bears it */
 	int lock_fd;       /* -1: none is held */
-	bool is_claimed;   /* the marker names our engine */
+	bool is_claimed;   /* the marker names our engine and the present format */
 };
 
-/* Take `path` for the engine of that name, or, when it holds data of the engine `heir_of` (NULL: none),
- * until datadir_claim only for a look; made when it is not there (its parent must be) or empty.
+/* Take `path` for the engine of that name; of an earlier format, or when it holds data of the engine
+ * `heir_of` (NULL: none), until datadir_claim only for a look. Made when it is not there (its parent must be) or empty.
  *
  * Errors: nothing was modified. Each says the file, the reason and the remedy.
  *         ERR_DIR_LOCKED, ERR_DIR_NEWER; ERR_DIR_FOREIGN: it holds files but no marker of ours;
@@ -55,7 +55,8 @@ enum err datadir_open(const char *path, const char *engine, const char *heir_of,
 enum err datadir_examine(const char *path, struct disk *disk, struct datadir *out,
                          char engine[DATADIR_ENGINE_BYTES], struct fault *f) MUST_CHECK;
 
-/* Its data was understood: it is this engine's from now on. Blocking. */
+/* Its data was understood: it is this engine's, and of the present format, from now on. Before
+ * anything is written to it that an earlier format does not have. Blocking. */
 enum err datadir_claim(struct datadir *dir, const char *engine, struct fault *f) MUST_CHECK;
 
 /* Gives the lock back. */

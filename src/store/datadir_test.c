@@ -2,6 +2,7 @@
  * the system's. */
 #include "store/datadir.h"
 
+#include "base/crc32c.h"
 #include "base/test.h"
 #include "io/clock.h"
 #include "io/disk.h"
@@ -142,10 +143,39 @@ FIXTURE_TEST(datadir__a_newer_format_is_refused)
 
 	assert_int_equal(mkdir(x->path, 0700), 0);
 	write_file(x, "bourn.dir",
-	           "bourn data directory; do not edit\nformat 2\nwhat comes then\n");
+	           "bourn data directory; do not edit\nformat 3\nwhat comes then\n");
 	assert_int_equal(take(x, "memory", &dir, &f), ERR_DIR_NEWER);
 	assert_non_null(strstr(f.where, "newer bourn"));
 	assert_int_equal(count_names(x), 1);
+}
+
+/* As the last version that knew only format 1 left it. */
+FIXTURE_TEST(datadir__an_earlier_format_is_raised_when_it_is_claimed)
+{
+	static const char title[] = "bourn data directory; do not edit\n";
+	struct fixture *x = *state;
+	char text[512], id[UUID_TEXT_LEN + 1];
+	struct datadir dir, again;
+	int len;
+
+	made(x);
+	assert_int_equal(take(x, "memory", &dir, NULL), OK);
+	datadir_close(&dir);
+	len = snprintf(text, sizeof(text), "%sformat 1\nid %s\nengine memory\n", title,
+	               uuid_format(&dir.id, id));
+	snprintf(text + len, sizeof(text) - (size_t)len, "crc %08x\n",
+	         crc32c(0, text, (size_t)len));
+	write_file(x, "bourn.dir", text);
+	assert_int_equal(take(x, "memory", &dir, NULL), OK);
+	assert_false(dir.is_claimed);
+	datadir_close(&dir);
+	assert_int_equal(take(x, "memory", &dir, NULL), OK); /* a look changed nothing */
+	assert_false(dir.is_claimed);
+	assert_int_equal(datadir_claim(&dir, "memory", NULL), OK);
+	datadir_close(&dir);
+	assert_int_equal(take(x, "memory", &again, NULL), OK);
+	assert_true(again.is_claimed);
+	datadir_close(&again);
 }
 
 FIXTURE_TEST(datadir__another_engine_is_refused_with_the_remedy)
@@ -210,6 +240,7 @@ int main(void)
 		T(datadir__files_of_others_are_left_alone),
 		T(datadir__an_empty_or_half_made_directory_is_taken),
 		T(datadir__a_newer_format_is_refused),
+		T(datadir__an_earlier_format_is_raised_when_it_is_claimed),
 		T(datadir__another_engine_is_refused_with_the_remedy),
 		T(datadir__no_flipped_bit_in_the_marker_goes_unseen),
 		T(datadir__a_read_only_directory_is_refused),

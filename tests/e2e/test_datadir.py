@@ -87,9 +87,9 @@ def test_newer(start):
 
 
 def newer_version(text):
-    """The same with version 999 for version 1, in JSON or `key value` form."""
+    """The same with version 999, in JSON or `key value` form."""
     import re
-    return re.sub(rb'((?:version|format)\W{1,4})1\b', rb"\g<1>999", text, count=1)
+    return re.sub(rb'((?:version|format)\W{1,4})\d+\b', rb"\g<1>999", text, count=1)
 
 
 def test_read_only(start):

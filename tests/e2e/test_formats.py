@@ -1,6 +1,7 @@
 """docs/formats.md against files that the broker wrote: harness/formats.py reads them by that page."""
 
 import re
+import time
 import uuid
 
 import pytest
@@ -43,7 +44,7 @@ def engine_of(broker):
 def test_marker_and_lock(start):
     broker = start()
     found = formats.marker(broker.data / "bourn.dir")
-    assert (found["format"], found["engine"]) == ("1", engine_of(broker))
+    assert (found["format"], found["engine"]) == ("2", engine_of(broker))
     assert (broker.data / "lock").read_bytes() == b""
 
 
@@ -81,19 +82,23 @@ def test_trim_is_a_frame(start):
 
 def test_manifest_and_segments(start):
     broker = start()
+    began = time.time() * 1000
     for _ in range(3):  # three runs
         fill(broker)
         assert broker.client.post("/v1/admin/snapshot").status == 200
     expected = told(broker, "t")
     topic = topic_uuid(broker)
     manifest = formats.manifest(broker.data / "manifest")
-    assert manifest["version"] == 1 and manifest["flags"] == 0
+    assert manifest["version"] == 2 and manifest["flags"] == 0
     assert formats.manifest(broker.data / "manifest.prev")["checkpointed"] < manifest["checkpointed"]
     (partition,) = manifest["partitions"]
     assert (partition["topic"], partition["partition"], partition["log start"]) == (topic, 0, 0)
     assert (partition["end"], partition["damaged from"]) == (150, -1)
     (entry,) = partition["segments"]
     assert (entry["base offset"], entry["end offset"]) == (0, 150)
+    assert began <= entry["created at"] <= time.time() * 1000
+    times = [event["timestamp"] for event in broker.consume("t", "?limit=10000")["events"]]
+    assert (entry["least timestamp"], entry["greatest timestamp"]) == (min(times), max(times))
     (path,) = broker.data.glob("topics/*/0/*.seg")
     segment = formats.segment(path, entry["bytes that count"])
     assert segment["version"] == 1 and segment["leader epoch"] == entry["leader epoch"]
@@ -115,6 +120,7 @@ def test_catalog_changes(start):
     spec = kept["spec"]
     assert (kept["verb"], spec["name"], spec["partitions"]) == (1, "kept", 3)
     assert (spec["retention.bytes"], spec["retention.count"], spec["retention.ms"]) == (12345678, -1, -1)
+    assert (spec["segment.bytes"], spec["segment.ms"]) == (64 << 20, 7 * 24 * 3600 * 1000)
     assert (spec["durability"], spec["engine"]) == (3, engine_of(broker))
     assert (deleted["verb"], deleted["uuid"]) == (3, gone["spec"]["UUID"])
 
@@ -137,9 +143,9 @@ def test_cursor(start):
 
 
 def made_newer(path, crc_at):
-    """Version 2, and a checksum that is right."""
+    """The next version, and a checksum that is right."""
     data = bytearray(path.read_bytes())
-    data[8:12] = (2).to_bytes(4, "little")
+    data[8:12] = (int.from_bytes(data[8:12], "little") + 1).to_bytes(4, "little")
     crc_at = len(data) - 4 if crc_at is None else crc_at
     data[crc_at:crc_at + 4] = formats.crc32c(data[:crc_at]).to_bytes(4, "little")
     return bytes(data)
@@ -156,14 +162,24 @@ def test_newer_files_are_refused(start, name, crc_at):
     assert code == 1 and "newer" in said and path.name in said, said
 
 
-def test_newer_directory_is_refused_untouched(start):
-    broker = start()
-    broker.stop()
-    path = broker.data / "bourn.dir"
-    text = path.read_bytes().replace(b"format 1", b"format 2")
-    body = text[:text.index(b"crc ")]
-    path.write_bytes(body + b"crc %08x\n" % formats.crc32c(body))
-    before = {each: each.stat().st_mtime_ns for each in broker.data.rglob("*")}
-    code, said = broker.refuses_to_start()
-    assert code == 1 and "newer" in said and "bourn.dir" in said, said
-    assert {each: each.stat().st_mtime_ns for each in broker.data.rglob("*")} == before
+def test_segment_index(start):
+    broker = start(storage="log")
+    broker.create("t", segment_bytes=1 << 20)
+    for _ in range(6):
+        for _ in range(5):
+            broker.produce("t", "x" * 50000)
+        assert broker.client.post("/v1/admin/snapshot").status == 200
+    (path, *_more) = sorted(broker.data.glob("topics/*/0/*.idx"))
+    (partition,) = formats.manifest(broker.data / "manifest")["partitions"]
+    entry = partition["segments"][0]
+    index = formats.index(path)
+    segment = formats.segment(path.with_suffix(".seg"), entry["bytes that count"])
+    for field in ("base offset", "end offset", "bytes that count", "leader epoch"):
+        assert index[field] == entry[field]
+    bases = [batch["base offset"] for batch in segment["batches"]]
+    assert [mark["base offset"] for mark in index["marks"]] == bases  # each larger than a stretch
+    data = path.with_suffix(".seg").read_bytes()
+    for mark, batch in zip(index["marks"], segment["batches"]):
+        first, end = formats.batch(data, mark["its byte in the segment"])
+        assert first == batch and mark["its bytes"] == end - mark["its byte in the segment"]
+        assert mark["highest timestamp in it"] == batch["max timestamp"]

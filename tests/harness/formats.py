@@ -58,6 +58,7 @@ def drawings(title):
 
 MANIFEST, MANIFEST_PARTITION, MANIFEST_SEGMENT = drawings("Manifest")
 (SEGMENT,) = drawings("Segment")
+INDEX, INDEX_MARK = drawings("Segment index")
 (BATCH,) = drawings("Record batch")
 WAL_FILE, FRAME = drawings("WAL")
 RECORD, SPEC_LEFT, SPEC_RIGHT, SNAPSHOT = drawings("Catalog")
@@ -167,6 +168,17 @@ def segment(path, length=None):
     assert str(head["partition"]) == path.parent.name
     assert str(uuid.UUID(bytes=head["topic"])) == path.parent.parent.name
     head["batches"] = batches(data, BLOCK, len(data) if length is None else length, head["base offset"])
+    return head
+
+
+def index(path):
+    data = pathlib.Path(path).read_bytes()
+    assert data[:8] == b"bournidx"
+    _checked(data)
+    head = INDEX.read(data)
+    end = INDEX.bytes + head["marks that follow"] * INDEX_MARK.bytes
+    assert end == len(data) - 4
+    head["marks"] = [INDEX_MARK.read(data, at) for at in range(INDEX.bytes, end, INDEX_MARK.bytes)]
     return head
 
 

@@ -4,6 +4,7 @@
 #include "io/disk.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/engine.h"
+#include "store/chunklog/partition.h"
 #include "store/testing/event_log.h"
 
 #include <errno.h>
@@ -336,6 +337,56 @@ static void read_file(struct fixture *x, const char *path, struct buf *into)
 	assert_int_equal(disk_read_file(x->disk, path, into, &f), OK);
 }
 
+static void set_segment_bytes(struct fixture *x, int64_t bytes)
+{
+	struct topic_spec spec = {.uuid = x->p->topic, .settings = x->p->settings};
+
+	spec.settings.segment_bytes = bytes;
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+}
+
+FIXTURE_TEST(log__a_new_segment_is_begun_rather_than_grow_beyond)
+{
+	struct fixture *x = *state;
+	const struct sealed *sealed;
+
+	set_segment_bytes(x, MIB);
+	for (int64_t n = 0; n < 1000; n += 20) {
+		append(x, n, n + 20, 12000);
+		if (n % 100 == 80)
+			checkpoint(x);
+	}
+	sealed = partition_of(x->p)->sealed;
+	assert_in_range(sealed->count, 12, 24);
+	for (uint32_t i = 0; i < sealed->count; i++)
+		assert_true(sealed->segments[i].bytes <= MIB);
+	assert_true(event_log_is_whole(&x->rig, x->p, 1000));
+	set_segment_bytes(x, 64 * MIB);
+	append(x, 1000, 1100, 12000);
+	checkpoint(x);
+	sealed = partition_of(x->p)->sealed;
+	assert_true(sealed->segments[sealed->count - 1].bytes > MIB);
+}
+
+/* Event n bears the time n. */
+FIXTURE_TEST(log__a_lookup_leaves_out_segments_that_are_older)
+{
+	struct fixture *x = *state;
+	int64_t offset;
+	unsigned before;
+
+	make_segments(x, 4);
+	rig_shut(&x->rig);
+	open_store(x);
+	before = calls(x, DISK_OPEN);
+	assert_int_equal(rig_lookup(&x->rig, x->p, 350, &offset), OK);
+	assert_int_equal(offset, 350);
+	assert_int_equal(calls(x, DISK_OPEN), before + 1);
+	assert_int_equal(rig_lookup(&x->rig, x->p, 1000, &offset), OK);
+	assert_int_equal(offset, 400);
+	assert_int_equal(calls(x, DISK_OPEN), before + 1);
+}
+
 /* By a checkpoint, which knows what it appended; and the same when it is made by reading. */
 FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
 {
@@ -345,9 +396,10 @@ FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
 	unsigned before = calls(x, DISK_PREAD);
 	int64_t end = 0;
 
+	set_segment_bytes(x, MIB);
 	while (file_size(x, file_path(x, 0, "idx", path)) < 0) {
-		for (int i = 0; i < 9; i++, end += 70)
-			append(x, end, end + 70, (size_t)(i == 8 ? 10 : 12000 + 100 * i));
+		for (int i = 0; i < 9; i++, end += 7)
+			append(x, end, end + 7, (size_t)(i == 8 ? 10 : 1200 + 1000 * i));
 		checkpoint(x);
 		assert_true(end < 10000);
 	}
@@ -524,6 +576,8 @@ int main(void)
 		T(log__a_clean_start_reads_no_segment),
 		T(log__epochs_and_ends_come_from_the_manifest),
 		T(log__takes_over_what_memory_made_for_good),
+		T(log__a_new_segment_is_begun_rather_than_grow_beyond),
+		T(log__a_lookup_leaves_out_segments_that_are_older),
 		T(log__a_checkpoint_makes_indexes_from_memory),
 		T(log__an_index_goes_on_after_a_start),
 		T(log__a_reader_makes_the_index_of_a_finished_segment),

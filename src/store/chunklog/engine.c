@@ -76,8 +76,6 @@ static enum err open_as(const struct store_ops *ops, const struct store_config *
 		return err;
 	log = chunklog_new(ops, config, &dir);
 	err = chunklog_recover(log, f);
-	if (!err)
-		err = datadir_claim(&log->dir, ops->name, f);
 	if (err) {
 		chunklog_free(log);
 		return err;

@@ -1,6 +1,7 @@
 /* Retention by age under clocks that a test moves. */
 #include "base/test.h"
 #include "store/chunklog/engine.h"
+#include "store/chunklog/partition.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/store_rig.h"
 
@@ -59,18 +60,29 @@ static void open_store(struct fixture *x)
 		fail_msg("%s", f.where);
 }
 
-static int setup(void **state)
+static int setup(void **state, const struct store_ops *ops)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 
 	x->clock.base.now = ahead_now;
 	disk_power_init(&x->power, 3, DISK_BYTES);
 	x->power.kills = true;
-	rig_init(&x->rig, &store_memory, 2, &x->power.base, "/d", 3);
+	rig_init(&x->rig, ops, 2, &x->power.base, "/d", 3);
 	x->rig.clock = &x->clock.base;
+	x->rig.memory_bytes = 1;
 	open_store(x);
 	*state = x;
 	return 0;
+}
+
+static int setup_memory(void **state)
+{
+	return setup(state, &store_memory);
+}
+
+static int setup_log(void **state)
+{
+	return setup(state, &store_log);
 }
 
 static int teardown(void **state)
@@ -268,7 +280,86 @@ FIXTURE_TEST(expiry__a_topic_may_be_deleted_meanwhile)
 	}
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* --- segments -------------------------------------------------------------------------------------- */
+
+static void checkpoint(struct fixture *x)
+{
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+}
+
+static uint32_t segment_count(const struct store_partition *p)
+{
+	return partition_of((struct store_partition *)(uintptr_t)p)->sealed->count;
+}
+
+static void set_segment_ms(struct fixture *x, const struct store_partition *p, int64_t ms)
+{
+	struct topic_spec spec = {.uuid = p->topic, .settings = p->settings};
+
+	spec.settings.segment_ms = ms;
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+}
+
+FIXTURE_TEST(segments__a_new_one_is_begun_when_the_last_is_old)
+{
+	struct fixture *x = *state;
+	struct store_partition *p = make_topic(x, DURABILITY_COMMIT);
+
+	set_segment_ms(x, p, 10 * MINUTE_MS);
+	append(x, p);
+	checkpoint(x);
+	pass(x, 9 * MINUTE_MS);
+	append(x, p);
+	checkpoint(x);
+	assert_int_equal(segment_count(p), 1);
+	p = restart(x, false); /* when it was begun is remembered */
+	pass(x, 2 * MINUTE_MS);
+	append(x, p);
+	checkpoint(x);
+	assert_int_equal(segment_count(p), 2);
+	set_segment_ms(x, p, -1);
+	pass(x, 20LL * 24 * HOUR_MS);
+	append(x, p);
+	checkpoint(x);
+	assert_in_range(segment_count(p), 1, 2);
+	assert_int_equal(p->state.log_end, 4);
+}
+
+/* After a start, what is in segments only is as old as the youngest event of its segment. */
+FIXTURE_TEST(segments__their_age_counts_across_a_restart)
+{
+	struct fixture *x = *state;
+	struct store_partition *p = make_topic(x, DURABILITY_COMMIT);
+
+	set_segment_ms(x, p, 30 * MINUTE_MS);
+	append(x, p);
+	append_at(x, p, wall_ms(x) - HOUR_MS); /* an older one behind it changes nothing */
+	checkpoint(x);
+	pass(x, 30 * MINUTE_MS);
+	append(x, p);
+	pass(x, 10 * MINUTE_MS);
+	append(x, p);
+	checkpoint(x);
+	assert_int_equal(segment_count(p), 2);
+	p = restart(x, true);
+	settle(x);
+	assert_int_equal(p->state.log_start, 0);
+	pass(x, 21 * MINUTE_MS);
+	settle(x);
+	assert_int_equal(p->state.log_start, 2);
+	pass(x, 30 * MINUTE_MS);
+	settle(x);
+	assert_int_equal(p->state.log_start, 2); /* the one at 40 keeps the one at 30 */
+	jump(x, 3 * HOUR_MS);
+	settle(x);
+	assert_int_equal(p->state.log_start, 2);
+	pass(x, 10 * MINUTE_MS);
+	settle(x);
+	assert_int_equal(p->state.log_start, 4);
+}
+
+#define ON(engine, name) cmocka_unit_test_setup_teardown(name, setup_##engine, teardown)
+#define T(name)          ON(memory, name), ON(log, name)
 
 int main(void)
 {
@@ -276,10 +367,12 @@ int main(void)
 		T(expiry__what_is_older_than_the_limit_goes_by_itself),
 		T(expiry__a_wall_clock_that_jumps_deletes_nothing),
 		T(expiry__an_old_timestamp_of_a_new_event_does_not_count),
-		T(expiry__after_a_restart_timestamps_count),
+		ON(memory, expiry__after_a_restart_timestamps_count),
 		T(expiry__what_is_gone_does_not_come_back_after_a_kill),
 		T(expiry__a_limit_set_later_counts_for_what_is_there),
 		T(expiry__a_topic_may_be_deleted_meanwhile),
+		ON(log, segments__a_new_one_is_begun_when_the_last_is_old),
+		ON(log, segments__their_age_counts_across_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

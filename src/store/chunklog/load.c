@@ -2,6 +2,7 @@
 
 #include "io/log.h"
 #include "store/chunklog/chunklog.h"
+#include "store/chunklog/expiry.h"
 
 #include <stdlib.h>
 
@@ -10,7 +11,25 @@ static void take_batch(void *arg, struct slice batch, int32_t leader_epoch, size
 	partition_take(arg, batch, leader_epoch, more_bytes);
 }
 
-static void load_segment(struct partition *p, const struct segment *s)
+/* The clock that stands for when a segment was begun of which that is not known. */
+static int64_t run_began_ms(const struct partition *p)
+{
+	int64_t wall_ms = p->shard->log->began.wall_ms;
+
+	return wall_ms > 0 ? wall_ms : 1;
+}
+
+/* All of it was read. */
+static void adopt_times(struct partition *p, struct segment *s, const struct segment *found)
+{
+	if (segment_has_times(s))
+		return;
+	s->created_ms = run_began_ms(p);
+	s->min_timestamp = found->min_timestamp;
+	s->max_timestamp = found->max_timestamp;
+}
+
+static void load_segment(struct partition *p, struct segment *s)
 {
 	struct segment_home home = partition_home(p);
 	struct segment found = *s;
@@ -20,8 +39,10 @@ static void load_segment(struct partition *p, const struct segment *s)
 
 	partition_go_on_at(p, s->base_offset);
 	err = segment_load(&home, &found, take_batch, p, &why);
-	if (!err && found.end_offset == s->end_offset)
+	if (!err && found.end_offset == s->end_offset) {
+		adopt_times(p, s, &found);
 		return;
+	}
 	if (!err)
 		fault_set(&why, ERR_CORRUPT, 0, "its segment ends at %lld, not at %lld",
 		          (long long)found.end_offset, (long long)s->end_offset);
@@ -32,18 +53,21 @@ static void load_segment(struct partition *p, const struct segment *s)
 	partition_go_on_at(p, s->end_offset);
 }
 
-/* The manifest is believed; what it says is verified when it is read. */
+/* The manifest is believed; what it says is verified when it is read. All of it is as old as its
+ * youngest record, or, where that is not known, as this run. */
 static void adopt_segment(struct partition *p, const struct segment *s)
 {
 	partition_go_on_at(p, s->base_offset);
 	partition_take_cold(p, s);
+	expiry_note(p, s->end_offset,
+	            segment_has_times(s) ? s->max_timestamp : p->shard->log->began.wall_ms, false);
 }
 
 /* Bring what is saved of `p` into memory, or into reach. */
 static void load_partition(struct partition *p)
 {
 	struct partition_state *state = &p->base.state;
-	const struct saved *s = &p->saved;
+	struct saved *s = &p->saved;
 	int64_t first = s->segment_count > 0 ? s->segments[0].base_offset : s->end_offset;
 
 	state->segments = s->segment_count;
@@ -71,39 +95,53 @@ static void ignore_batch(void *arg __attribute__((unused)),
 {
 }
 
+static int64_t created_ms_of(const struct partition *p, int64_t base)
+{
+	const struct saved *s = &p->saved;
+
+	for (uint32_t i = 0; i < s->segment_count; i++)
+		if (s->segments[i].base_offset == base && segment_has_times(&s->segments[i]))
+			return s->segments[i].created_ms;
+	return run_began_ms(p);
+}
+
 /* The manifest is an old one: see which files there are, and how far each goes. */
 static enum err rescan_partition(struct partition *p, struct fault *f)
 {
 	struct segment_home home = partition_home(p);
 	struct saved *s = &p->saved;
+	struct segment *segments;
+	uint32_t segment_count = 0;
 	int64_t *bases;
 	size_t count;
 	enum err err = segment_list(&home, &bases, &count, f);
 
 	if (err)
 		return err;
-	free(s->segments);
-	s->segments = calloc(count + 1, sizeof(*s->segments));
-	s->segment_count = 0;
-	CHECK(s->segments);
+	segments = calloc(count + 1, sizeof(*segments));
+	CHECK(segments);
 	for (size_t i = 0; i < count; i++) {
-		struct segment *found = &s->segments[s->segment_count];
+		struct segment *found = &segments[segment_count];
 		struct fault why;
 
 		*found = (struct segment){
 			.base_offset = bases[i],
 			.end_offset = i + 1 < count ? bases[i + 1] : INT64_MAX,
 			.bytes = INT64_MAX,
+			.created_ms = created_ms_of(p, bases[i]),
 		};
 		/* Where it ends early it was torn, or is damaged: what follows tells. */
 		if (segment_load(&home, found, ignore_batch, NULL, &why) &&
 		    found->end_offset == found->base_offset)
 			continue;
-		s->segment_count++;
+		segment_count++;
 		if (found->end_offset > s->end_offset)
 			s->end_offset = found->end_offset;
 	}
 	free(bases);
+	free(s->segments);
+	s->segments = segments;
+	s->segment_count = segment_count;
 	/* Files below the last log start were removed; the trim itself is lost with the manifest. */
 	if (s->segment_count > 0 && s->segments[0].base_offset > s->log_start)
 		s->log_start = s->segments[0].base_offset;

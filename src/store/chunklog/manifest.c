@@ -10,12 +10,13 @@
 #include <stdlib.h>
 
 enum {
-	FORMAT_VERSION = 1,
+	FORMAT_VERSION = 2,
 	FLAG_CLEAN = 1,
 	HEADER_BYTES = 48,
 	COUNT_AT = 44,
 	PARTITION_BYTES = 56,
-	SEGMENT_ENTRY_BYTES = 32,
+	SEGMENT_ENTRY_BYTES_1 = 32, /* in version 1 */
+	SEGMENT_ENTRY_BYTES = 56,
 	CRC_BYTES = 4,
 };
 
@@ -45,6 +46,9 @@ static void segment_add(struct buf *out, const struct segment *s)
 	store_le64(entry + 8, (uint64_t)s->end_offset);
 	store_le64(entry + 16, (uint64_t)s->bytes);
 	store_le32(entry + 24, (uint32_t)s->leader_epoch);
+	store_le64(entry + 32, (uint64_t)s->created_ms);
+	store_le64(entry + 40, (uint64_t)s->min_timestamp);
+	store_le64(entry + 48, (uint64_t)s->max_timestamp);
 	buf_append(out, entry, sizeof(entry));
 }
 
@@ -128,20 +132,32 @@ enum err manifest_write(struct disk *d, const char *root, struct slice bytes, st
 
 /* --- reading --------------------------------------------------------------------------------------- */
 
-static struct segment segment_decode(const uint8_t *at)
+static size_t entry_bytes(uint32_t version)
 {
-	return (struct segment){
+	return version == 1 ? SEGMENT_ENTRY_BYTES_1 : SEGMENT_ENTRY_BYTES;
+}
+
+static struct segment segment_decode(const uint8_t *at, uint32_t version)
+{
+	struct segment s = {
 		.base_offset = (int64_t)load_le64(at),
 		.end_offset = (int64_t)load_le64(at + 8),
 		.bytes = (int64_t)load_le64(at + 16),
 		.leader_epoch = (int32_t)load_le32(at + 24),
 	};
+
+	if (version > 1) {
+		s.created_ms = (int64_t)load_le64(at + 32);
+		s.min_timestamp = (int64_t)load_le64(at + 40);
+		s.max_timestamp = (int64_t)load_le64(at + 48);
+	}
+	return s;
 }
 
 static bool segment_ok(const struct segment *s, int64_t after)
 {
 	return s->base_offset >= after && s->end_offset > s->base_offset &&
-	       s->bytes > SEGMENT_HEADER_BYTES && s->leader_epoch >= 0;
+	       s->bytes > SEGMENT_HEADER_BYTES && s->leader_epoch >= 0 && s->created_ms >= 0;
 }
 
 static bool saved_ok(const struct saved *s)
@@ -160,11 +176,11 @@ static bool saved_ok(const struct saved *s)
 }
 
 /* Take one partition from the front of `*rest`; its segments go to `*segments`, which grows. */
-static enum err saved_decode(struct slice *rest, struct segment **segments, struct saved *out,
-                             struct fault *f)
+static enum err saved_decode(uint32_t version, struct slice *rest, struct segment **segments,
+                             struct saved *out, struct fault *f)
 {
+	size_t each = entry_bytes(version), bytes;
 	const uint8_t *at = rest->ptr;
-	size_t bytes;
 
 	if (rest->len < PARTITION_BYTES)
 		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
@@ -174,15 +190,15 @@ static enum err saved_decode(struct slice *rest, struct segment **segments, stru
 		.end_offset = (int64_t)load_le64(at + 32),
 		.damage = {(int64_t)load_le64(at + 40), (int64_t)load_le64(at + 48)},
 	};
-	if (out->segment_count > (rest->len - PARTITION_BYTES) / SEGMENT_ENTRY_BYTES)
+	if (out->segment_count > (rest->len - PARTITION_BYTES) / each)
 		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
-	bytes = PARTITION_BYTES + (size_t)out->segment_count * SEGMENT_ENTRY_BYTES;
+	bytes = PARTITION_BYTES + (size_t)out->segment_count * each;
 	if (out->segment_count > 0) {
 		*segments = reallocarray(*segments, out->segment_count, sizeof(**segments));
 		CHECK(*segments);
 	}
 	for (uint32_t i = 0; i < out->segment_count; i++)
-		(*segments)[i] = segment_decode(at + PARTITION_BYTES + i * SEGMENT_ENTRY_BYTES);
+		(*segments)[i] = segment_decode(at + PARTITION_BYTES + i * each, version);
 	out->segments = *segments;
 	*rest = slice_of(at + bytes, rest->len - bytes);
 	if (!saved_ok(out))
@@ -190,8 +206,8 @@ static enum err saved_decode(struct slice *rest, struct segment **segments, stru
 	return OK;
 }
 
-static enum err partitions_decode(struct slice rest, uint32_t count, manifest_partition_cb *each,
-                                  void *arg, struct fault *f)
+static enum err partitions_decode(uint32_t version, struct slice rest, uint32_t count,
+                                  manifest_partition_cb *each, void *arg, struct fault *f)
 {
 	struct segment *segments = NULL;
 	enum err err = OK;
@@ -201,7 +217,7 @@ static enum err partitions_decode(struct slice rest, uint32_t count, manifest_pa
 		struct uuid topic;
 		struct saved saved;
 
-		err = saved_decode(&rest, &segments, &saved, f);
+		err = saved_decode(version, &rest, &segments, &saved, f);
 		if (err)
 			break;
 		memcpy(topic.bytes, at, sizeof(topic.bytes));
@@ -218,13 +234,15 @@ enum err manifest_decode(struct slice bytes, const struct uuid *store_id, struct
 {
 	const uint8_t *at = bytes.ptr;
 	struct manifest m;
+	uint32_t version;
 
 	if (bytes.len < HEADER_BYTES + CRC_BYTES || memcmp(at, magic, sizeof(magic)) != 0)
 		return fault_set(f, ERR_CORRUPT, 0, "not a manifest");
 	if (crc32c(0, at, bytes.len - CRC_BYTES) != load_le32(at + bytes.len - CRC_BYTES))
 		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");
-	if (load_le32(at + 8) > FORMAT_VERSION)
-		return fault_set(f, ERR_DIR_NEWER, 0, "format %u", load_le32(at + 8));
+	version = load_le32(at + 8);
+	if (version > FORMAT_VERSION)
+		return fault_set(f, ERR_DIR_NEWER, 0, "format %u", version);
 	if (memcmp(at + 16, store_id->bytes, 16) != 0)
 		return fault_set(f, ERR_DIR_FOREIGN, 0, "it belongs to another data directory");
 	m = (struct manifest){
@@ -235,6 +253,7 @@ enum err manifest_decode(struct slice bytes, const struct uuid *store_id, struct
 	if (m.leader_epoch < 0)
 		return fault_set(f, ERR_CORRUPT, 0, "impossible leader epoch");
 	*out = m;
-	return partitions_decode(slice_of(at + HEADER_BYTES, bytes.len - HEADER_BYTES - CRC_BYTES),
+	return partitions_decode(version,
+	                         slice_of(at + HEADER_BYTES, bytes.len - HEADER_BYTES - CRC_BYTES),
 	                         load_le32(at + COUNT_AT), each, arg, f);
 }

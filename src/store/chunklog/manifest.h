@@ -13,8 +13,9 @@
  *    40  4  leader epoch of the store       40  8  damaged from, -1: not
  *    44  4  partitions                      48  8  damaged to (not included)
  *    48     partitions                      56     segments: base offset 8, end offset 8,
- *           last 4: CRC-32C of all before          bytes 8, leader epoch 4, zero 4
- * Little-endian. A partition of which nothing is saved is left out. Nothing depends on the number of
+ *           last 4: CRC-32C of all before          bytes 8, leader epoch 4, zero 4,
+ *                                                  created 8, min and max timestamp 8, 8
+ * Little-endian. Version 1 has no times of segments. A partition of which nothing is saved is left out. Nothing depends on the number of
  * shards. */
 #ifndef BOURN_STORE_CHUNKLOG_MANIFEST_H
 #define BOURN_STORE_CHUNKLOG_MANIFEST_H

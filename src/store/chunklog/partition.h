@@ -24,7 +24,7 @@
  * goes by the same count, but by bytes only in whole segments and only while what is left is not
  * below the limit (as Apache Kafka does it); and `bytes` of a segment that log_start stands in is
  * reckoned, not measured: retention reads no files.
- * Retention by age is expiry.h's: under `log` what was cold at the start counts as born then.
+ * Retention by age is expiry.h's.
  *
  * Damage: offsets [from, to) were acknowledged and cannot be read. Reads in it are refused, others
  * go on; no writes until a trim passes it.
@@ -201,6 +201,9 @@ bool partition_retain_cold(struct partition *p);
 
 /* The segment that holds the first batch at or after `offset`; NULL: none. */
 const struct segment *partition_segment_at(const struct partition *p, int64_t offset);
+
+/* Behind those segments from `offset` on of which is known that they hold nothing so late. */
+int64_t partition_skip_older(const struct partition *p, int64_t offset, int64_t time_ms);
 
 /* Reading it found its bytes bad from offset `bad_at` on: fences. */
 void partition_cold_damage(struct partition *p, const struct segment *s, int64_t bad_at,

@@ -159,6 +159,7 @@ static bool lookup_step(struct partition *p, struct store_time_lookup *l, int64_
 	}
 	if (from < log_start)
 		from = log_start;
+	from = partition_skip_older(p, from, l->time_ms);
 	if (from < partition_warm_start(p) && !(partition_has_hole(p) && from >= p->damage.from) &&
 	    visit_start(p, from, NULL, l, lookup_visited))
 		return false;

@@ -7,6 +7,7 @@
  *              unread: each is verified when it is read
  *   WAL        what came after, in order; a partition's frames must continue at its log end
  *   damage     what is missing fences the partition it is missing from, and no other
+ *   marker     of this engine and format from here on
  *   manifest   written anew, no longer clean; after an unclean end with the next leader epoch
  *
  * Bytes of a topic that the catalog neither knows nor deleted mean that the catalog lost something:
@@ -443,7 +444,9 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	fence_damaged(&r);
 	set_epoch(&r);
 	say_recovered(&r);
-	err = make_topics_dir(log, f);
+	err = datadir_claim(&log->dir, log->base.ops->name, f);
+	if (!err)
+		err = make_topics_dir(log, f);
 	if (!err && !r.fallback && !r.manifest.clean)
 		err = segments_tidy(log, f);
 	if (!err)

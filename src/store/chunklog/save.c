@@ -86,6 +86,8 @@ struct save *save_new(struct partition *p)
 	s = calloc(1, sizeof(*s));
 	CHECK(s);
 	s->partition = p;
+	s->settings = p->base.settings;
+	s->now_ms = loop_now(p->shard->loop).wall_ms;
 	s->saved = (struct saved){
 		.log_start = state->log_start,
 		.end_offset = state->high_watermark,
@@ -122,12 +124,17 @@ static struct segment *begin_segment(struct save *s, const struct save_slice *fi
 
 	to->segments = reallocarray(to->segments, to->segment_count + 1, sizeof(*to->segments));
 	CHECK(to->segments);
-	to->segments[to->segment_count++] = (struct segment){
-		.base_offset = first->base_offset,
-		.end_offset = first->base_offset,
-		.leader_epoch = first->chunk->leader_epoch,
-	};
+	to->segments[to->segment_count++] = segment_new(
+		first->base_offset, first->chunk->leader_epoch, s->now_ms > 0 ? s->now_ms : 1);
 	return last_segment(s);
+}
+
+/* A clock that jumps makes a segment shorter or longer, no more. One whose times are not known gets
+ * nothing behind it, so that those of what comes are. */
+static bool is_young(const struct save *s, const struct segment *to)
+{
+	return segment_has_times(to) &&
+	       (s->settings.segment_ms < 0 || s->now_ms - to->created_ms < s->settings.segment_ms);
 }
 
 /* One epoch a segment, no hole in it, and nothing behind damage: what follows a bad batch in a file
@@ -136,9 +143,9 @@ static bool can_append(const struct save *s, const struct segment *to,
                        const struct save_slice *next)
 {
 	return to && to->leader_epoch == next->chunk->leader_epoch &&
-	       to->end_offset == next->base_offset &&
+	       to->end_offset == next->base_offset && is_young(s, to) &&
 	       (s->saved.damage.from < 0 || to->base_offset >= s->saved.damage.to) &&
-	       to->bytes + (int64_t)next->bytes.len <= SEGMENT_BYTES_MAX;
+	       segment_next_at(to) + (int64_t)next->bytes.len <= s->settings.segment_bytes;
 }
 
 /* As many slices from `first` on as go into `to` behind each other. */
@@ -147,6 +154,7 @@ static uint32_t run_length(const struct save *s, const struct segment *to, uint3
 	struct segment grown = *to;
 	uint32_t i = first;
 
+	grown.bytes = segment_next_at(to);
 	do {
 		grown.bytes += (int64_t)s->slices[i].bytes.len;
 		grown.end_offset = s->slices[i].end_offset;

@@ -23,8 +23,10 @@ struct save_run {
 struct save {
 	struct save *next;
 	struct partition *partition; /* borrowed */
-	struct saved saved;          /* becomes the partition's when the checkpoint ends well */
-	struct segment *removed;     /* owned; no longer in `saved`: below the log start */
+	struct topic_settings settings;
+	int64_t now_ms;          /* wall clock when it was made */
+	struct saved saved;      /* becomes the partition's when the checkpoint ends well */
+	struct segment *removed; /* owned; no longer in `saved`: below the log start */
 	uint32_t removed_count;
 	struct save_slice *slices; /* owned; rising */
 	uint32_t slice_count;

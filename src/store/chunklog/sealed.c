@@ -53,6 +53,20 @@ const struct segment *partition_segment_at(const struct partition *p, int64_t of
 	return p->sealed && low < p->sealed->count ? &p->sealed->segments[low] : NULL;
 }
 
+int64_t partition_skip_older(const struct partition *p, int64_t offset, int64_t time_ms)
+{
+	const struct segment *s = partition_segment_at(p, offset);
+
+	if (!s || partition_has_hole(p))
+		return offset;
+	for (const struct segment *end = p->sealed->segments + p->sealed->count; s < end; s++) {
+		if (!segment_has_times(s) || s->max_timestamp >= time_ms)
+			break;
+		offset = s->end_offset;
+	}
+	return offset;
+}
+
 /* --- bytes ----------------------------------------------------------------------------------------- */
 
 /* Of the offsets from `from` to `to`, taken as all of a size. */

@@ -111,6 +111,40 @@ static enum err header_check(const struct segment_home *h, const uint8_t *at, st
 	return OK;
 }
 
+/* --- times ----------------------------------------------------------------------------------------- */
+
+struct segment segment_new(int64_t base_offset, int32_t leader_epoch, int64_t created_ms)
+{
+	return (struct segment){
+		.base_offset = base_offset,
+		.end_offset = base_offset,
+		.leader_epoch = leader_epoch,
+		.created_ms = created_ms,
+		.min_timestamp = INT64_MAX,
+		.max_timestamp = INT64_MIN,
+	};
+}
+
+static void time_batch(struct segment *s, const struct batch *b)
+{
+	if (b->base_timestamp < s->min_timestamp)
+		s->min_timestamp = b->base_timestamp;
+	if (b->max_timestamp > s->max_timestamp)
+		s->max_timestamp = b->max_timestamp;
+}
+
+static void time_batches(struct segment *s, struct slice rest)
+{
+	while (rest.len > 0) {
+		struct batch b;
+		enum err err = batch_parse(rest, &b, NULL);
+
+		CHECK(err == OK);
+		time_batch(s, &b);
+		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
+	}
+}
+
 /* --- writing --------------------------------------------------------------------------------------- */
 
 /* Bytes on their way into a file, in whole blocks and past the page cache: who reads what is new finds
@@ -229,6 +263,8 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 		err = append_run(h, s, 0, iov, count, bytes, f);
 	if (err)
 		return err;
+	for (int i = 0; i < count; i++)
+		time_batches(s, slice_of(iov[i].iov_base, iov[i].iov_len));
 	s->bytes = at + (int64_t)bytes;
 	s->end_offset = end_offset;
 	return OK;
@@ -290,8 +326,10 @@ static enum err load_all(struct segment_reader *r, struct segment *s, int64_t en
 		struct batch b;
 
 		err = segment_reader_next(r, &b, f);
-		if (!err)
-			each(arg, b.bytes, s->leader_epoch, (size_t)(r->end - r->at));
+		if (err)
+			break;
+		time_batch(s, &b);
+		each(arg, b.bytes, s->leader_epoch, (size_t)(r->end - r->at));
 	}
 	s->end_offset = r->next_offset;
 	s->bytes = r->at;
@@ -310,7 +348,7 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
 	int fd;
 
 	segment_path(h, s->base_offset, path);
-	s->end_offset = s->base_offset;
+	*s = segment_new(asked.base_offset, asked.leader_epoch, asked.created_ms);
 	s->bytes = SEGMENT_HEADER_BYTES;
 	err = segment_open(h, s, &fd, &size, f);
 	if (err)

@@ -2,11 +2,11 @@
  *
  * A 4 KiB header, then runs: what one checkpoint appended, record batches one behind the other as
  * they stand in memory. A run begins on a 4 KiB block, so a block that holds saved bytes is never
- * written again; what is left of the block before it is zeros. A new segment is begun at 64 MiB, at
- * a new leader epoch and behind a hole; all its batches bear its epoch. How much of a file counts is
- * said by the manifest; what a failed or interrupted checkpoint left behind that is written over.
- * Where the file system can, runs are written past the page cache: what is new is read from chunks, so
- * copies of it there would only cost.
+ * written again; what is left of the block before it is zeros. A new segment is begun when its topic's
+ * segment.bytes or segment.ms say so, at a new leader epoch and behind a hole; all its batches bear
+ * its epoch. How much of a file counts is said by the manifest; what a failed or interrupted
+ * checkpoint left behind that is written over. Where the file system can, runs are written past the
+ * page cache: what is new is read from chunks, so copies of it there would only cost.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch
@@ -29,7 +29,6 @@ struct disk;
 
 enum {
 	SEGMENT_HEADER_BYTES = 4096,
-	SEGMENT_BYTES_MAX = 64 << 20, /* a new one is begun rather than grow beyond */
 	SEGMENT_PATH_BYTES = 4096,
 };
 
@@ -47,7 +46,18 @@ struct segment {
 	int64_t end_offset;
 	int64_t bytes; /* that count, header included, up to the last batch; 0: there is no file yet */
 	int32_t leader_epoch;
+	int64_t created_ms; /* wall clock when it was begun; 0: a version that noted no times did it */
+	int64_t min_timestamp; /* the least that a batch begins with … */
+	int64_t max_timestamp; /* … and the greatest of a record; both only if created_ms > 0 */
 };
+
+/* Empty, to be begun. */
+struct segment segment_new(int64_t base_offset, int32_t leader_epoch, int64_t created_ms);
+
+static inline bool segment_has_times(const struct segment *s)
+{
+	return s->created_ms > 0;
+}
 
 /* "<root>/topics/<uuid>/<partition>" */
 void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES]);
@@ -59,8 +69,8 @@ enum err segment_make_dir(const struct segment_home *h, struct fault *f) MUST_CH
 /* Make the names of its files last. */
 enum err segment_sync_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
 
-/* Append whole batches and flush them: they end at `end_offset` and the first follows what the
- * segment holds. On failure `s` is as before and the append may be tried again. A new file lasts
+/* Append whole batches (in each of `iov`) and flush them: they end at `end_offset` and the first
+ * follows what the segment holds. On failure `s` is as before and the append may be tried again. A new file lasts
  * after segment_sync_dir. */
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f) MUST_CHECK;
@@ -90,7 +100,8 @@ typedef void segment_batch_cb(void *arg, struct slice batch, int32_t leader_epoc
 /* Read and verify: every batch must be whole and right, at the offset that must be there.
  * `s` says where it begins and how much counts; bytes == INT64_MAX: as far as it goes, but not
  * beyond end_offset. Returns where what is right ends (in `s`), and why there (`f`, ERR_CORRUPT or
- * ERR_IO) unless that is where it should. The epoch is the header's. */
+ * ERR_IO) unless that is where it should. The epoch is the header's, the timestamps those that were
+ * read; created_ms stays. */
 enum err segment_load(const struct segment_home *h, struct segment *s, segment_batch_cb *each,
                       void *arg, struct fault *f) MUST_CHECK;
 

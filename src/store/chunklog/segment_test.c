@@ -69,12 +69,15 @@ static void add_batch(struct fixture *x, int64_t offset, size_t bytes)
 static enum err append(struct fixture *x, uint32_t count, size_t bytes, struct fault *f)
 {
 	int64_t end_offset = x->segment.end_offset + count;
-	size_t start = x->expected.len, half;
+	size_t start = x->expected.len, half = start;
 	struct iovec iov[2];
 
-	for (int64_t offset = x->segment.end_offset; offset < end_offset; offset++)
+	for (int64_t offset = x->segment.end_offset; offset < end_offset; offset++) {
 		add_batch(x, offset, bytes);
-	half = (x->expected.len - start) / 2;
+		if (offset == x->segment.end_offset)
+			half = x->expected.len;
+	}
+	half -= start;
 	iov[0] = (struct iovec){x->expected.ptr + start, half};
 	iov[1] = (struct iovec){x->expected.ptr + start + half, x->expected.len - start - half};
 	return segment_append(&x->home, &x->segment, iov, 2, end_offset, f);

@@ -28,6 +28,7 @@ struct cutting {
 	const struct verify_plan *plan;
 	struct disk *disk;
 	struct datadir dir;
+	char engine[DATADIR_ENGINE_BYTES];
 	struct log *log;
 	struct buf manifest;
 	struct manifest head;
@@ -487,6 +488,8 @@ static enum err carry_out(struct cutting *c, struct clock *clock, struct fault *
 	if (!err)
 		err = each_patched_file(c, wal, true, f);
 	if (!err)
+		err = datadir_claim(&c->dir, c->engine, f);
+	if (!err)
 		err = manifest_write(c->disk, c->dir.path, buf_slice(&c->rewritten), f);
 	if (!err)
 		err = each_lost_segment(c, cut_file, f);
@@ -502,8 +505,7 @@ enum err verify_cut(const struct verify_config *config, const struct verify_plan
 		.manifest = BUF_INIT(MANIFEST_BYTES_MAX),
 		.rewritten = BUF_INIT(MANIFEST_BYTES_MAX),
 	};
-	char engine[DATADIR_ENGINE_BYTES];
-	enum err err = datadir_examine(config->path, config->disk, &c.dir, engine, f);
+	enum err err = datadir_examine(config->path, config->disk, &c.dir, c.engine, f);
 
 	if (err)
 		return err;
