@@ -1,6 +1,7 @@
 /* The way into a partition: appends become frames, frames become visible batches. partition.h
  * draws it. */
 #include "io/metrics.h"
+#include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/partition.h"
 
@@ -134,6 +135,12 @@ static enum err append_check(const struct partition *p, struct store_append *a)
 		a->fault = s->fenced;
 		return ERR_FENCED;
 	}
+	if (budget_is_full(p->shard->log)) { /* only while nothing can be saved: see has_to_wait */
+		enum err err = budget_refusal(p->shard->log, &a->fault);
+
+		if (err)
+			return err;
+	}
 	if (a->batches.len > (size_t)bytes_max || a->batches.len > WAL_PAYLOAD_BYTES_MAX)
 		return fault_set(&a->fault, ERR_TOO_LARGE, 0,
 		                 "a batch of %zu bytes; max.message.bytes is %d", a->batches.len,
@@ -183,11 +190,23 @@ static void frame_write(struct partition *p, struct slice payload)
 	wal_write(p->shard->log->wal, &p->frame);
 }
 
+/* For a checkpoint to make room. Appends that will be refused do not wait. */
+static bool has_to_wait(const struct partition *p)
+{
+	struct chunklog *log = p->shard->log;
+	struct fault unused;
+
+	if (!budget_is_due(log) || p->base.state.deleted || p->base.state.fenced.code)
+		return false;
+	checkpoint_nudge(log);
+	return budget_is_full(log) && !budget_refusal(log, &unused);
+}
+
 static void submit(struct task *t)
 {
 	struct partition *p = CONTAINER_OF(t, struct partition, submit);
 
-	while (!p->in_flight && !p->held && !list_is_empty(&p->waiting)) {
+	while (!p->in_flight && !p->held && !list_is_empty(&p->waiting) && !has_to_wait(p)) {
 		struct slice payload;
 
 		frame_fill(p);
@@ -222,6 +241,11 @@ void partition_hold(struct partition *p)
 void partition_release(struct partition *p)
 {
 	p->held = false;
+	submit_later(p);
+}
+
+void partition_resume(struct partition *p)
+{
 	submit_later(p);
 }
 

@@ -3,6 +3,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "io/metrics.h"
+#include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/manifest.h"
 #include "store/chunklog/save.h"
@@ -11,10 +12,10 @@
 #include <stdlib.h>
 
 enum {
-	LOOK_MS = 500,      /* how often we look, at the least, whether a checkpoint is due */
-	LOOKS = 4,          /* … in the age that makes it due */
-	RETRY_US = 5000000, /* after one that failed */
-	DUE_BYTES_MIN = 1 << 20,
+	LOOK_MS = 500,           /* how often we look, at the least, whether a checkpoint is due */
+	LOOKS = 4,               /* … in the age that makes it due */
+	RETRY_US = 5000000,      /* after one that failed */
+	RETRY_FULL_US = 1000000, /* … while appends are refused for it */
 };
 
 static void begin(struct chunklog *log);
@@ -59,8 +60,10 @@ static void end(struct chunklog *log)
 	if (!c->fault.code) {
 		wal_free_through(log->wal, c->sequence);
 		tombs_age(log);
+		c->not_before_mono_us = 0;
 	} else {
-		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us + RETRY_US;
+		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us +
+		                        (budget_is_full(log) ? RETRY_FULL_US : RETRY_US);
 	}
 	free_saves(c);
 	buf_fini(&c->manifest);
@@ -77,7 +80,7 @@ static void end(struct chunklog *log)
 		asked->done(asked); /* which may ask for another one */
 	}
 	graveyard_tend(log);
-	if (!c->running && !list_is_empty(&c->asked))
+	if (!c->running && (!list_is_empty(&c->asked) || (!c->fault.code && budget_is_due(log))))
 		begin(log);
 }
 
@@ -91,31 +94,43 @@ static void heed_one(struct partition *p)
 		partition_seal_upto(p, &p->saved);
 }
 
-static void thin(struct shard *shard)
+static void make_room(struct shard *shard)
 {
-	const struct chunklog *log = shard->log;
-	int64_t now_bytes = atomic_load_explicit(&log->chunk_bytes, memory_order_relaxed);
+	LIST_EACH (node, &shard->partitions) {
+		struct partition *p = LIST_ENTRY(node, struct partition, node);
 
-	LIST_EACH (node, &shard->partitions)
-		partition_thin(LIST_ENTRY(node, struct partition, node), now_bytes,
-		               log->config.memory_bytes);
+		partition_thin(p);
+		partition_resume(p);
+	}
 }
 
 static void heed(struct fanout_visit *v)
 {
 	const struct checkpoint *c = v->fanout->context;
 
-	for (const struct save *s = c->saves; s; s = s->next)
+	for (const struct save *s = c->fault.code ? NULL : c->saves; s; s = s->next)
 		if (s->partition->shard == v->shard)
 			heed_one(s->partition);
 	if (chunklog_is_tiered(v->fanout->log))
-		thin(v->shard);
+		make_room(v->shard);
 	fanout_leave(v);
 }
 
 static void heeded(struct fanout *o)
 {
 	end(o->log);
+}
+
+/* Well, or with a fault. */
+static void finish(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	if (c->fault.code)
+		budget_not_saved(log, c->fault.code);
+	else
+		budget_saved(log, c->began_bytes);
+	fanout_start(log, heed, heeded, c);
 }
 
 /* --- publish --------------------------------------------------------------------------------------- */
@@ -174,10 +189,7 @@ static void published(struct work *w)
 		swap_saves(c);
 	else
 		c->published = c->sequence;
-	if (c->fault.code)
-		end(log);
-	else
-		fanout_start(log, heed, heeded, c);
+	finish(log);
 }
 
 static void publish(struct work *w)
@@ -213,7 +225,7 @@ static void saved(struct work *w)
 	};
 
 	if (c->fault.code) {
-		end(log);
+		finish(log);
 		return;
 	}
 	swap_saves(c);
@@ -254,7 +266,7 @@ static void gathered(struct fanout *o)
 		}
 	}
 	if (!c->saves && c->sequence == c->published && !c->clean) {
-		end(log);
+		finish(log);
 		return;
 	}
 	c->work.run = save;
@@ -287,9 +299,10 @@ static void rolled(struct wal_roll *r)
 
 	c->fault = r->fault;
 	if (c->fault.code) {
-		end(log);
+		finish(log);
 		return;
 	}
+	c->began_bytes = budget_now(log);
 	c->sequence = r->last_sequence;
 	atomic_store_explicit(&log->unlogged_bytes, 0, memory_order_relaxed);
 	fanout_start(log, gather, gathered, c->gathered);
@@ -310,16 +323,6 @@ static void begin(struct chunklog *log)
 
 /* --- when ------------------------------------------------------------------------------------------ */
 
-/* Chunks stay until they are in segments: under `log` that must not take much more than the budget. */
-static int64_t bytes_due(const struct chunklog *log)
-{
-	int64_t due = log->config.memory_bytes / 2;
-
-	if (!chunklog_is_tiered(log) || due > log->config.checkpoint_bytes)
-		return log->config.checkpoint_bytes;
-	return due < DUE_BYTES_MIN ? DUE_BYTES_MIN : due;
-}
-
 static bool is_due(struct chunklog *log)
 {
 	const struct checkpoint *c = &log->checkpoint;
@@ -328,9 +331,11 @@ static bool is_due(struct chunklog *log)
 	struct wal_stats wal = wal_stats(log->wal);
 	int64_t unlogged = atomic_load_explicit(&log->unlogged_bytes, memory_order_relaxed);
 
-	if (c->running || wal.failed || now.mono_us < c->not_before_mono_us)
+	if (c->running || now.mono_us < c->not_before_mono_us)
 		return false;
-	if (wal.bytes + unlogged >= bytes_due(log))
+	if (wal.failed) /* it will fail too, and so tell those who wait for it */
+		return budget_is_full(log) && !c->fault.code;
+	if (wal.bytes + unlogged >= config->checkpoint_bytes || budget_is_due(log))
 		return true;
 	if (wal.oldest_ms > 0 && now.wall_ms - wal.oldest_ms >= config->checkpoint_ms)
 		return true;
@@ -367,6 +372,24 @@ static void look(struct timer *t)
 	look_later(log);
 }
 
+static void nudged(struct message *m)
+{
+	struct checkpoint *c = CONTAINER_OF(m, struct checkpoint, nudge);
+	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+
+	atomic_store(&c->nudged, false);
+	if (is_due(log))
+		begin(log);
+}
+
+void checkpoint_nudge(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	if (!atomic_exchange(&c->nudged, true))
+		loop_post(log->shards[0].loop, &c->nudge);
+}
+
 static void start_looking(struct message *m)
 {
 	struct checkpoint *c = CONTAINER_OF(m, struct checkpoint, start);
@@ -387,6 +410,7 @@ void checkpoint_start(struct chunklog *log)
 	list_init(&c->answered);
 	c->timer.fire = look;
 	c->start.deliver = start_looking;
+	c->nudge.deliver = nudged;
 	loop_post(log->shards[0].loop, &c->start);
 }
 

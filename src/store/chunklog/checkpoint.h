@@ -6,8 +6,8 @@
  *   save     a worker appends those bytes to segments and flushes them
  *   publish  a worker writes the manifest ("all frames up to S are in segments"), then removes
  *            segments that lie below their log start
- *   thin     under `log` only: every shard hears which segments there are now and lets go of chunks
- *            that are in them
+ *   heed     every shard hears which segments there are now; under `log` it lets go of chunks that
+ *            are in them, and goes on with appends that waited for that (budget.h), also after a fault
  *   end      the WAL may free what is up to S
  *
  * Why gather sees every frame up to S: the WAL posts the completions of all of them before it posts
@@ -27,6 +27,8 @@
 #include "io/loop.h"
 #include "store/wal.h"
 
+#include <stdatomic.h>
+
 struct chunklog;
 struct save;
 struct store_checkpoint;
@@ -41,14 +43,17 @@ struct checkpoint {
 	struct wal_stats reported; /* what the metrics were told */
 	struct message start;      /* of the timer, on home's loop */
 	bool looking;              /* it has begun */
+	struct message nudge;      /* of checkpoint_nudge, to home */
+	atomic_bool nudged;        /* it is under way */
 	struct wal_roll roll;
 	struct work work;
 	struct save **gathered; /* owned; one list a shard */
 	struct save *saves;     /* owned; of all shards */
 	struct buf manifest;
-	uint64_t sequence;  /* S */
-	uint64_t published; /* S of the present manifest */
-	int64_t bytes;      /* written to segments */
+	uint64_t sequence;   /* S */
+	uint64_t published;  /* S of the present manifest */
+	int64_t bytes;       /* written to segments */
+	int64_t began_bytes; /* the budget's clock then */
 	int64_t began_mono_us;
 	int64_t not_before_mono_us; /* after a failure */
 	struct fault fault;
@@ -59,6 +64,9 @@ void checkpoint_start(struct chunklog *log);
 
 /* No more of them begin by themselves. No loop is running. */
 void checkpoint_stop(struct chunklog *log);
+
+/* Any thread: look now whether one is due. */
+void checkpoint_nudge(struct chunklog *log);
 
 /* One that begins from now on answers `c`. */
 void checkpoint_ask(struct chunklog *log, struct store_checkpoint *c);

@@ -101,7 +101,8 @@ static bool is_idle(const struct chunklog *log)
 	for (unsigned i = 0; i < log->config.shard_count; i++)
 		if (log->shards[i].expiring > 0)
 			return false;
-	return log->operations == 0 && !log->checkpoint.running && !log->burying &&
+	return log->operations == 0 && !log->checkpoint.running &&
+	       !atomic_load(&log->checkpoint.nudged) && !log->burying &&
 	       catalog_is_idle(log->catalog);
 }
 

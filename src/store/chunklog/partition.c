@@ -167,6 +167,7 @@ void partition_show(struct partition *p)
 	show_filled(p);
 	expiry_note(p, p->base.state.high_watermark, tail(p)->max_timestamp, true);
 	partition_retain(p);
+	partition_thin(p); /* not only when a checkpoint ends: so memory is level under load */
 	expiry_look(p);
 }
 

@@ -143,7 +143,8 @@ bool partition_fill(struct partition *p, struct slice batch, size_t more_bytes, 
 /* What is filled and not shown yet. */
 struct slice partition_filled(const struct partition *p);
 
-/* Show it: the high watermark moves to the log end; retention follows. */
+/* Show it: the high watermark moves to the log end; retention follows, and under `log` the oldest
+ * chunks make room. */
 void partition_show(struct partition *p);
 
 /* Take it back: the log end moves to the high watermark. */
@@ -190,8 +191,8 @@ uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
 /* A published manifest has `s` of it (borrowed). */
 void partition_seal_upto(struct partition *p, const struct saved *s);
 
-/* Let go of chunks that are in segments whole, but for those born less than `budget` bytes ago. */
-void partition_thin(struct partition *p, int64_t now_bytes, int64_t budget);
+/* Let go of chunks that are in segments whole, but for the newest that `storage.memory` holds. */
+void partition_thin(struct partition *p);
 
 /* Of what is cold, from log_start on; about. */
 int64_t partition_cold_bytes(const struct partition *p);
@@ -222,6 +223,9 @@ void partition_trim(struct partition *p, struct store_trim *t);
 /* No frame is begun until released; what waits keeps waiting. */
 void partition_hold(struct partition *p);
 void partition_release(struct partition *p);
+
+/* Memory has been made, or cannot be: what waited for it looks again. */
+void partition_resume(struct partition *p);
 
 /* One thing less is under way. */
 void partition_check_quiet(struct partition *p);

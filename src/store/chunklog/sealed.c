@@ -1,5 +1,6 @@
 /* What of a partition is in segments only: the shard's view of them, and what leaves memory for it. */
 #include "io/log.h"
+#include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 
 #include <stdlib.h>
@@ -92,18 +93,19 @@ int64_t partition_cold_bytes(const struct partition *p)
 
 /* --- leaving memory -------------------------------------------------------------------------------- */
 
-static bool can_go(const struct partition *p, const struct chunk *c, int64_t now_bytes,
-                   int64_t budget)
+static bool can_go(const struct partition *p, const struct chunk *c)
 {
+	const struct chunklog *log = p->shard->log;
+
 	return c->len > 0 && c->filled == c->len && c->end_offset <= p->sealed_end &&
-	       now_bytes - c->born > budget;
+	       budget_now(log) - c->born > log->config.memory_bytes;
 }
 
-void partition_thin(struct partition *p, int64_t now_bytes, int64_t budget)
+void partition_thin(struct partition *p)
 {
 	uint32_t count = 0;
 
-	while (count < p->chunk_count && can_go(p, p->chunks[count], now_bytes, budget)) {
+	while (count < p->chunk_count && can_go(p, p->chunks[count])) {
 		p->warm_bytes -= (int64_t)(p->chunks[count]->len - p->head_at);
 		p->head_at = 0;
 		count++;

@@ -1,0 +1,135 @@
+/* Appends come faster than segments are written: they wait, and are refused when nothing is. */
+#include "base/test.h"
+#include "io/disk.h"
+#include "store/chunklog/engine.h"
+#include "store/testing/event_log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	DISK_BYTES = 256 << 20,
+	BUDGET = 4 << 20,
+	EVENT_BYTES = 100000,
+	FLOOD = 240, /* events at once: six times the budget, less than what may wait */
+};
+
+struct fixture {
+	struct disk_sim *sim;
+	struct disk_fault *faults;
+	struct store_rig rig;
+	struct store_partition *p;
+};
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	struct fault f = {0};
+
+	x->sim = disk_sim_new(5, DISK_BYTES);
+	x->faults = disk_fault_new(disk_sim_disk(x->sim));
+	rig_init(&x->rig, &store_log, 2, disk_fault_disk(x->faults), "/data", 5);
+	x->rig.memory_bytes = BUDGET;
+	assert_int_equal(rig_try_open(&x->rig, &f), OK);
+	x->p = rig_topic(&x->rig, "a", 1)->partitions[0];
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	disk_fault_disarm(x->faults);
+	rig_fini(&x->rig);
+	disk_fault_free(x->faults);
+	disk_sim_free(x->sim);
+	free(x);
+	return 0;
+}
+
+#define FIXTURE_TEST(name) static void name(void **state)
+
+static int64_t checkpoints(struct fixture *x)
+{
+	return atomic_load(&x->rig.metrics[0].values[METRIC_CHECKPOINTS]);
+}
+
+/* Where each append after the first budget's worth needs one, there are at least so many. */
+FIXTURE_TEST(budget__appends_wait_until_older_ones_are_in_segments)
+{
+	struct fixture *x = *state;
+
+	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);
+	assert_true(checkpoints(x) >= (int64_t)FLOOD * EVENT_BYTES / BUDGET - 1);
+	assert_true(event_log_is_whole(&x->rig, x->p, FLOOD));
+}
+
+FIXTURE_TEST(budget__what_is_not_in_the_wal_waits_too)
+{
+	struct fixture *x = *state;
+	struct topic_spec spec = rig_spec(&x->rig, "b", 1);
+	const struct store_topic *t;
+
+	spec.settings.durability = DURABILITY_NONE;
+	assert_int_equal(rig_create(&x->rig, &spec, &t, NULL), OK);
+	assert_int_equal(event_log_append(&x->rig, t->partitions[0], 0, FLOOD, EVENT_BYTES), OK);
+	assert_true(checkpoints(x) >= (int64_t)FLOOD * EVENT_BYTES / BUDGET - 1);
+	assert_true(event_log_is_whole(&x->rig, t->partitions[0], FLOOD));
+}
+
+static void refuse_then_go_on(struct fixture *x, int os_errno, enum err refusal)
+{
+	struct topic_spec other = rig_spec(&x->rig, "b", 1);
+	const struct store_topic *t;
+	int64_t end;
+
+	disk_fault_arm(x->faults, DISK_MKDIR, 1, os_errno, 0, true);
+	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), refusal);
+	end = x->p->state.high_watermark;
+	assert_in_range(end, 1, 2 * BUDGET / EVENT_BYTES);
+	assert_true(event_log_is_whole(&x->rig, x->p, end));
+	assert_int_equal(x->p->state.fenced.code, OK);
+	assert_int_equal(rig_create(&x->rig, &other, &t, NULL), OK);
+	assert_int_equal(event_log_append(&x->rig, t->partitions[0], 0, 1, 10), refusal);
+	assert_int_equal(rig_delete(&x->rig, t, NULL), OK);
+
+	disk_fault_disarm(x->faults);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_int_equal(event_log_append(&x->rig, x->p, end, end + FLOOD, EVENT_BYTES), OK);
+	assert_true(event_log_is_whole(&x->rig, x->p, end + FLOOD));
+}
+
+FIXTURE_TEST(budget__on_a_full_disk_appends_are_refused_when_memory_is_full)
+{
+	refuse_then_go_on(*state, ENOSPC, ERR_DISK_FULL);
+}
+
+FIXTURE_TEST(budget__on_a_failing_disk_appends_are_refused_when_memory_is_full)
+{
+	refuse_then_go_on(*state, EIO, ERR_BUSY);
+}
+
+/* What waits for a checkpoint when the WAL fails is not left waiting. */
+FIXTURE_TEST(budget__a_failed_wal_answers_what_waits)
+{
+	struct fixture *x = *state;
+
+	disk_fault_arm(x->faults, DISK_PWRITEV, 12, EIO, 0, true);
+	assert_int_not_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);
+	assert_true(event_log_is_whole(&x->rig, x->p, x->p->state.high_watermark));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(budget__appends_wait_until_older_ones_are_in_segments),
+		T(budget__what_is_not_in_the_wal_waits_too),
+		T(budget__on_a_full_disk_appends_are_refused_when_memory_is_full),
+		T(budget__on_a_failing_disk_appends_are_refused_when_memory_is_full),
+		T(budget__a_failed_wal_answers_what_waits),
+	};
+
+	return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
+}
