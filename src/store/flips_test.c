@@ -3,11 +3,10 @@
  * be (the partition is fenced, a read refused); other partitions serve; only a damaged catalog or
  * marker refuses the start. BOURN_LONG flips more; BOURN_SEED another set. */
 #include "base/test.h"
+#include "io/testing/disk_poke.h"
 #include "io/testing/disk_states.h"
 #include "store/testing/crash_run.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -137,19 +136,6 @@ static int64_t pick_byte(struct flipper *x)
 		at = (int64_t)roll(x, (unsigned)used_bytes(x->hit));
 	while (!anywhere && byte_of(x->hit, at) == 0);
 	return at;
-}
-
-static void flip(struct disk *d, const char *path, int64_t at, unsigned bit)
-{
-	int fd = d->ops->open(d, path, O_RDWR);
-	uint8_t byte;
-	struct iovec iov = {&byte, 1};
-
-	assert_true(fd >= 0);
-	assert_int_equal(d->ops->pread(d, fd, &byte, 1, at), 1);
-	byte = (uint8_t)(byte ^ (1 << bit));
-	assert_int_equal(d->ops->pwritev(d, fd, &iov, 1, at), 1);
-	d->ops->close(d, fd);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------- */
@@ -317,7 +303,7 @@ static void flip_one(struct flipper *x, enum kind kind)
 	struct fault f = {0};
 
 	disk_state_write(x->image, disk_sim_disk(sim));
-	flip(disk_sim_disk(sim), x->hit->path, at, bit);
+	disk_poke_flip(disk_sim_disk(sim), x->hit->path, at * 8 + bit);
 	rig_init(&g.rig, x->run.rig.ops, 1, disk_sim_disk(sim), "/data", 1);
 	x->flips++;
 	g.tally->flips++;

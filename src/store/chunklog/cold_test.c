@@ -2,13 +2,13 @@
  * directories it takes over. */
 #include "base/test.h"
 #include "io/disk.h"
+#include "io/testing/disk_poke.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/engine.h"
 #include "store/chunklog/partition.h"
 #include "store/testing/event_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,31 +108,6 @@ static const char *file_path(struct fixture *x, int64_t base, const char *suffix
 	return into;
 }
 
-static int64_t file_size(struct fixture *x, const char *path)
-{
-	int fd = x->disk->ops->open(x->disk, path, O_RDONLY);
-	int64_t size = -1;
-
-	if (fd >= 0) {
-		size = x->disk->ops->size(x->disk, fd);
-		x->disk->ops->close(x->disk, fd);
-	}
-	return size;
-}
-
-static void flip(struct fixture *x, const char *path, int64_t bit)
-{
-	int fd = x->disk->ops->open(x->disk, path, O_RDWR);
-	uint8_t byte;
-	struct iovec iov = {&byte, 1};
-
-	assert_true(fd >= 0);
-	assert_int_equal(x->disk->ops->pread(x->disk, fd, &byte, 1, bit / 8), 1);
-	byte = (uint8_t)(byte ^ (1 << bit % 8));
-	assert_int_equal(x->disk->ops->pwritev(x->disk, fd, &iov, 1, bit / 8), 1);
-	x->disk->ops->close(x->disk, fd);
-}
-
 /* --- where it is read from ----------------------------------------------------------------------- */
 
 FIXTURE_TEST(log__reads_from_segments_what_it_let_go_of)
@@ -216,9 +191,9 @@ FIXTURE_TEST(log__a_read_keeps_what_retention_removes)
 	assert_int_equal(rig_read(&x->rig, x->p, 50, 2000, &batches, &holder), OK);
 	assert_int_equal(rig_trim(&x->rig, x->p, 150), OK);
 	checkpoint(x);
-	assert_int_equal(file_size(x, file_path(x, 0, "seg", path)), -1);
-	assert_int_equal(file_size(x, file_path(x, 0, "idx", path)), -1);
-	assert_true(file_size(x, file_path(x, 100, "seg", path)) > 0);
+	assert_false(disk_poke_exists(x->disk, file_path(x, 0, "seg", path)));
+	assert_false(disk_poke_exists(x->disk, file_path(x, 0, "idx", path)));
+	assert_true(disk_poke_size(x->disk, file_path(x, 100, "seg", path)) > 0);
 	assert_int_equal(batch_validate(batches, &b, NULL), OK);
 	assert_int_equal(b.base_offset, 50);
 	shared_put(holder);
@@ -397,7 +372,7 @@ FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
 	int64_t end = 0;
 
 	set_segment_bytes(x, MIB);
-	while (file_size(x, file_path(x, 0, "idx", path)) < 0) {
+	while (!disk_poke_exists(x->disk, file_path(x, 0, "idx", path))) {
 		for (int i = 0; i < 9; i++, end += 7)
 			append(x, end, end + 7, (size_t)(i == 8 ? 10 : 1200 + 1000 * i));
 		checkpoint(x);
@@ -443,11 +418,11 @@ FIXTURE_TEST(log__a_reader_makes_the_index_of_a_finished_segment)
 	char path[PATH_BYTES];
 
 	make_segments(x, 3);
-	assert_int_equal(file_size(x, file_path(x, 0, "idx", path)), -1);
+	assert_false(disk_poke_exists(x->disk, file_path(x, 0, "idx", path)));
 	assert_true(event_log_is_whole(&x->rig, x->p, 300));
-	assert_true(file_size(x, file_path(x, 0, "idx", path)) > 0);
-	assert_true(file_size(x, file_path(x, 100, "idx", path)) > 0);
-	assert_int_equal(file_size(x, file_path(x, 200, "idx", path)), -1);
+	assert_true(disk_poke_size(x->disk, file_path(x, 0, "idx", path)) > 0);
+	assert_true(disk_poke_size(x->disk, file_path(x, 100, "idx", path)) > 0);
+	assert_false(disk_poke_exists(x->disk, file_path(x, 200, "idx", path)));
 	rig_shut(&x->rig);
 	open_store(x);
 	check_all(x, 300);
@@ -465,7 +440,7 @@ FIXTURE_TEST(log__a_missing_index_is_made_anew)
 	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
 	open_store(x);
 	check_all(x, 200);
-	assert_true(file_size(x, path) > 0);
+	assert_true(disk_poke_size(x->disk, path) > 0);
 }
 
 FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
@@ -477,10 +452,10 @@ FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
 	make_segments(x, 2);
 	assert_true(event_log_is_whole(&x->rig, x->p, 200));
 	file_path(x, 0, "idx", path);
-	bits = file_size(x, path) * 8;
+	bits = disk_poke_size(x->disk, path) * 8;
 	for (int64_t bit = 0; bit < bits; bit += 37) {
 		rig_shut(&x->rig);
-		flip(x, path, bit);
+		disk_poke_flip(x->disk, path, bit);
 		open_store(x);
 		check_all(x, 200);
 		assert_int_equal(x->p->state.fenced.code, OK);
@@ -498,7 +473,7 @@ FIXTURE_TEST(log__damage_is_found_when_it_is_read)
 	assert_true(event_log_is_whole(&x->rig, x->p, 300));
 	file_path(x, 100, "seg", path);
 	rig_shut(&x->rig);
-	flip(x, path, (4096 + 30000) * 8);
+	disk_poke_flip(x->disk, path, (4096 + 30000) * 8);
 	open_store(x);
 	assert_int_equal(x->p->state.fenced.code, OK);
 	assert_int_equal(rig_lookup(&x->rig, x->p, 250, &offset), OK); /* not near it */

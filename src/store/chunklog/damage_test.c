@@ -3,6 +3,7 @@
 #include "base/endian.h"
 #include "base/test.h"
 #include "io/disk.h"
+#include "io/testing/disk_poke.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/event_log.h"
 #include "store/wal.h"
@@ -90,31 +91,6 @@ static void restart(struct fixture *x)
 
 /* --- flipped bits ---------------------------------------------------------------------------- */
 
-static int64_t file_size(struct fixture *x, const char *path)
-{
-	int fd = x->disk->ops->open(x->disk, path, O_RDONLY);
-	int64_t size;
-
-	assert_true(fd >= 0);
-	size = x->disk->ops->size(x->disk, fd);
-	x->disk->ops->close(x->disk, fd);
-	return size;
-}
-
-static void flip(struct fixture *x, const char *path, int64_t bit)
-{
-	int fd = x->disk->ops->open(x->disk, path, O_RDWR);
-	uint8_t byte;
-	struct iovec iov = {&byte, 1};
-
-	assert_true(fd >= 0);
-	assert_int_equal(x->disk->ops->pread(x->disk, fd, &byte, 1, bit / 8), 1);
-	byte = (uint8_t)(byte ^ (1 << bit % 8));
-	assert_int_equal(x->disk->ops->pwritev(x->disk, fd, &iov, 1, bit / 8), 1);
-	assert_int_equal(x->disk->ops->sync(x->disk, fd), 0);
-	x->disk->ops->close(x->disk, fd);
-}
-
 static const char *segment_path(struct store_partition *p, int64_t base, char into[PATH_BYTES])
 {
 	char topic[UUID_TEXT_LEN + 1];
@@ -142,13 +118,13 @@ FIXTURE_TEST(engine__no_flipped_bit_of_a_segment_serves_a_wrong_event)
 	int64_t bits;
 
 	make_saved(x, path);
-	bits = file_size(x, path) * 8;
+	bits = disk_poke_size(x->disk, path) * 8;
 	for (int64_t bit = 0; bit < bits; bit += bit < 4000 * 8 ? 1009 : 53) {
 		struct store_partition *p;
 		enum err why;
 		int64_t end;
 
-		flip(x, path, bit);
+		disk_poke_flip(x->disk, path, bit);
 		open_store(x);
 		p = partition(x, "a", 0);
 		end = event_log_read(&x->rig, p, 0, &why);
@@ -158,7 +134,7 @@ FIXTURE_TEST(engine__no_flipped_bit_of_a_segment_serves_a_wrong_event)
 		assert_int_equal(p->state.high_watermark, 10);
 		assert_true(event_log_is_whole(&x->rig, partition(x, "a", 1), 10));
 		rig_shut(&x->rig);
-		flip(x, path, bit);
+		disk_poke_flip(x->disk, path, bit);
 	}
 }
 
@@ -169,7 +145,7 @@ static void make_damaged(struct fixture *x)
 	enum err why;
 
 	make_saved(x, path);
-	flip(x, path, (file_size(x, path) / 10 * 8) * 8);
+	disk_poke_flip(x->disk, path, (disk_poke_size(x->disk, path) / 10 * 8) * 8);
 	open_store(x);
 	(void)event_log_read(&x->rig, partition(x, "a", 0), 0, &why);
 }
@@ -207,7 +183,7 @@ FIXTURE_TEST(engine__a_cut_or_missing_segment_is_damage)
 
 	make_saved(x, path);
 	fd = x->disk->ops->open(x->disk, path, O_RDWR);
-	assert_int_equal(x->disk->ops->truncate(x->disk, fd, file_size(x, path) - 1), 0);
+	assert_int_equal(x->disk->ops->truncate(x->disk, fd, disk_poke_size(x->disk, path) - 1), 0);
 	x->disk->ops->close(x->disk, fd);
 	open_store(x);
 	assert_int_equal(event_log_read(&x->rig, partition(x, "a", 0), 0, &why), 9);
@@ -260,7 +236,8 @@ FIXTURE_TEST(engine__a_damaged_wal_frame_fences_its_partition)
 	enum err why;
 
 	make_logged(x);
-	flip(x, "/data/wal/1.wal", (find_frame(x, 0, 3) + WAL_FRAME_HEADER_BYTES + 20) * 8);
+	disk_poke_flip(x->disk, "/data/wal/1.wal",
+	               (find_frame(x, 0, 3) + WAL_FRAME_HEADER_BYTES + 20) * 8);
 	open_store(x);
 	for (int i = 0; i < 3; i++) { /* it stays so, also when the WAL is gone */
 		struct store_partition *p = partition(x, "a", 0);
@@ -285,7 +262,7 @@ FIXTURE_TEST(engine__a_lost_wal_header_fences_what_no_later_frame_confirms)
 	struct fixture *x = *state;
 
 	make_logged(x);
-	flip(x, "/data/wal/1.wal", (find_frame(x, 0, 7) + 40) * 8);
+	disk_poke_flip(x->disk, "/data/wal/1.wal", (find_frame(x, 0, 7) + 40) * 8);
 	open_store(x);
 	assert_int_equal(partition(x, "a", 0)->state.fenced.code, ERR_FENCED);
 	assert_int_equal(partition(x, "a", 1)->state.fenced.code, OK);
@@ -311,7 +288,8 @@ FIXTURE_TEST(engine__a_damaged_manifest_is_gone_round)
 		if (n % 2)
 			assert_int_equal(rig_checkpoint(&x->rig), OK);
 		rig_shut(&x->rig);
-		flip(x, "/data/manifest", (n * 37) % (file_size(x, "/data/manifest") * 8));
+		disk_poke_flip(x->disk, "/data/manifest",
+		               (n * 37) % (disk_poke_size(x->disk, "/data/manifest") * 8));
 		open_store(x);
 		assert_int_equal(partition(x, "a", 0)->state.fenced.code, OK);
 		assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), end));
@@ -325,11 +303,11 @@ FIXTURE_TEST(engine__without_a_manifest_there_is_no_start)
 	struct fault f = {0};
 
 	make_saved(x, path);
-	flip(x, "/data/manifest", 77);
-	flip(x, "/data/manifest.prev", 77);
+	disk_poke_flip(x->disk, "/data/manifest", 77);
+	disk_poke_flip(x->disk, "/data/manifest.prev", 77);
 	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CORRUPT);
 	assert_non_null(strstr(f.where, "backup"));
-	flip(x, "/data/manifest", 77);
+	disk_poke_flip(x->disk, "/data/manifest", 77);
 	open_store(x);
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), 10));
 }

@@ -88,13 +88,6 @@ static void load_partition(struct partition *p)
 	partition_settle(p);
 }
 
-static void ignore_batch(void *arg __attribute__((unused)),
-                         struct slice batch __attribute__((unused)),
-                         int32_t leader_epoch __attribute__((unused)),
-                         size_t more_bytes __attribute__((unused)))
-{
-}
-
 static int64_t created_ms_of(const struct partition *p, int64_t base)
 {
 	const struct saved *s = &p->saved;
@@ -131,8 +124,7 @@ static enum err rescan_partition(struct partition *p, struct fault *f)
 			.created_ms = created_ms_of(p, bases[i]),
 		};
 		/* Where it ends early it was torn, or is damaged: what follows tells. */
-		if (segment_load(&home, found, ignore_batch, NULL, &why) &&
-		    found->end_offset == found->base_offset)
+		if (segment_check(&home, found, &why) && found->end_offset == found->base_offset)
 			continue;
 		segment_count++;
 		if (found->end_offset > s->end_offset)

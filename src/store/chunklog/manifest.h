@@ -64,6 +64,10 @@ typedef enum err manifest_partition_cb(void *arg, const struct uuid *topic, uint
 enum err manifest_decode(struct slice bytes, const struct uuid *store_id, struct manifest *out,
                          manifest_partition_cb *each, void *arg, struct fault *f) MUST_CHECK;
 
+/* The same for the head alone; all of it is checked. */
+enum err manifest_check(struct slice bytes, const struct uuid *store_id, struct manifest *out,
+                        struct fault *f) MUST_CHECK;
+
 /* Blocking. The present one becomes the previous one, `bytes` the present one. On an error there is
  * a present one or, for want of it, the previous one is as good. */
 enum err manifest_write(struct disk *d, const char *root, struct slice bytes,

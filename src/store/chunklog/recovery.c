@@ -63,15 +63,6 @@ static enum err find_partition(struct recovery *r, const struct uuid *uuid, uint
 
 /* --- manifest ---------------------------------------------------------------------------------------- */
 
-static enum err ignore_partition(void *arg __attribute__((unused)),
-                                 const struct uuid *topic __attribute__((unused)),
-                                 uint32_t partition __attribute__((unused)),
-                                 const struct saved *s __attribute__((unused)),
-                                 struct fault *f __attribute__((unused)))
-{
-	return OK;
-}
-
 /* Into `bytes`, whole and checked. */
 static enum err read_manifest(struct recovery *r, const char *name, struct buf *bytes,
                               struct fault *f)
@@ -84,8 +75,7 @@ static enum err read_manifest(struct recovery *r, const char *name, struct buf *
 	buf_clear(bytes);
 	err = disk_read_file(r->log->config.disk, path, bytes, &why);
 	if (!err) {
-		err = manifest_decode(buf_slice(bytes), &r->log->dir.id, &r->manifest,
-		                      ignore_partition, NULL, &why);
+		err = manifest_check(buf_slice(bytes), &r->log->dir.id, &r->manifest, &why);
 		if (err)
 			return fault_set(f, err, 0, "%s: %s", path, why.where);
 	}

@@ -368,6 +368,18 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
 	return err;
 }
 
+static void ignore_batch(void *arg __attribute__((unused)),
+                         struct slice batch __attribute__((unused)),
+                         int32_t leader_epoch __attribute__((unused)),
+                         size_t more_bytes __attribute__((unused)))
+{
+}
+
+enum err segment_check(const struct segment_home *h, struct segment *s, struct fault *f)
+{
+	return segment_load(h, s, ignore_batch, NULL, f);
+}
+
 /* --- listing --------------------------------------------------------------------------------------- */
 
 struct listing {

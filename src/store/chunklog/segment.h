@@ -105,6 +105,9 @@ typedef void segment_batch_cb(void *arg, struct slice batch, int32_t leader_epoc
 enum err segment_load(const struct segment_home *h, struct segment *s, segment_batch_cb *each,
                       void *arg, struct fault *f) MUST_CHECK;
 
+/* The same for where it ends alone. */
+enum err segment_check(const struct segment_home *h, struct segment *s, struct fault *f) MUST_CHECK;
+
 /* Base offsets of all segment files there are, rising; owned by the caller. OK and none when there
  * is no directory. */
 enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *count,

@@ -2,9 +2,9 @@
 
 #include "base/test.h"
 #include "io/disk.h"
+#include "io/testing/disk_poke.h"
 #include "store/chunklog/segment_reader.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 enum { BATCHES_MAX = 64, BATCH_BYTES_LIMIT = 1 << 20 };
@@ -124,18 +124,6 @@ FIXTURE_TEST(segment_index_join__takes_only_what_goes_on)
 	segment_index_fini(&behind);
 }
 
-static void flip(struct disk *d, const char *path, int64_t at, uint8_t mask)
-{
-	int fd = d->ops->open(d, path, O_RDWR);
-	uint8_t byte;
-	struct iovec iov = {&byte, 1};
-
-	assert_int_equal(d->ops->pread(d, fd, &byte, 1, at), 1);
-	byte ^= mask;
-	assert_int_equal(d->ops->pwritev(d, fd, &iov, 1, at), 1);
-	d->ops->close(d, fd);
-}
-
 FIXTURE_TEST(segment_index_read__refuses_every_flipped_byte)
 {
 	struct fixture *x = *state;
@@ -156,9 +144,9 @@ FIXTURE_TEST(segment_index_read__refuses_every_flipped_byte)
 	segment_index_path(&home, 0, path);
 	segment_index_init(&found, 0, SEGMENT_HEADER_BYTES);
 	for (int64_t at = 0; at < 80 + 5 * 32 + 4; at++) {
-		flip(home.disk, path, at, 0x10);
+		disk_poke_flip(home.disk, path, at * 8 + 4);
 		assert_int_equal(segment_index_read(&home, &s, &found, &f), ERR_CORRUPT);
-		flip(home.disk, path, at, 0x10);
+		disk_poke_flip(home.disk, path, at * 8 + 4);
 	}
 	assert_int_equal(found.count, 0);
 	assert_int_equal(segment_index_read(&home, &s, &found, &f), OK);

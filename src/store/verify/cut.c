@@ -277,13 +277,6 @@ static enum err each_patched_file(struct cutting *c, const char *dir, bool write
 
 /* --- segments ------------------------------------------------------------------------------------ */
 
-static void ignore_batch(void *arg __attribute__((unused)),
-                         struct slice batch __attribute__((unused)),
-                         int32_t leader_epoch __attribute__((unused)),
-                         size_t more_bytes __attribute__((unused)))
-{
-}
-
 static struct segment_home home_of(const struct cutting *c, const struct cut_partition *p)
 {
 	return (struct segment_home){
@@ -293,15 +286,6 @@ static struct segment_home home_of(const struct cutting *c, const struct cut_par
 		.topic = &p->topic,
 		.partition = p->index,
 	};
-}
-
-static void path_of(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
-{
-	char dir[SEGMENT_PATH_BYTES];
-
-	segment_dir(h, dir);
-	snprintf(into, SEGMENT_PATH_BYTES, "%.*s/%020lld.seg", SEGMENT_PATH_BYTES - 32, dir,
-	         (long long)base);
 }
 
 /* What is whole of `s` below the cut; `end_offset` is its base offset when that is nothing. */
@@ -319,7 +303,7 @@ static struct segment part_below(const struct cutting *c, const struct cut_parti
 		return part;
 	}
 	part.end_offset = p->from;
-	if (segment_load(&home, &part, ignore_batch, NULL, &unused))
+	if (segment_check(&home, &part, &unused))
 		part.end_offset = part.end_offset < p->from ? part.end_offset : p->from;
 	return part;
 }
@@ -390,7 +374,7 @@ static enum err lose_segments(void *arg, const struct uuid *topic, uint32_t inde
 
 		if (part.end_offset == s->segments[i].end_offset)
 			continue;
-		path_of(&home, part.base_offset, path);
+		segment_path(&home, part.base_offset, path);
 		if (!exists(l->c->disk, path))
 			continue;
 		any = true;

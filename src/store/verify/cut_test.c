@@ -2,11 +2,11 @@
 
 #include "base/test.h"
 #include "io/disk.h"
+#include "io/testing/disk_poke.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/event_log.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,16 +86,7 @@ static void destroy(struct fixture *x)
 
 static void flip(struct fixture *x, const char *path, int64_t at)
 {
-	int fd = x->disk->ops->open(x->disk, path, O_RDWR);
-	uint8_t byte;
-	struct iovec iov = {&byte, 1};
-
-	assert_true(fd >= 0);
-	assert_int_equal(x->disk->ops->pread(x->disk, fd, &byte, 1, at), 1);
-	byte ^= 4;
-	assert_int_equal(x->disk->ops->pwritev(x->disk, fd, &iov, 1, at), 1);
-	assert_int_equal(x->disk->ops->sync(x->disk, fd), 0);
-	x->disk->ops->close(x->disk, fd);
+	disk_poke_flip(x->disk, path, at * 8 + 2);
 }
 
 static enum err verify_and_cut(struct fixture *x)

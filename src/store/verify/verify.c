@@ -169,15 +169,6 @@ static enum err list_topic_dirs(struct verify_pass *v, struct fault *f)
 
 /* --- manifests --------------------------------------------------------------------------------- */
 
-static enum err ignore_partition(void *arg __attribute__((unused)),
-                                 const struct uuid *topic __attribute__((unused)),
-                                 uint32_t partition __attribute__((unused)),
-                                 const struct saved *s __attribute__((unused)),
-                                 struct fault *f __attribute__((unused)))
-{
-	return OK;
-}
-
 static enum err read_manifest(struct verify_pass *v, const char *name, struct buf *bytes,
                               struct manifest *out, struct fault *f)
 {
@@ -186,7 +177,7 @@ static enum err read_manifest(struct verify_pass *v, const char *name, struct bu
 
 	if (err)
 		return err;
-	return manifest_decode(buf_slice(bytes), &v->dir.id, out, ignore_partition, NULL, f);
+	return manifest_check(buf_slice(bytes), &v->dir.id, out, f);
 }
 
 static void say_manifest(struct verify_pass *v, const char *name, const char *remedy,

@@ -19,13 +19,21 @@ static struct segment_home home_of(struct verify_pass *v, const struct checked_p
 	};
 }
 
-static void path_of(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
-{
-	char dir[SEGMENT_PATH_BYTES];
+typedef enum err partition_cb(struct verify_pass *v, struct checked_partition *p, struct fault *f);
 
-	segment_dir(h, dir);
-	snprintf(into, SEGMENT_PATH_BYTES, "%.*s/%020lld.seg", SEGMENT_PATH_BYTES - 32, dir,
-	         (long long)base);
+static enum err each_partition(struct verify_pass *v, partition_cb *each, struct fault *f)
+{
+	struct checked_topic *t, *after;
+	enum err err;
+
+	HASH_ITER (hh, v->topics, t, after) {
+		for (uint32_t i = 0; t->partitions && i < t->partition_count; i++) {
+			err = each(v, &t->partitions[i], f);
+			if (err)
+				return err;
+		}
+	}
+	return OK;
 }
 
 /* What a purge has passed already costs nothing. */
@@ -120,7 +128,7 @@ static enum err read_segment(struct verify_pass *v, struct checked_partition *p,
 	struct fault why = {0};
 	enum err err;
 
-	path_of(&home, s->base_offset, path);
+	segment_path(&home, s->base_offset, path);
 	found.leader_epoch = -1; /* until its header could be read */
 	err = segment_load(&home, &found, read_batch, &r, &why);
 	if (!err && found.end_offset != s->end_offset)
@@ -201,17 +209,7 @@ static enum err read_partition(struct verify_pass *v, struct checked_partition *
 
 enum err verify_segments(struct verify_pass *v, struct fault *f)
 {
-	struct checked_topic *t, *after;
-
-	HASH_ITER (hh, v->topics, t, after) {
-		for (uint32_t i = 0; t->partitions && i < t->partition_count; i++) {
-			enum err err = read_partition(v, &t->partitions[i], f);
-
-			if (err)
-				return err;
-		}
-	}
-	return OK;
+	return each_partition(v, read_partition, f);
 }
 
 /* --- by an old manifest -------------------------------------------------------------------------- */
@@ -240,7 +238,7 @@ static enum err rescan_segment(struct verify_pass *v, struct checked_partition *
 	struct reading r = {.v = v, .p = p, .path = path, .bytes_end = INT64_MAX};
 	struct fault why = {0};
 
-	path_of(&home, base, path);
+	segment_path(&home, base, path);
 	if (segment_load(&home, &found, read_batch, &r, &why))
 		say_ends_early(&r, &found, &why);
 	v->totals->segments++;
@@ -273,15 +271,5 @@ static enum err rescan_partition(struct verify_pass *v, struct checked_partition
 
 enum err verify_segments_rescan(struct verify_pass *v, struct fault *f)
 {
-	struct checked_topic *t, *after;
-
-	HASH_ITER (hh, v->topics, t, after) {
-		for (uint32_t i = 0; t->partitions && i < t->partition_count; i++) {
-			enum err err = rescan_partition(v, &t->partitions[i], f);
-
-			if (err)
-				return err;
-		}
-	}
-	return OK;
+	return each_partition(v, rescan_partition, f);
 }

@@ -2,11 +2,11 @@
 
 #include "base/test.h"
 #include "io/disk.h"
+#include "io/testing/disk_poke.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/event_log.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,28 +109,10 @@ static void segment_path(struct store_partition *p, char into[PATH_BYTES])
 	snprintf(into, PATH_BYTES, "/d/topics/%s/0/%020d.seg", uuid_format(&p->topic, topic), 0);
 }
 
-static int64_t file_size(struct fixture *x, const char *path)
-{
-	int fd = x->disk->ops->open(x->disk, path, O_RDONLY);
-	int64_t size;
-
-	assert_true(fd >= 0);
-	size = x->disk->ops->size(x->disk, fd);
-	x->disk->ops->close(x->disk, fd);
-	return size;
-}
-
+/* One bit of that byte, not always the same. */
 static void flip(struct fixture *x, const char *path, int64_t at)
 {
-	int fd = x->disk->ops->open(x->disk, path, O_RDWR);
-	uint8_t byte;
-	struct iovec iov = {&byte, 1};
-
-	assert_true(fd >= 0);
-	assert_int_equal(x->disk->ops->pread(x->disk, fd, &byte, 1, at), 1);
-	byte = (uint8_t)(byte ^ (1 << at % 8));
-	assert_int_equal(x->disk->ops->pwritev(x->disk, fd, &iov, 1, at), 1);
-	x->disk->ops->close(x->disk, fd);
+	disk_poke_flip(x->disk, path, at * 8 + at % 8);
 }
 
 #define FIXTURE_TEST(name) static void name(void **state)
@@ -168,7 +150,7 @@ FIXTURE_TEST(verify__every_byte_of_a_segment_counts)
 	assert_int_equal(rig_checkpoint(&x->rig), OK);
 	segment_path(fill(x, EVENTS, EVENTS + 3), path);
 	rig_shut(&x->rig);
-	size = file_size(x, path);
+	size = disk_poke_size(x->disk, path);
 	for (int64_t at = 0; at < size; at += at < 4000 ? 97 : 1) {
 		flip(x, path, at);
 		assert_int_equal(verify(x), OK);
@@ -198,8 +180,8 @@ FIXTURE_TEST(verify__every_byte_of_a_manifest_counts)
 
 	fill(x, 0, EVENTS);
 	rig_shut(&x->rig);
-	check_every_byte(x, "/d/manifest", 0, file_size(x, "/d/manifest"));
-	check_every_byte(x, "/d/manifest.prev", 0, file_size(x, "/d/manifest.prev"));
+	check_every_byte(x, "/d/manifest", 0, disk_poke_size(x->disk, "/d/manifest"));
+	check_every_byte(x, "/d/manifest.prev", 0, disk_poke_size(x->disk, "/d/manifest.prev"));
 }
 
 /* The last frame cannot be told from one that was being written; a flushed one before it can. */
