@@ -77,7 +77,6 @@ struct fanout {
 	int64_t now;
 	int64_t phase_ends; /* when the phase has a length */
 	int64_t started;    /* open loop: when event 0 was due */
-	int64_t measured;   /* when the measurement began */
 	int64_t next_hello;
 	int64_t hello_after; /* ns: how long the one after waits */
 	int64_t last_delivery;
@@ -86,8 +85,7 @@ struct fanout {
 	uint64_t deliveries_before;
 	uint32_t published_before;
 	uint32_t oldest_before;
-	struct process_usage usage_before;
-	int64_t own_cpu_before;
+	struct measuring measuring;
 };
 
 static const struct fanout_broker *broker_find(const char *name)
@@ -127,8 +125,8 @@ static void count_latency(struct fanout *r, uint32_t number)
 {
 	int64_t scheduled = due(r, number);
 
-	if (r->phase >= MEASURE && scheduled >= r->measured &&
-	    scheduled < r->measured + r->o->measure_ns)
+	if (r->phase >= MEASURE && scheduled >= r->measuring.began_ns &&
+	    scheduled < r->measuring.began_ns + r->o->measure.measure_ns)
 		histogram_add(&r->result->latency, r->now - scheduled);
 }
 
@@ -258,35 +256,21 @@ static bool publish(struct fanout *r)
 
 /* --- phases ---------------------------------------------------------------------------------------- */
 
-static bool look_at_server(struct fanout *r, struct process_usage *out)
-{
-	return process_usage(r->o->pids, r->o->pid_count, out, r->failure);
-}
-
 static bool begin_measuring(struct fanout *r)
 {
-	r->measured = r->now;
 	r->deliveries_before = r->ledger.deliveries;
 	r->published_before = r->ledger.published;
 	r->oldest_before = r->ledger.oldest;
-	r->own_cpu_before = process_own_cpu_ns();
-	return look_at_server(r, &r->usage_before);
+	return measure_begin(&r->measuring, &r->o->measure, r->now, r->failure);
 }
 
 static bool end_measuring(struct fanout *r)
 {
 	struct fanout_result *result = r->result;
-	struct process_usage usage;
 
-	if (!look_at_server(r, &usage))
-		return false;
-	result->elapsed_ns = r->now - r->measured;
 	result->events = r->ledger.published - r->published_before;
 	result->deliveries = r->ledger.deliveries - r->deliveries_before;
-	result->server_cpu_ns = usage.cpu_ns - r->usage_before.cpu_ns;
-	result->server_rss_kib = usage.rss_kib;
-	result->own_cpu_ns = process_own_cpu_ns() - r->own_cpu_before;
-	return true;
+	return measure_end(&r->measuring, &r->o->measure, r->now, &result->measure, r->failure);
 }
 
 static void enter(struct fanout *r, enum phase phase, int64_t length_ns)
@@ -321,14 +305,14 @@ static bool step(struct fanout *r)
 		if (r->ledger.oldest < r->ledger.published)
 			return true;
 		r->started = r->now;
-		enter(r, WARM_UP, r->o->warm_up_ns);
+		enter(r, WARM_UP, r->o->measure.warm_up_ns);
 		return true;
 	case WARM_UP:
 		if (!publish(r))
 			return false;
 		if (!long_enough(r, 0))
 			return true;
-		enter(r, MEASURE, r->o->measure_ns);
+		enter(r, MEASURE, r->o->measure.measure_ns);
 		return begin_measuring(r);
 	case MEASURE:
 		if (!publish(r))
@@ -431,8 +415,8 @@ static bool turn(struct fanout *r)
 
 static void set_paths(struct fanout *r, const struct fanout_broker *broker)
 {
-	r->to_subscribe.port = r->o->port;
-	r->to_publish.port = r->o->port;
+	r->to_subscribe.port = r->o->measure.port;
+	r->to_publish.port = r->o->measure.port;
 	snprintf(r->to_subscribe.path, sizeof(r->to_subscribe.path), "%s%s", broker->subscribe,
 	         r->o->topic);
 	snprintf(r->to_publish.path, sizeof(r->to_publish.path), "%s%s", broker->publish,

@@ -19,32 +19,25 @@
 #define BOURN_BENCH_FANOUT_H
 
 #include "histogram.h"
-#include "process.h"
+#include "measure.h"
 
 enum { FANOUT_AHEAD_MAX = 1 << 16 }; /* events: open loop, and the largest window */
 
 struct fanout_options {
+	struct measure_options measure;
 	const char *broker; /* "bourn", "nchan", "nats" */
 	bool sse; /* subscribers read Server-Sent Events, else WebSocket (NATS: its own) */
-	uint16_t port;
 	const char *topic;
 	uint32_t subscribers;
 	uint32_t event_bytes;
 	uint32_t window; /* events */
 	double rate;     /* events a second; 0: closed loop */
-	int64_t warm_up_ns;
-	int64_t measure_ns;
-	pid_t pids[PROCESS_MAX]; /* of the server; none: not looked at */
-	uint32_t pid_count;
 };
 
 struct fanout_result {
-	int64_t elapsed_ns; /* of the measurement, like all that follows */
-	uint64_t events;    /* published */
+	struct measure_result measure;
+	uint64_t events; /* published during the measurement */
 	uint64_t deliveries;
-	int64_t server_cpu_ns;
-	int64_t server_rss_kib; /* at its end */
-	int64_t own_cpu_ns;
 	uint64_t verified;        /* deliveries of the whole run, all of them right */
 	struct histogram latency; /* with a rate; of events due during the measurement */
 };

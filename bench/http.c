@@ -42,8 +42,7 @@ struct http {
 	uint64_t sent;
 	uint64_t answered;
 	uint64_t answered_before;
-	struct process_usage usage_before;
-	int64_t own_cpu_before;
+	struct measuring measuring;
 };
 
 /* Without a rate: at once. */
@@ -114,26 +113,16 @@ static bool begin_measuring(struct http *r)
 {
 	r->phase = MEASURE;
 	r->measured = r->now;
-	r->ends = r->now + r->o->measure_ns;
+	r->ends = r->now + r->o->measure.measure_ns;
 	r->answered_before = r->answered;
-	r->own_cpu_before = process_own_cpu_ns();
-	return process_usage(r->o->pids, r->o->pid_count, &r->usage_before, r->failure);
+	return measure_begin(&r->measuring, &r->o->measure, r->now, r->failure);
 }
 
 static bool end_measuring(struct http *r)
 {
-	struct http_result *result = r->result;
-	struct process_usage usage;
-
-	if (!process_usage(r->o->pids, r->o->pid_count, &usage, r->failure))
-		return false;
 	r->phase = DRAIN;
-	result->elapsed_ns = r->now - r->measured;
-	result->answers = r->answered - r->answered_before;
-	result->server_cpu_ns = usage.cpu_ns - r->usage_before.cpu_ns;
-	result->server_rss_kib = usage.rss_kib;
-	result->own_cpu_ns = process_own_cpu_ns() - r->own_cpu_before;
-	return true;
+	r->result->answers = r->answered - r->answered_before;
+	return measure_end(&r->measuring, &r->o->measure, r->now, &r->result->measure, r->failure);
 }
 
 static void show_progress(struct http *r)
@@ -191,7 +180,7 @@ static bool set_up(struct http *r)
 	if (r->epoll < 0)
 		return bench_fail(r->failure, "epoll: %s", strerror(errno));
 	prctl(PR_SET_TIMERSLACK, 1); /* else the kernel may wake us 50 µs late */
-	r->to.port = r->o->port;
+	r->to.port = r->o->measure.port;
 	snprintf(r->to.path, sizeof(r->to.path), "%s", r->o->path);
 	buf_append_lit(&r->body, "{\"text\":\"");
 	while (r->body.len + 2 < r->o->body_bytes)
@@ -206,8 +195,8 @@ static bool set_up(struct http *r)
 	r->now = bench_now_ns();
 	r->started = r->now;
 	r->last_answer = r->now;
-	r->measured = r->now + r->o->warm_up_ns;
-	r->ends = r->measured + r->o->measure_ns;
+	r->measured = r->now + r->o->measure.warm_up_ns;
+	r->ends = r->measured + r->o->measure.measure_ns;
 	return true;
 }
 

@@ -10,30 +10,23 @@
 
 #include "histogram.h"
 #include "link.h"
-#include "process.h"
+#include "measure.h"
 
 enum { HTTP_BEHIND_MAX = 1 << 20 }; /* requests that may wait for a connection */
 
 struct http_options {
-	uint16_t port;
+	struct measure_options measure;
 	const struct dialect *dialect;
 	const char *path; /* as struct address has it */
 	uint32_t connections;
 	uint32_t body_bytes; /* of JSON */
 	double rate;         /* requests a second; 0: as the answers come */
-	int64_t warm_up_ns;
-	int64_t measure_ns;
-	pid_t pids[PROCESS_MAX]; /* of the server; none: not looked at */
-	uint32_t pid_count;
 };
 
 struct http_result {
-	int64_t elapsed_ns; /* of the measurement, like all that follows */
-	uint64_t answers;
+	struct measure_result measure;
+	uint64_t answers;        /* during the measurement */
 	uint64_t answers_in_all; /* with warm-up and drain */
-	int64_t server_cpu_ns;
-	int64_t server_rss_kib;
-	int64_t own_cpu_ns;
 	struct histogram
 		latency; /* of requests due (without a rate: sent) during the measurement */
 };
