@@ -19,6 +19,7 @@
 enum {
 	SEGMENT_HEADER_BYTES = 4096,
 	BATCHES_BYTES = 1 << 20,
+	RANGE_BYTES = 16 << 20,
 	FILES_MAX = 4096,
 	CHECKED_BYTES = 1 << 20,
 };
@@ -114,25 +115,43 @@ static void read_done(struct store_read *read)
 	CONTAINER_OF(read, struct read_call, read)->done = true;
 }
 
+static bool send_batches(struct catchup_race *r, const struct store_read *read, int64_t *offset,
+                         struct drain *to)
+{
+	size_t count = read->batches.len / store_batches_get(&r->driver.batches, 0).len;
+
+	if (count == 0)
+		return bench_fail(r->failure, "nothing at offset %" PRId64, *offset);
+	*offset += (int64_t)count * STORE_BATCH_EVENTS;
+	return drain_write(to, read->batches, r->failure);
+}
+
+static bool send_range(struct catchup_race *r, const struct store_range *range, int64_t *offset,
+                       struct drain *to)
+{
+	*offset = range->next_offset;
+	r->result->range_bytes += range->bytes;
+	return drain_send(to, range->fd, range->at, range->bytes, r->failure);
+}
+
 /* What one read brings goes out; `*offset` goes behind it. */
 static bool send_some(struct catchup_race *r, int64_t *offset, struct drain *to)
 {
 	struct read_call call = {.read = {.partition = r->driver.topic->partitions[0],
 	                                  .offset = *offset,
 	                                  .bytes_max = BATCHES_BYTES,
+	                                  .range_bytes_max = RANGE_BYTES,
 	                                  .done = read_done}};
-	size_t count;
+	const struct store_read *read = &call.read;
 	bool ok;
 
 	r->driver.store->ops->read(&call.read);
-	if (!driver_run(&r->driver, &call.done) || !driver_ok(&r->driver, "read", &call.read.fault))
+	if (!driver_run(&r->driver, &call.done) || !driver_ok(&r->driver, "read", &read->fault))
 		return false;
-	count = call.read.batches.len / store_batches_get(&r->driver.batches, 0).len;
-	ok = count > 0 ? drain_write(to, call.read.batches, r->failure)
-	               : bench_fail(r->failure, "nothing at offset %" PRId64, *offset);
-	*offset += (int64_t)count * STORE_BATCH_EVENTS;
-	if (call.read.holder)
-		shared_put(call.read.holder);
+	ok = read->range.bytes > 0 ? send_range(r, &read->range, offset, to)
+	                           : send_batches(r, read, offset, to);
+	if (read->holder)
+		shared_put(read->holder);
 	return ok;
 }
 

@@ -1,6 +1,7 @@
 /* What store.h promises, held against every engine: those of the release and remote_sim, each bare
  * on one shard and behind a (disarmed) fault_store on two. BOURN_SEED=n runs another seed. */
 #include "base/test.h"
+#include "io/disk.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/remote_sim.h"
 #include "store/testing/store_rig.h"
@@ -389,6 +390,84 @@ TEST(read__what_it_returned_stays_whatever_happens)
 	assert_int_equal(batch_validate(batches, &b, NULL), OK);
 	assert_int_equal(b.record_count, 3);
 	shared_put(holder);
+}
+
+/* What a range says and what is there, and what comes without asking for one. */
+static void check_range(struct store_rig *r, struct store_partition *p, int64_t offset,
+                        const struct store_range *range)
+{
+	struct slice bytes = {malloc((size_t)range->bytes), (size_t)range->bytes};
+	struct slice rest = bytes, batches;
+	int64_t next = range->base_offset;
+	struct shared *holder;
+	struct fault f = {0};
+
+	assert_non_null(bytes.ptr);
+	assert_int_equal(disk_read_all(r->disk, range->fd, (void *)(uintptr_t)bytes.ptr, bytes.len,
+	                               range->at, "range", &f),
+	                 OK);
+	while (rest.len > 0) {
+		struct batch b;
+
+		assert_int_equal(batch_parse(rest, &b, NULL), OK);
+		assert_true(batch_crc_ok(&b));
+		assert_int_equal(b.base_offset, next);
+		assert_true(b.last_offset >= offset);
+		next = b.last_offset + 1;
+		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
+	}
+	assert_int_equal(next, range->next_offset);
+	assert_int_equal(rig_read(r, p, offset, ALL, &batches, &holder), OK);
+	assert_memory_equal(batches.ptr, bytes.ptr,
+	                    batches.len < bytes.len ? batches.len : bytes.len);
+	shared_put(holder);
+	free((void *)(uintptr_t)bytes.ptr);
+}
+
+/* Where the next read goes on. */
+static int64_t read_range_at(struct store_rig *r, struct store_partition *p, int64_t offset,
+                             int64_t bytes_max)
+{
+	struct store_range range;
+	struct slice batches;
+	struct shared *holder;
+	struct batch b;
+	int64_t next;
+
+	assert_int_equal(rig_read_range(r, p, offset, bytes_max, &range, &batches, &holder), OK);
+	if (range.bytes > 0) {
+		assert_true(range.bytes <= bytes_max);
+		check_range(r, p, offset, &range);
+		next = range.next_offset;
+	} else {
+		assert_int_equal(batch_parse(batches, &b, NULL), OK);
+		assert_true(b.last_offset >= offset); /* there may be a gap */
+		next = b.last_offset + 1;
+	}
+	shared_put(holder);
+	return next;
+}
+
+TEST(read__a_range_is_what_batches_would_be)
+{
+	static const int64_t sizes[] = {1, 5000, 20000, 70000, 1 << 30};
+	struct store_rig *r = *state;
+	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+
+	for (int i = 0; i < 6; i++) {
+		for (int j = 0; j < 50; j++)
+			append(r, p, "value value value value value value value value value", 10);
+		(void)!rig_checkpoint(r);
+	}
+	r->memory_bytes = 1; /* nothing is kept in memory that need not be */
+	rig_reopen(r);
+	p = rig_find(r, "t")->partitions[0];
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (int64_t offset = 0; offset < p->state.high_watermark;)
+			offset = read_range_at(r, p, offset, sizes[i]);
+		for (int64_t offset = 0; offset < p->state.high_watermark; offset += 37)
+			read_range_at(r, p, offset, sizes[i]);
+	}
 }
 
 /* --- watch ---------------------------------------------------------------------------------- */
@@ -1025,6 +1104,7 @@ static int run(struct variant v)
 		UNDER_CONTRACT(read__one_batch_comes_however_large),
 		UNDER_CONTRACT(read__at_the_high_watermark_is_empty_and_beyond_it_refused),
 		UNDER_CONTRACT(read__what_it_returned_stays_whatever_happens),
+		UNDER_CONTRACT(read__a_range_is_what_batches_would_be),
 		UNDER_CONTRACT(watch__wakes_when_the_high_watermark_has_moved),
 		UNDER_CONTRACT(watch__removed_it_is_not_called_again),
 		UNDER_CONTRACT(watch__wakes_on_trim),

@@ -116,15 +116,31 @@ struct store_append {
 	void *engine[12];
 };
 
+/* Consecutive whole batches that lie behind each other in one file, to be sent on as they are
+ * (sendfile). Where they begin and end is certain; what is in them nobody has verified: whoever gets
+ * them does. */
+struct store_range {
+	int fd;        /* of config.disk, for reading */
+	int64_t at;    /* byte in the file */
+	int64_t bytes; /* 0: no range */
+	int64_t base_offset;
+	int64_t next_offset; /* the first one behind it */
+};
+
 struct store_read {
 	struct store_partition *partition; /* in */
-	int64_t offset;   /* in: the batch that contains it, or the first one after */
-	size_t bytes_max; /* in: whole batches up to this; one at least, however large */
+	int64_t offset;          /* in: the batch that contains it, or the first one after */
+	size_t bytes_max;        /* in: whole batches up to this; one at least, however large */
+	int64_t range_bytes_max; /* in: > 0: a range of a file up to this may come instead of
+	                                      batches; an engine without files never has one */
 	void (*done)(struct store_read *r);
-	struct slice batches;  /* out: consecutive whole batches; none at the high watermark */
-	struct shared *holder; /* out: keeps `batches` alive, a reference for the caller to put;
-	                                      NULL when there are none */
-	struct fault fault;    /* out: TRIMMED OUT_OF_RANGE CORRUPT TOPIC_GONE IO */
+	struct slice batches;     /* out: consecutive whole batches; none at the high watermark */
+	struct store_range range; /* out */
+	struct shared
+		*holder;    /* out: keeps `batches` alive, or the range's file open (also when the
+	                                      engine has removed it); a reference for the caller to
+	                                      put, a range's before close; NULL: there is neither */
+	struct fault fault; /* out: TRIMMED OUT_OF_RANGE CORRUPT TOPIC_GONE IO */
 	struct list node;
 	void *engine[8];
 };

@@ -3,7 +3,7 @@
  * A store has one. It keeps the files that were read last open, with their indexes (cold_files.h).
  *
  * Every batch that leaves was verified in this call (segment_reader.h) and bears the epoch of its
- * segment's header. An index says only where to begin; where what it says does not hold, the segment
+ * segment's header; a range leaves as it is. An index says only where to begin; where what it says does not hold, the segment
  * is read from its start before it is called damaged.
  *
  * Blocking: a worker's thread. Any number of them at once. */
@@ -12,6 +12,7 @@
 
 #include "base/shared.h"
 #include "store/chunklog/segment.h"
+#include "store/store.h"
 
 enum {
 	COLD_FILES_MAX = 256,
@@ -22,7 +23,7 @@ struct cold;
 struct segment_index;
 
 struct cold *cold_new(void);
-/* Nobody reads any more. */
+/* Nobody reads or holds a range any more. */
 void cold_free(struct cold *c);
 
 /* Where to read. */
@@ -40,6 +41,13 @@ struct cold_source {
 enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, int64_t limit,
                    size_t bytes_max, struct slice *batches, struct shared **holder, int64_t *bad_at,
                    struct fault *f) MUST_CHECK;
+
+/* The batches from the one on that contains `offset`, as far as they lie in the file behind each
+ * other, at most `bytes_max`, all of them below offset `limit`. False: there is no such range, or it
+ * is not certain where it begins and ends; reading batches tells why. `*holder` is the caller's to
+ * put, on any thread: it keeps the file open, also when it is forgotten; before cold_free. */
+bool cold_range(struct cold *c, const struct cold_source *s, int64_t offset, int64_t limit,
+                int64_t bytes_max, struct store_range *range, struct shared **holder);
 
 /* The first record from offset `from` on and below `limit` with timestamp >= time_ms; `*offset` is
  * -1 when there is none. Errors as above. */

@@ -89,23 +89,32 @@ static struct cold_file *file_new(struct cold *c, const struct segment_home *h, 
 	return file;
 }
 
-/* Close one too many: the first that nobody uses. */
-static void evict(struct cold *c)
+/* The one not used for longest that nobody uses now. */
+static struct cold_file *find_idle(struct cold *c)
 {
-	if (c->recent_count <= COLD_FILES_MAX)
-		return;
 	LIST_EACH (node, &c->recent) {
 		struct cold_file *file = LIST_ENTRY(node, struct cold_file, node);
 
-		if (file->users > 0)
-			continue;
+		if (file->users == 0)
+			return file;
+	}
+	return NULL;
+}
+
+/* Close those that are too many, but none that is used: readers may hold more for a while. */
+static void evict(struct cold *c)
+{
+	while (c->recent_count > COLD_FILES_MAX) {
+		struct cold_file *file = find_idle(c);
+
+		if (!file)
+			return;
 		if (!file->is_kept) {
 			file_forget(c, file);
-			return;
+			continue;
 		}
 		leave_recent(c, file);
 		file_close(file);
-		return;
 	}
 }
 
@@ -134,6 +143,7 @@ void cold_file_put(struct cold *c, struct cold_file *file)
 		file_free(file);
 	else if (file->users == 0 && !file->is_kept && !list_is_linked(&file->node))
 		file_forget(c, file);
+	evict(c);
 	pthread_mutex_unlock(&c->lock);
 }
 

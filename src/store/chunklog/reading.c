@@ -63,7 +63,11 @@ static void visit_run(struct work *w)
 	struct store_read *r = v->read;
 	enum err err;
 
-	if (r)
+	if (r && r->range_bytes_max > 0 &&
+	    cold_range(cold, &v->source, v->from, v->limit, r->range_bytes_max, &r->range,
+	               &r->holder))
+		err = OK;
+	else if (r)
 		err = cold_read(cold, &v->source, v->from, v->limit, r->bytes_max, &r->batches,
 		                &r->holder, &v->bad_at, &v->fault);
 	else
@@ -130,6 +134,7 @@ void partition_read(struct partition *p, struct store_read *r)
 {
 	r->fault = (struct fault){0};
 	r->batches = SLICE_NONE;
+	r->range = (struct store_range){0};
 	r->holder = NULL;
 	if (!partition_read_check(p, r->offset, &r->fault) &&
 	    r->offset < p->base.state.high_watermark) {

@@ -71,6 +71,31 @@ struct segment_mark segment_index_time(const struct segment_index *x, int64_t fr
 	return frontier(x);
 }
 
+/* Where the batch behind stretch `i` begins. */
+static int64_t end_offset(const struct segment_index *x, uint32_t i)
+{
+	return i + 1 < x->count ? x->marks[i + 1].base_offset : x->next_offset;
+}
+
+bool segment_index_span(const struct segment_index *x, int64_t offset, int64_t limit,
+                        int64_t bytes_max, struct segment_span *out)
+{
+	uint32_t i = count_upto(x, offset);
+
+	if (offset >= x->next_offset || i == 0)
+		return false;
+	i--;
+	*out = (struct segment_span){.at = x->marks[i].at, .base_offset = x->marks[i].base_offset};
+	for (; i < x->count && x->marks[i].at == out->at + out->bytes; i++) {
+		if (out->bytes + x->marks[i].bytes > bytes_max || end_offset(x, i) > limit)
+			break;
+		out->bytes += x->marks[i].bytes;
+		out->next_offset = end_offset(x, i);
+	}
+	out->next_at = i < x->count ? x->marks[i].at : 0;
+	return out->bytes > 0;
+}
+
 /* --- growing --------------------------------------------------------------------------------------- */
 
 bool segment_stretch_takes(const struct segment_stretch *s, int64_t at)
@@ -93,7 +118,7 @@ bool segment_stretch_is_full(const struct segment_stretch *s)
 	return s->mark.bytes >= SEGMENT_STRETCH_BYTES;
 }
 
-static void add_mark(struct segment_index *x, const struct segment_mark *m, int64_t end_offset)
+static void add_mark(struct segment_index *x, const struct segment_mark *m, int64_t next_offset)
 {
 	if (x->count == x->cap) {
 		x->cap = x->cap ? x->cap * 2 : CAP_FIRST;
@@ -102,7 +127,7 @@ static void add_mark(struct segment_index *x, const struct segment_mark *m, int6
 	}
 	x->marks[x->count++] = *m;
 	x->at = m->at + m->bytes;
-	x->next_offset = end_offset;
+	x->next_offset = next_offset;
 }
 
 void segment_index_add(struct segment_index *x, struct segment_stretch *s)
@@ -140,8 +165,7 @@ void segment_index_join(struct segment_index *x, const struct segment_index *mor
 	if (more->count == 0 || more->marks[0].base_offset != x->next_offset)
 		return;
 	for (uint32_t i = 0; i < more->count; i++)
-		add_mark(x, &more->marks[i],
-		         i + 1 < more->count ? more->marks[i + 1].base_offset : more->next_offset);
+		add_mark(x, &more->marks[i], end_offset(more, i));
 }
 
 /* --- the file -------------------------------------------------------------------------------------- */

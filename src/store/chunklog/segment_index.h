@@ -60,6 +60,20 @@ struct segment_mark segment_index_place(const struct segment_index *x, int64_t o
 struct segment_mark segment_index_time(const struct segment_index *x, int64_t from,
                                        int64_t time_ms);
 
+/* Stretches that lie behind each other with nothing between them. */
+struct segment_span {
+	int64_t at; /* byte in the file */
+	int64_t bytes;
+	int64_t base_offset;
+	int64_t next_offset; /* the first one behind it */
+	int64_t next_at;     /* byte where that begins; 0: not known */
+};
+
+/* From the stretch on that holds `offset`, as far as they reach: all below offset `limit`, at most
+ * `bytes_max`. False: there is none. */
+bool segment_index_span(const struct segment_index *x, int64_t offset, int64_t limit,
+                        int64_t bytes_max, struct segment_span *out);
+
 /* --- growing ----------------------------------------------------------------------------------- */
 
 /* A stretch while its batches go by; zeroed when it is empty. */

@@ -48,6 +48,7 @@ static void read_answer(struct remote_partition *p, struct store_read *r)
 {
 	r->fault = (struct fault){.code = OK};
 	r->batches = SLICE_NONE;
+	r->range = (struct store_range){0};
 	r->holder = NULL;
 	if (r->offset < p->log.start)
 		fault_set(&r->fault, ERR_TRIMMED, 0, "offset %lld, the log starts at %lld",
@@ -158,6 +159,7 @@ void remote_partition_expel(struct remote_partition *p)
 		struct store_read *r = LIST_ENTRY(node, struct store_read, node);
 
 		r->batches = SLICE_NONE;
+		r->range = (struct store_range){0};
 		r->holder = NULL;
 		r->fault = gone;
 		r->done(r);

@@ -313,19 +313,42 @@ static void read_done(struct store_read *r)
 	CONTAINER_OF(r, struct read_call, op)->done = true;
 }
 
+enum { READ_BYTES = 1 << 20 };
+
+static void read_run(struct store_rig *r, struct read_call *c)
+{
+	c->op.done = read_done;
+	r->store->ops->read(&c->op);
+	CHECK(!c->done);
+	CHECK(rig_run(r, &c->done));
+	CHECK(c->op.fault.code == OK || c->op.holder == NULL);
+	CHECK((c->op.batches.len > 0 || c->op.range.bytes > 0) == (c->op.holder != NULL));
+	CHECK(c->op.batches.len == 0 || c->op.range.bytes == 0);
+}
+
 enum err rig_read(struct store_rig *r, struct store_partition *p, int64_t offset, size_t bytes_max,
                   struct slice *batches, struct shared **holder)
 {
+	struct read_call c = {.op = {.partition = p, .offset = offset, .bytes_max = bytes_max}};
+
+	read_run(r, &c);
+	CHECK(c.op.range.bytes == 0);
+	*batches = c.op.batches;
+	*holder = c.op.holder;
+	return c.op.fault.code;
+}
+
+enum err rig_read_range(struct store_rig *r, struct store_partition *p, int64_t offset,
+                        int64_t range_bytes_max, struct store_range *range, struct slice *batches,
+                        struct shared **holder)
+{
 	struct read_call c = {.op = {.partition = p,
 	                             .offset = offset,
-	                             .bytes_max = bytes_max,
-	                             .done = read_done}};
+	                             .bytes_max = READ_BYTES,
+	                             .range_bytes_max = range_bytes_max}};
 
-	r->store->ops->read(&c.op);
-	CHECK(!c.done);
-	CHECK(rig_run(r, &c.done));
-	CHECK(c.op.fault.code == OK || c.op.holder == NULL);
-	CHECK((c.op.batches.len > 0) == (c.op.holder != NULL));
+	read_run(r, &c);
+	*range = c.op.range;
 	*batches = c.op.batches;
 	*holder = c.op.holder;
 	return c.op.fault.code;

@@ -72,6 +72,10 @@ enum err rig_append(struct store_rig *r, struct store_partition *p, struct slice
 /* What comes back stays until `*holder` is put (NULL: nothing came). */
 enum err rig_read(struct store_rig *r, struct store_partition *p, int64_t offset, size_t bytes_max,
                   struct slice *batches, struct shared **holder);
+/* The same, but as a range if there is one. */
+enum err rig_read_range(struct store_rig *r, struct store_partition *p, int64_t offset,
+                        int64_t range_bytes_max, struct store_range *range, struct slice *batches,
+                        struct shared **holder);
 enum err rig_lookup(struct store_rig *r, struct store_partition *p, int64_t time_ms,
                     int64_t *offset);
 enum err rig_trim(struct store_rig *r, struct store_partition *p, int64_t upto);
