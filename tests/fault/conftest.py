@@ -100,8 +100,8 @@ def table(rows):
     """In Markdown, as wide as it must be, numbers to the right."""
     rows = [[str(cell) for cell in row] for row in rows]
     columns = list(zip(*rows))
-    right = [all(cell.isdigit() or not cell for cell in column[1:]) for column in columns]
-    widths = [max(map(len, column)) for column in columns]
+    right = [any(column[1:]) and all(cell.isdigit() or not cell for cell in column[1:]) for column in columns]
+    widths = [max(3, *map(len, column)) for column in columns]
     rows.insert(1, ["-" * (width - 1) + ":" if to_right else "-" * width for width, to_right in zip(widths, right)])
     return "\n".join("| " + " | ".join(cell.rjust(width) if to_right else cell.ljust(width)
                                        for cell, width, to_right in zip(row, widths, right)) + " |" for row in rows)

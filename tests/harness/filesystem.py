@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import random
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -63,6 +64,10 @@ class FileSystem:
         """After a cut, when nobody has files open there any more."""
         self.unmount()
         self.mount()
+
+    def empty(self):
+        for child in self.path.iterdir():
+            shutil.rmtree(child, ignore_errors=child.name == "lost+found")
 
 
 class WriteBack(threading.Thread):

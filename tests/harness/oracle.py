@@ -155,6 +155,7 @@ class Oracle:
         self.sequences = {}  # producer -> next sequence
         self.starts = {}     # (topic, partition) -> its first offset, as last seen
         self.lost = set()    # of self.acks' values: those that must not come back
+        self.lost_at = {}    # topic -> when the oldest that the last verify() found lost was acknowledged
 
     # --- called by producers -----------------------------------------------------
 
@@ -227,6 +228,7 @@ class Oracle:
             for row in self.broker.client.get(f"/v1/topics/{topic}").json()["partitions"]:
                 ends[topic, row["partition"]] = self._replay(topic, row, found, seen)
         missing = []
+        self.lost_at = {}
         for place in [place for place, ack in self.acks.items() if found.get(place) != ack]:
             topic, partition, offset = place
             if offset < self.starts[topic, partition]:
@@ -255,7 +257,7 @@ class Oracle:
     def _lose(self, place):
         self.lost_count += 1
         self.lost.add(self.acks.pop(place))
-        del self.acked_at[place]
+        self.lost_at[place[0]] = min(self.acked_at.pop(place), self.lost_at.get(place[0], math.inf))
 
     def _replay(self, topic, row, found, seen):
         """One partition, as its row of the topic describes it; returns its end."""

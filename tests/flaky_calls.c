@@ -1,0 +1,292 @@
+/* flaky_calls: a library to preload, under which the system's calls do what they may do and rarely do.
+ *
+ *   BOURN_FLAKY_PERCENT=P[:SEED]  of the calls that move bytes, a third of P percent each moves less
+ *                                 than it was asked to, is interrupted (EINTR), or finds that there is
+ *                                 nothing to do yet (EAGAIN; non-blocking sockets only). Others that may
+ *                                 be interrupted are, P percent of the time
+ *   BOURN_FLAKY_ALLOCATION=N      the N-th allocation after the first accepted connection fails
+ *
+ * Not for sanitizers, which want to come first. For the suites in tests/; never installed. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PARTS_MAX = 1024, ALIGNMENT = 4096 /* of O_DIRECT */ };
+enum mood { WELL, SHORT, INTERRUPTED, NOT_YET };
+
+/* glibc's own, which need no looking up: that allocates. */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+/* The functions of one process are one state: there is nobody to hand it to them. */
+static unsigned percent;
+static atomic_uint_fast64_t dice;
+static atomic_bool serving;
+static atomic_long allocations_left = -1;
+
+__attribute__((constructor)) static void read_environment(void)
+{
+	const char *calls = getenv("BOURN_FLAKY_PERCENT");
+	const char *allocation = getenv("BOURN_FLAKY_ALLOCATION");
+	const char *seed = calls ? strchr(calls, ':') : NULL;
+
+	if (allocation)
+		atomic_store(&allocations_left, atol(allocation));
+	if (seed)
+		atomic_store(&dice, strtoull(seed + 1, NULL, 10));
+	percent = calls ? (unsigned)atoi(calls) : 0;
+}
+
+/* splitmix64 */
+static uint64_t roll(void)
+{
+	uint64_t z = atomic_fetch_add(&dice, 0x9e3779b97f4a7c15) + 0x9e3779b97f4a7c15;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+static enum mood mood(void)
+{
+	static const enum mood bad[] = {SHORT, INTERRUPTED, NOT_YET};
+	uint64_t n = roll();
+
+	return n % 100 < percent ? bad[n / 100 % 3] : WELL;
+}
+
+/* -1, as the call would say it; 0: let it be done. */
+static int fails(enum mood m, int fd, int flags)
+{
+	if (m == NOT_YET && !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK))
+		return 0;
+	if (m == NOT_YET || m == INTERRUPTED)
+		errno = m == NOT_YET ? EAGAIN : EINTR;
+	return m == NOT_YET || m == INTERRUPTED ? -1 : 0;
+}
+
+static bool interrupted(void)
+{
+	if (roll() % 100 >= percent)
+		return false;
+	errno = EINTR;
+	return true;
+}
+
+/* Fewer than `len`, in whole `unit`s; at least one. */
+static size_t cut(enum mood m, size_t len, size_t unit)
+{
+	size_t units = len / unit;
+
+	return m == SHORT && len % unit == 0 && units > 1 ? (1 + roll() % (units - 1)) * unit : len;
+}
+
+/* What O_DIRECT asks for. */
+static size_t unit_of(size_t len, int64_t at)
+{
+	return len % ALIGNMENT == 0 && at % ALIGNMENT == 0 ? ALIGNMENT : 1;
+}
+
+static size_t total(const struct iovec *parts, size_t count)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < count; i++)
+		len += parts[i].iov_len;
+	return len;
+}
+
+/* The first `len` bytes of them; returns how many parts that is. */
+static size_t cut_parts(const struct iovec *parts, size_t count, size_t len, struct iovec *out)
+{
+	size_t n = 0;
+
+	for (; n < count && n < PARTS_MAX && len > 0; n++) {
+		out[n] = parts[n];
+		if (out[n].iov_len > len)
+			out[n].iov_len = len;
+		len -= out[n].iov_len;
+	}
+	return n;
+}
+
+#define REAL(name) ((__typeof__(&(name)))real_function(#name))
+
+static void *real_function(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	if (!found)
+		abort();
+	return found;
+}
+
+/* --- sockets --------------------------------------------------------------------------------- */
+
+ssize_t recv(int fd, void *into, size_t len, int flags)
+{
+	enum mood m = mood();
+
+	return fails(m, fd, flags) ? -1 : REAL(recv)(fd, into, cut(m, len, 1), flags);
+}
+
+ssize_t send(int fd, const void *from, size_t len, int flags)
+{
+	enum mood m = mood();
+
+	return fails(m, fd, flags) ? -1 : REAL(send)(fd, from, cut(m, len, 1), flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	enum mood m = mood();
+	struct iovec parts[PARTS_MAX];
+	struct msghdr less = *message;
+
+	if (fails(m, fd, flags))
+		return -1;
+	less.msg_iovlen = cut_parts(message->msg_iov, message->msg_iovlen,
+	                            cut(m, total(message->msg_iov, message->msg_iovlen), 1), parts);
+	less.msg_iov = parts;
+	return REAL(sendmsg)(fd, &less, flags);
+}
+
+ssize_t sendfile(int out, int in, off_t *at, size_t len)
+{
+	enum mood m = mood();
+
+	return fails(m, out, 0) ? -1 : REAL(sendfile)(out, in, at, cut(m, len, 1));
+}
+
+int accept4(int fd, struct sockaddr *peer, socklen_t *peer_len, int flags)
+{
+	int got = interrupted() ? -1 : REAL(accept4)(fd, peer, peer_len, flags);
+
+	if (got >= 0)
+		atomic_store(&serving, true);
+	return got;
+}
+
+int poll(struct pollfd *fds, nfds_t count, int ms)
+{
+	return interrupted() ? -1 : REAL(poll)(fds, count, ms);
+}
+
+int epoll_pwait(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask)
+{
+	return interrupted() ? -1 : REAL(epoll_pwait)(fd, events, count, ms, mask);
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+/* Standard streams are written a line at a time, and never cut there; what loops wake each other by,
+ * eventfds and small writes to pipes, neither. */
+ssize_t write(int fd, const void *from, size_t len)
+{
+	return fd <= STDERR_FILENO && interrupted() ? -1 : REAL(write)(fd, from, len);
+}
+
+/* Of standard input only a signal to stop interrupts it. */
+ssize_t read(int fd, void *into, size_t len)
+{
+	bool may = fd > STDERR_FILENO && len > sizeof(uint64_t);
+
+	return may && interrupted() ? -1 : REAL(read)(fd, into, len);
+}
+
+ssize_t pread(int fd, void *into, size_t len, off_t at)
+{
+	enum mood m = mood();
+
+	if (m == INTERRUPTED)
+		return fails(m, fd, 0);
+	return REAL(pread)(fd, into, cut(m, len, unit_of(len, at)), at);
+}
+
+ssize_t pwritev(int fd, const struct iovec *from, int count, off_t at)
+{
+	return pwritev2(fd, from, count, at, 0);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *from, int count, off_t at, int flags)
+{
+	enum mood m = mood();
+	struct iovec parts[PARTS_MAX];
+	size_t len = total(from, (size_t)count);
+	size_t n = cut_parts(from, (size_t)count, cut(m, len, unit_of(len, at)), parts);
+
+	if (m == INTERRUPTED)
+		return fails(m, fd, 0);
+	return REAL(pwritev2)(fd, parts, (int)n, at, flags);
+}
+
+int fdatasync(int fd)
+{
+	return interrupted() ? -1 : REAL(fdatasync)(fd);
+}
+
+int fsync(int fd)
+{
+	return interrupted() ? -1 : REAL(fsync)(fd);
+}
+
+int ftruncate(int fd, off_t len)
+{
+	return interrupted() ? -1 : REAL(ftruncate)(fd, len);
+}
+
+int open(const char *path, int flags, ...)
+{
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+	va_end(arguments);
+	return interrupted() ? -1 : REAL(open)(path, flags, mode);
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static bool no_memory(void)
+{
+	if (!atomic_load(&serving) || atomic_load(&allocations_left) < 0 ||
+	    atomic_fetch_sub(&allocations_left, 1) != 1)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t size)
+{
+	return no_memory() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return no_memory() ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+	return no_memory() ? NULL : __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return no_memory() ? NULL : __libc_memalign(alignment, size);
+}
