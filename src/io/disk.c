@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { COPY_BYTES = 1 << 20 };
 
 typedef ssize_t pwritev_op(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at);
 
@@ -174,4 +177,153 @@ enum err disk_read_file(struct disk *d, const char *path, struct buf *into, stru
 		into->len += (size_t)size;
 	d->ops->close(d, fd);
 	return err;
+}
+
+/* --- whole files ------------------------------------------------------------------------------- */
+
+enum err disk_copy(struct disk *d, int from, int to, int64_t at, int64_t len, const char *path,
+                   struct fault *f)
+{
+	uint8_t *buffer = malloc(COPY_BYTES);
+	enum err err = OK;
+
+	if (!buffer)
+		return fault_set(f, ERR_NO_MEMORY, 0, "copy %s", path);
+	for (int64_t done = 0; done < len && !err;) {
+		size_t part = len - done < COPY_BYTES ? (size_t)(len - done) : COPY_BYTES;
+		struct iovec iov = {buffer, part};
+
+		err = disk_read_all(d, from, buffer, part, at + done, path, f);
+		if (!err)
+			err = disk_write_all(d, to, &iov, 1, done, path, f);
+		done += (int64_t)part;
+	}
+	free(buffer);
+	return err ? err : disk_sync(d, to, path, f);
+}
+
+static enum err copy_start(struct disk *d, int from, int64_t len, const char *to, struct fault *f)
+{
+	enum err err;
+	int fd, closed;
+
+	err = disk_open(d, to, O_WRONLY | O_CREAT | O_TRUNC, &fd, f);
+	if (err)
+		return err;
+	err = disk_copy(d, from, fd, 0, len, to, f);
+	closed = d->ops->close(d, fd);
+	if (!err && closed < 0)
+		err = disk_fault(f, closed, "close", to);
+	return err;
+}
+
+static bool cannot_link(int got)
+{
+	return got == -EPERM || got == -EXDEV || got == -EMLINK || got == -EOPNOTSUPP ||
+	       got == -ENOSYS;
+}
+
+enum err disk_link(struct disk *d, const char *from, const char *to, int64_t len, struct fault *f)
+{
+	int got = d->ops->link(d, from, to);
+	enum err err;
+	int fd;
+
+	if (got == -ENOENT)
+		return fault_set(f, ERR_NOT_FOUND, ENOENT, "link %s", from);
+	if (got >= 0 || !cannot_link(got))
+		return got < 0 ? disk_fault(f, got, "link", to) : OK;
+	err = disk_open(d, from, O_RDONLY, &fd, f);
+	if (err)
+		return err;
+	err = copy_start(d, fd, len, to, f);
+	d->ops->close(d, fd);
+	return err;
+}
+
+static enum err sync_parent(struct disk *d, const char *path, struct fault *f)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PATH_MAX];
+
+	if (!slash)
+		return disk_sync_dir(d, ".", f);
+	snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	return disk_sync_dir(d, parent, f);
+}
+
+static enum err replace_by_start(struct disk *d, int fd, const char *path, int64_t len,
+                                 struct fault *f)
+{
+	char tmp[PATH_MAX];
+	enum err err;
+	int got;
+
+	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
+		return disk_fault(f, -ENAMETOOLONG, "create", path);
+	err = copy_start(d, fd, len, tmp, f);
+	if (!err && (got = d->ops->rename(d, tmp, path)) < 0)
+		err = disk_fault(f, got, "rename to", path);
+	if (err)
+		d->ops->unlink(d, tmp);
+	return err ? err : sync_parent(d, path, f);
+}
+
+enum err disk_cut(struct disk *d, int fd, const char *path, int64_t len, struct fault *f)
+{
+	int got = d->ops->links(d, fd);
+
+	if (got < 0)
+		return disk_fault(f, got, "count names of", path);
+	if (got > 1)
+		return replace_by_start(d, fd, path, len, f);
+	got = d->ops->truncate(d, fd, len);
+	return got < 0 ? disk_fault(f, got, "truncate", path) : disk_sync(d, fd, path, f);
+}
+
+struct removal {
+	struct disk *d;
+	size_t len; /* of `path` */
+	char path[PATH_MAX];
+};
+
+static int remove_all(struct removal *r);
+
+static int remove_entry(void *arg, const char *name)
+{
+	struct removal *r = arg;
+	size_t before = r->len, room = sizeof(r->path) - before;
+	int len = snprintf(r->path + before, room, "/%s", name);
+	int got = -ENAMETOOLONG;
+
+	if ((size_t)len < room) {
+		r->len += (size_t)len;
+		got = remove_all(r);
+	}
+	r->len = before;
+	r->path[before] = '\0';
+	return got;
+}
+
+static int remove_all(struct removal *r)
+{
+	int got = r->d->ops->unlink(r->d, r->path);
+
+	if (got != -EISDIR)
+		return got;
+	got = r->d->ops->list(r->d, r->path, remove_entry, r);
+	return got < 0 ? got : r->d->ops->rmdir(r->d, r->path);
+}
+
+enum err disk_remove_tree(struct disk *d, const char *path, struct fault *f)
+{
+	struct removal r = {.d = d};
+	int len = snprintf(r.path, sizeof(r.path), "%s", path);
+	int got = -ENAMETOOLONG;
+
+	if ((size_t)len < sizeof(r.path)) {
+		r.len = (size_t)len;
+		got = remove_all(&r);
+	}
+	return got < 0 && got != -ENOENT ? disk_fault(f, got, "remove", path) : OK;
 }

@@ -28,6 +28,8 @@ enum disk_call {
 	DISK_TRUNCATE,
 	DISK_SIZE,
 	DISK_RENAME,
+	DISK_LINK,
+	DISK_LINKS,
 	DISK_UNLINK,
 	DISK_MKDIR,
 	DISK_RMDIR,
@@ -57,6 +59,9 @@ struct disk_ops {
 	int (*truncate)(struct disk *d, int fd, int64_t len);
 	int64_t (*size)(struct disk *d, int fd);
 	int (*rename)(struct disk *d, const char *from, const char *to);
+	int (*link)(struct disk *d, const char *from,
+	            const char *to);          /* a second name; a file's only */
+	int (*links)(struct disk *d, int fd); /* how many names it has */
 	int (*unlink)(struct disk *d, const char *path);
 	int (*mkdir)(struct disk *d, const char *path); /* mode 0700 */
 	int (*rmdir)(struct disk *d, const char *path);
@@ -90,6 +95,20 @@ enum err disk_replace_file(struct disk *d, const char *dir, const char *name, st
 /* Append a whole file to `into`. ERR_NOT_FOUND: there is none; ERR_TOO_LARGE: beyond its limit. */
 enum err disk_read_file(struct disk *d, const char *path, struct buf *into,
                         struct fault *f) MUST_CHECK;
+/* `len` bytes of `from`, from byte `at` on, become the content of the empty file `to`, synced. `path`
+ * is for what is said of faults. */
+enum err disk_copy(struct disk *d, int from, int to, int64_t at, int64_t len, const char *path,
+                   struct fault *f) MUST_CHECK;
+/* Give `from` the second name `to`, which does not last before its directory is synced. Where the file
+ * system cannot, `to` is a copy of its first `len` bytes, synced. ERR_NOT_FOUND: there is no `from`. */
+enum err disk_link(struct disk *d, const char *from, const char *to, int64_t len,
+                   struct fault *f) MUST_CHECK;
+/* The file at `path`, open as `fd`, ends after `len` bytes, for good. One that has other names is
+ * replaced by a copy: under those it stays what it was. */
+enum err disk_cut(struct disk *d, int fd, const char *path, int64_t len,
+                  struct fault *f) MUST_CHECK;
+/* A file, or a directory with all there is in it; OK when there is none. Syncs nothing. */
+enum err disk_remove_tree(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
 
 /* --- for tests ----------------------------------------------------------------------- */
 

@@ -215,6 +215,22 @@ static int fault_rename(struct disk *d, const char *from, const char *to)
 	return got ? got : df->inner->ops->rename(df->inner, from, to);
 }
 
+static int fault_link(struct disk *d, const char *from, const char *to)
+{
+	struct disk_fault *df = fault_of(d);
+	int got = enter(df, DISK_LINK);
+
+	return got ? got : df->inner->ops->link(df->inner, from, to);
+}
+
+static int fault_links(struct disk *d, int fd)
+{
+	struct disk_fault *df = fault_of(d);
+	int got = enter(df, DISK_LINKS);
+
+	return got ? got : df->inner->ops->links(df->inner, fd);
+}
+
 static int fault_unlink(struct disk *d, const char *path)
 {
 	struct disk_fault *df = fault_of(d);
@@ -276,6 +292,8 @@ struct disk_fault *disk_fault_new(struct disk *inner)
 		.truncate = fault_truncate,
 		.size = fault_size,
 		.rename = fault_rename,
+		.link = fault_link,
+		.links = fault_links,
 		.unlink = fault_unlink,
 		.mkdir = fault_mkdir,
 		.rmdir = fault_rmdir,

@@ -97,6 +97,8 @@ TEST(disk_fault__every_kind_can_fail)
 	assert_int_equal(d->ops->truncate(d, fx.fd, 0), -EIO);
 	assert_int_equal(d->ops->size(d, fx.fd), -EIO);
 	assert_int_equal(d->ops->rename(d, "a", "b"), -EIO);
+	assert_int_equal(d->ops->link(d, "a", "b"), -EIO);
+	assert_int_equal(d->ops->links(d, fx.fd), -EIO);
 	assert_int_equal(d->ops->unlink(d, "a"), -EIO);
 	assert_int_equal(d->ops->mkdir(d, "b"), -EIO);
 	assert_int_equal(d->ops->rmdir(d, "b"), -EIO);
@@ -190,6 +192,55 @@ TEST(disk_replace_file__fails_at_every_call_without_harm)
 	}
 }
 
+/* Not every file system has hard links. */
+TEST(disk_link__copies_where_it_cannot_link)
+{
+	static const int cannot[] = {EPERM, EXDEV, EMLINK, EOPNOTSUPP, ENOSYS};
+	struct fixture fx;
+
+	set_up(&fx);
+	assert_int_equal(write_once(&fx), 10);
+	for (unsigned i = 0; i < sizeof(cannot) / sizeof(cannot[0]); i++) {
+		struct buf content = BUF_INIT(64);
+
+		disk_fault_arm(fx.fault, DISK_LINK, 1, cannot[i], 0, false);
+		assert_int_equal(disk_link(fx.d, "a", "b", 7, NULL), OK);
+		assert_int_equal(disk_read_file(fx.d, "b", &content, NULL), OK);
+		assert_true(slice_eq(buf_slice(&content), SLICE_LIT("0123456")));
+		assert_int_equal(fx.d->ops->links(fx.d, fx.fd), 1);
+		assert_int_equal(fx.d->ops->unlink(fx.d, "b"), 0);
+		buf_fini(&content);
+	}
+	disk_fault_arm(fx.fault, DISK_LINK, 1, ENOSPC, 0, false);
+	assert_int_equal(disk_link(fx.d, "a", "b", 7, NULL), ERR_DISK_FULL);
+	assert_int_equal(disk_link(fx.d, "none", "b", 7, NULL), ERR_NOT_FOUND);
+	tear_down(&fx);
+}
+
+/* A file that is cut under one of two names is whole under the other, whatever fails. */
+TEST(disk_cut__fails_at_every_call_without_harm)
+{
+	for (enum disk_call call = 0; call < DISK_CALL_COUNT; call++) {
+		struct buf one = BUF_INIT(64), other = BUF_INIT(64);
+		struct fixture fx;
+		enum err err;
+
+		set_up(&fx);
+		assert_int_equal(write_once(&fx), 10);
+		assert_int_equal(disk_link(fx.d, "a", "b", 10, NULL), OK);
+		disk_fault_arm(fx.fault, call, 1, EIO, 2, false);
+		err = disk_cut(fx.d, fx.fd, "a", 4, NULL);
+		disk_fault_disarm(fx.fault);
+		assert_int_equal(disk_read_file(fx.d, "a", &one, NULL), OK);
+		assert_int_equal(disk_read_file(fx.d, "b", &other, NULL), OK);
+		assert_true(slice_eq(buf_slice(&other), SLICE_LIT("0123456789")));
+		assert_int_equal(one.len, err && call != DISK_SYNC_DIR ? 10 : 4);
+		buf_fini(&one);
+		buf_fini(&other);
+		tear_down(&fx);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -200,6 +251,8 @@ int main(void)
 		cmocka_unit_test(disk_fault__shortens_some_and_aligned_ones_where_aligned),
 		cmocka_unit_test(disk_fault__slow_syncs_take_longer),
 		cmocka_unit_test(disk_helpers__a_full_disk_is_not_a_broken_one),
+		cmocka_unit_test(disk_link__copies_where_it_cannot_link),
+		cmocka_unit_test(disk_cut__fails_at_every_call_without_harm),
 		cmocka_unit_test(disk_replace_file__fails_at_every_call_without_harm),
 	};
 

@@ -91,6 +91,18 @@ static int real_rename(struct disk *d __attribute__((unused)), const char *from,
 	return (int)RETRY(rename(from, to));
 }
 
+static int real_link(struct disk *d __attribute__((unused)), const char *from, const char *to)
+{
+	return (int)RETRY(link(from, to));
+}
+
+static int real_links(struct disk *d __attribute__((unused)), int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? -errno : (int)st.st_nlink;
+}
+
 static int real_unlink(struct disk *d __attribute__((unused)), const char *path)
 {
 	return (int)RETRY(unlink(path));
@@ -151,6 +163,8 @@ struct disk *disk_real(void)
 		.truncate = real_truncate,
 		.size = real_size,
 		.rename = real_rename,
+		.link = real_link,
+		.links = real_links,
 		.unlink = real_unlink,
 		.mkdir = real_mkdir,
 		.rmdir = real_rmdir,

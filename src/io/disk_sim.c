@@ -326,6 +326,40 @@ static int sim_rename(struct disk *d, const char *from, const char *to)
 	return (int)leave(ds, rename_path(ds, from, to));
 }
 
+static int link_path(struct disk_sim *ds, const char *from_path, const char *to_path)
+{
+	struct place from, to;
+	int got = find_place(ds, from_path, &from);
+
+	if (got == 0)
+		got = find_place(ds, to_path, &to);
+	if (got < 0)
+		return got;
+	if (!from.node)
+		return -ENOENT;
+	if (from.node->is_dir)
+		return -EPERM;
+	if (to.node)
+		return -EEXIST;
+	sim_dir_change(to.dir, NULL, to.name, from.node);
+	return 0;
+}
+
+static int sim_link(struct disk *d, const char *from, const char *to)
+{
+	struct disk_sim *ds = enter(d);
+
+	return (int)leave(ds, link_path(ds, from, to));
+}
+
+static int sim_links(struct disk *d, int fd)
+{
+	struct disk_sim *ds = enter(d);
+	struct handle *h = find_handle(ds, fd);
+
+	return (int)leave(ds, h ? (int)h->node->links : -EBADF);
+}
+
 static int sim_unlink(struct disk *d, const char *path)
 {
 	struct disk_sim *ds = enter(d);
@@ -435,6 +469,8 @@ struct disk_sim *disk_sim_new(uint64_t seed, int64_t capacity_bytes)
 		.truncate = sim_truncate,
 		.size = sim_size,
 		.rename = sim_rename,
+		.link = sim_link,
+		.links = sim_links,
 		.unlink = sim_unlink,
 		.mkdir = sim_mkdir,
 		.rmdir = sim_rmdir,

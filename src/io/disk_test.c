@@ -280,6 +280,79 @@ static void contract_lock(void **state)
 	remove_file(fx, "a");
 }
 
+static int links_of(struct fixture *fx, const char *name)
+{
+	int fd = open_file(fx, name, O_RDONLY);
+	int links = fx->d->ops->links(fx->d, fd);
+
+	close_file(fx, fd);
+	return links;
+}
+
+static void contract_link(void **state)
+{
+	struct fixture *fx = *state;
+	struct disk *d = fx->d;
+	int fd;
+
+	make_file(fx, "a", "one");
+	assert_int_equal(links_of(fx, "a"), 1);
+	assert_int_equal(d->ops->link(d, path(fx, 0, "a"), path(fx, 1, "b")), 0);
+	assert_int_equal(d->ops->link(d, path(fx, 0, "a"), path(fx, 1, "b")), -EEXIST);
+	assert_int_equal(d->ops->link(d, path(fx, 0, "none"), path(fx, 1, "c")), -ENOENT);
+	assert_int_equal(d->ops->link(d, fx->dir, path(fx, 1, "c")), -EPERM);
+	assert_int_equal(links_of(fx, "b"), 2);
+	fd = open_file(fx, "b", O_RDWR);
+	write_text(fx, fd, "two", 0);
+	close_file(fx, fd);
+	expect_file(fx, "a", "two");
+	remove_file(fx, "a");
+	assert_int_equal(links_of(fx, "b"), 1);
+	expect_file(fx, "b", "two");
+	remove_file(fx, "b");
+}
+
+static void cut_file(struct fixture *fx, const char *name, int64_t len)
+{
+	int fd = open_file(fx, name, O_RDWR);
+
+	assert_int_equal(disk_cut(fx->d, fd, path(fx, 0, name), len, NULL), OK);
+	close_file(fx, fd);
+}
+
+static void contract_cut(void **state)
+{
+	struct fixture *fx = *state;
+
+	make_file(fx, "a", "hello");
+	cut_file(fx, "a", 4);
+	expect_file(fx, "a", "hell");
+	assert_int_equal(disk_link(fx->d, path(fx, 0, "a"), path(fx, 1, "b"), 4, NULL), OK);
+	cut_file(fx, "a", 2);
+	expect_file(fx, "a", "he");
+	expect_file(fx, "b", "hell");
+	assert_int_equal(links_of(fx, "b"), 1);
+	assert_int_equal(open_file(fx, "a.tmp", O_RDONLY), -ENOENT);
+	remove_file(fx, "a");
+	remove_file(fx, "b");
+}
+
+static void contract_remove_tree(void **state)
+{
+	struct fixture *fx = *state;
+	struct disk *d = fx->d;
+
+	assert_int_equal(disk_make_dir(d, path(fx, 0, "c"), NULL), OK);
+	assert_int_equal(disk_make_dir(d, path(fx, 0, "c/c"), NULL), OK);
+	make_file(fx, "c/a", "");
+	make_file(fx, "c/c/a", "");
+	make_file(fx, "a", "");
+	assert_int_equal(disk_remove_tree(d, path(fx, 0, "c"), NULL), OK);
+	assert_int_equal(d->ops->rmdir(d, path(fx, 0, "c")), -ENOENT);
+	assert_int_equal(disk_remove_tree(d, path(fx, 0, "c"), NULL), OK);
+	assert_int_equal(disk_remove_tree(d, path(fx, 0, "a"), NULL), OK);
+}
+
 static void contract_replace_file(void **state)
 {
 	struct fixture *fx = *state;
@@ -385,6 +458,9 @@ int main(void)
 		cmocka_unit_test(contract_unlinked_while_open),
 		cmocka_unit_test(contract_directories),
 		cmocka_unit_test(contract_lock),
+		cmocka_unit_test(contract_link),
+		cmocka_unit_test(contract_cut),
+		cmocka_unit_test(contract_remove_tree),
 		cmocka_unit_test(contract_replace_file),
 		cmocka_unit_test(contract_read_file),
 		cmocka_unit_test(contract_space),

@@ -154,6 +154,14 @@ static void rename_node(struct disk_model *m, const char *from, const char *to)
 		change_names(dir, last_name(from), last_name(to), n);
 }
 
+static void link_node(struct disk_model *m, const char *from, const char *to)
+{
+	struct model_node *n = walk(m, from, strlen(from));
+
+	CHECK(n && !n->is_dir);
+	change_names(parent(m, to), NULL, last_name(to), n);
+}
+
 /* --- descriptors ------------------------------------------------------------------------------- */
 
 static struct model_handle *find_handle(struct disk_model *m, int fd)
@@ -351,6 +359,7 @@ void disk_model_play(struct disk_model *m, const struct trace_step *s)
 	case DISK_TRUNCATE: resize(m, node_of(m, s->fd), s->at); break;
 	case DISK_SYNC_DIR: sync_names(walk(m, s->path, strlen(s->path))); break;
 	case DISK_RENAME: rename_node(m, s->path, s->to); break;
+	case DISK_LINK: link_node(m, s->path, s->to); break;
 	case DISK_UNLINK:
 	case DISK_RMDIR: change_names(parent(m, s->path), last_name(s->path), NULL, NULL); break;
 	case DISK_MKDIR: make_node(m, s->path, true); break;

@@ -230,6 +230,7 @@ static void add_tree(struct walk *w, const struct model_node *dir, const char *d
 		struct disk_state_entry *e = add_entry(w, dir_path, names.list[i].name, n->is_dir);
 		char path[STATE_PATH_BYTES_MAX];
 
+		e->file = n;
 		if (!n->is_dir)
 			fill_content(w, n, &e->content);
 		e->hash = entry_hash(e);
@@ -428,6 +429,15 @@ static void write_file(const struct disk_state_entry *e, struct disk *to)
 	to->ops->close(to, fd);
 }
 
+/* The first name of the same file; NULL: it is `i` itself. */
+static const struct disk_state_entry *first_name(const struct disk_state *s, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (s->entries[k].file == s->entries[i].file)
+			return &s->entries[k];
+	return NULL;
+}
+
 static void sync_parent(const char *path, struct disk *to)
 {
 	char parent[STATE_PATH_BYTES_MAX];
@@ -442,10 +452,12 @@ static void sync_parent(const char *path, struct disk *to)
 void disk_state_write(const struct disk_state *s, struct disk *to)
 {
 	for (size_t i = 0; i < s->entry_count; i++) {
-		const struct disk_state_entry *e = &s->entries[i];
+		const struct disk_state_entry *e = &s->entries[i], *first = first_name(s, i);
 
 		if (e->is_dir)
 			CHECK(to->ops->mkdir(to, e->path) == 0);
+		else if (first)
+			CHECK(to->ops->link(to, first->path, e->path) == 0);
 		else
 			write_file(e, to);
 		sync_parent(e->path, to);

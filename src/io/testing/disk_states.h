@@ -20,6 +20,7 @@ enum { STATE_PATH_BYTES_MAX = 256 };
 struct disk_state_entry {
 	char path[STATE_PATH_BYTES_MAX];
 	bool is_dir;
+	const void *file; /* the same for all names of one file */
 	struct model_content content;
 	uint64_t hash;
 };

@@ -178,18 +178,34 @@ static int64_t trace_size(struct disk *d, int fd)
 	return inner(d)->ops->size(inner(d), fd);
 }
 
+static int leave_names(struct disk *d, int call, const char *from, const char *to, int got)
+{
+	if (got >= 0) {
+		struct trace_step *s = add(trace_of(d), call);
+
+		s->path = copy_text(from);
+		s->to = copy_text(to);
+	}
+	return (int)leave(d, got);
+}
+
 static int trace_rename(struct disk *d, const char *from, const char *to_path)
 {
 	struct disk *to = enter(d);
-	int got = to->ops->rename(to, from, to_path);
 
-	if (got >= 0) {
-		struct trace_step *s = add(trace_of(d), DISK_RENAME);
+	return leave_names(d, DISK_RENAME, from, to_path, to->ops->rename(to, from, to_path));
+}
 
-		s->path = copy_text(from);
-		s->to = copy_text(to_path);
-	}
-	return (int)leave(d, got);
+static int trace_link(struct disk *d, const char *from, const char *to_path)
+{
+	struct disk *to = enter(d);
+
+	return leave_names(d, DISK_LINK, from, to_path, to->ops->link(to, from, to_path));
+}
+
+static int trace_links(struct disk *d, int fd)
+{
+	return inner(d)->ops->links(inner(d), fd);
 }
 
 static int trace_unlink(struct disk *d, const char *path)
@@ -243,6 +259,8 @@ void disk_trace_init(struct disk_trace *t, struct disk *inner_disk)
 		.truncate = trace_truncate,
 		.size = trace_size,
 		.rename = trace_rename,
+		.link = trace_link,
+		.links = trace_links,
 		.unlink = trace_unlink,
 		.mkdir = trace_mkdir,
 		.rmdir = trace_rmdir,
@@ -280,8 +298,9 @@ const char *trace_step_text(const struct trace_step *s, char *into, size_t cap)
 		[DISK_PWRITEV] = "pwritev",   [DISK_PWRITEV_SYNC] = "range sync",
 		[DISK_SYNC] = "sync",         [DISK_SYNC_DIR] = "sync dir",
 		[DISK_TRUNCATE] = "truncate", [DISK_RENAME] = "rename",
-		[DISK_UNLINK] = "unlink",     [DISK_MKDIR] = "mkdir",
-		[DISK_RMDIR] = "rmdir",       [TRACE_MARK] = "mark",
+		[DISK_LINK] = "link",         [DISK_UNLINK] = "unlink",
+		[DISK_MKDIR] = "mkdir",       [DISK_RMDIR] = "rmdir",
+		[TRACE_MARK] = "mark",
 	};
 
 	snprintf(into, cap, "%s fd %d at %lld, %zu bytes %s%s%s", names[s->call], s->fd,

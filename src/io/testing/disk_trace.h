@@ -20,8 +20,8 @@ struct trace_step {
 	int64_t at;     /* PWRITEV, PWRITEV_SYNC: where; TRUNCATE: the new size */
 	size_t len;     /* PWRITEV, PWRITEV_SYNC */
 	uint8_t *bytes; /* owned; PWRITEV: what was written; else NULL */
-	char *path;     /* owned; OPEN SYNC_DIR RENAME UNLINK MKDIR RMDIR; else NULL */
-	char *to;       /* owned; RENAME; else NULL */
+	char *path;     /* owned; OPEN SYNC_DIR RENAME LINK UNLINK MKDIR RMDIR; else NULL */
+	char *to;       /* owned; RENAME LINK; else NULL */
 };
 
 struct disk_trace {

@@ -109,6 +109,16 @@ static int power_rename(struct disk *d, const char *from, const char *to)
 	COUNTED(d, inner(d)->ops->rename(inner(d), from, to));
 }
 
+static int power_link(struct disk *d, const char *from, const char *to)
+{
+	COUNTED(d, inner(d)->ops->link(inner(d), from, to));
+}
+
+static int power_links(struct disk *d, int fd)
+{
+	LOOKED(d, inner(d)->ops->links(inner(d), fd));
+}
+
 static int power_unlink(struct disk *d, const char *path)
 {
 	COUNTED(d, inner(d)->ops->unlink(inner(d), path));
@@ -150,6 +160,8 @@ static const struct disk_ops power_ops = {
 	.truncate = power_truncate,
 	.size = power_size,
 	.rename = power_rename,
+	.link = power_link,
+	.links = power_links,
 	.unlink = power_unlink,
 	.mkdir = power_mkdir,
 	.rmdir = power_rmdir,
