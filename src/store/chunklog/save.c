@@ -213,7 +213,7 @@ enum err save_write(struct save *s, int64_t *bytes, struct fault *f)
 		struct segment *to = last_segment(s);
 		uint32_t count;
 
-		if (!can_append(s, to, &s->slices[i])) {
+		if (!can_append(s, to, &s->slices[i]) || (i == 0 && segment_is_shared(&home, to))) {
 			to = begin_segment(s, &s->slices[i]);
 			has_new_file = true;
 		}

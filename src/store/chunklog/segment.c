@@ -248,6 +248,24 @@ int64_t segment_next_at(const struct segment *s)
 	return s->bytes == 0 ? SEGMENT_HEADER_BYTES : segment_block_round(s->bytes);
 }
 
+static enum err remove_file(struct disk *disk, const char *path, struct fault *f)
+{
+	int got = disk->ops->unlink(disk, path);
+
+	if (got < 0 && got != -ENOENT)
+		return fault_set(f, ERR_IO, -got, "unlink %s", path);
+	return OK;
+}
+
+/* What has that name is left over; under another name it may count. */
+static enum err make_way(const struct segment_home *h, const struct segment *s, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+
+	segment_path(h, s->base_offset, path);
+	return remove_file(h->disk, path, f);
+}
+
 enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
                         int count, int64_t end_offset, struct fault *f)
 {
@@ -258,6 +276,9 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 	CHECK(end_offset > s->end_offset);
 	for (int i = 0; i < count; i++)
 		bytes += iov[i].iov_len;
+	err = s->bytes == 0 ? make_way(h, s, f) : OK;
+	if (err)
+		return err;
 	err = append_run(h, s, O_DIRECT, iov, count, bytes, f);
 	if (err && f->os_errno == EINVAL) /* a file system that knows no O_DIRECT */
 		err = append_run(h, s, 0, iov, count, bytes, f);
@@ -270,13 +291,18 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 	return OK;
 }
 
-static enum err remove_file(struct disk *disk, const char *path, struct fault *f)
+bool segment_is_shared(const struct segment_home *h, const struct segment *s)
 {
-	int got = disk->ops->unlink(disk, path);
+	char path[SEGMENT_PATH_BYTES];
+	int fd, links;
 
-	if (got < 0 && got != -ENOENT)
-		return fault_set(f, ERR_IO, -got, "unlink %s", path);
-	return OK;
+	segment_path(h, s->base_offset, path);
+	fd = h->disk->ops->open(h->disk, path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	links = h->disk->ops->links(h->disk, fd);
+	h->disk->ops->close(h->disk, fd);
+	return links != 1;
 }
 
 enum err segment_remove(const struct segment_home *h, const struct segment *s, struct fault *f)
@@ -436,20 +462,15 @@ enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *cou
 static enum err cut(const struct segment_home *h, const struct segment *s, struct fault *f)
 {
 	char path[SEGMENT_PATH_BYTES];
-	int64_t size;
 	enum err err;
-	int fd, got;
+	int fd;
 
 	segment_path(h, s->base_offset, path);
-	err = disk_open(h->disk, path, O_WRONLY, &fd, f);
+	err = disk_open(h->disk, path, O_RDWR, &fd, f);
 	if (err)
 		return OK; /* it is missing or unreadable: that was said when it was loaded */
-	size = h->disk->ops->size(h->disk, fd);
-	if (size > s->bytes) {
-		got = h->disk->ops->truncate(h->disk, fd, s->bytes);
-		err = got < 0 ? fault_set(f, ERR_IO, -got, "truncate %s", path)
-		              : disk_sync(h->disk, fd, path, f);
-	}
+	if (h->disk->ops->size(h->disk, fd) > s->bytes)
+		err = disk_cut(h->disk, fd, path, s->bytes, f);
 	h->disk->ops->close(h->disk, fd);
 	return err;
 }

@@ -5,7 +5,8 @@
  * written again; what is left of the block before it is zeros. A new segment is begun when its topic's
  * segment.bytes or segment.ms say so, at a new leader epoch and behind a hole; all its batches bear
  * its epoch. How much of a file counts is said by the manifest; what a failed or interrupted
- * checkpoint left behind that is written over. Where the file system can, runs are written past the
+ * checkpoint left behind that is written over. A file that has a second name, because a backup links
+ * it, is never written again under either. Where the file system can, runs are written past the
  * page cache: what is new is read from chunks, so copies of it there would only cost.
  *
  *     0  8  magic "bournseg"          48  8  base offset
@@ -77,6 +78,10 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 
 /* Byte at which the next append begins. */
 int64_t segment_next_at(const struct segment *s);
+
+/* Its file has another name, in a backup say, under which it must stay as it is: nothing more may be
+ * appended to it. False also for one that cannot be opened. */
+bool segment_is_shared(const struct segment_home *h, const struct segment *s);
 
 /* With its index. */
 enum err segment_remove(const struct segment_home *h, const struct segment *s,

@@ -218,8 +218,10 @@ enum err segment_index_write(const struct segment_home *h, const struct segment 
 	segment_index_path(h, s->base_offset, path);
 	if (bytes.failed)
 		err = fault_set(f, ERR_TOO_LARGE, 0, "%s: %u marks", path, x->count);
-	else
+	else {
+		h->disk->ops->unlink(h->disk, path); /* what is there may have another name too */
 		err = disk_open(h->disk, path, O_WRONLY | O_CREAT | O_TRUNC, &fd, f);
+	}
 	if (!err) {
 		iov = (struct iovec){bytes.ptr, bytes.len};
 		err = disk_write_all(h->disk, fd, &iov, 1, 0, path, f);

@@ -2,8 +2,10 @@
 
 #include "base/test.h"
 #include "io/disk.h"
+#include "store/chunklog/segment_index.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 enum { DISK_BYTES = 64 << 20 };
@@ -148,6 +150,91 @@ FIXTURE_TEST(segment_append__that_failed_can_be_tried_again)
 	}
 }
 
+/* --- a file that a backup has too -------------------------------------------------------------------- */
+
+static void link_segment(struct fixture *x)
+{
+	struct disk *d = x->home.disk;
+	char path[SEGMENT_PATH_BYTES];
+
+	segment_path(&x->home, x->segment.base_offset, path);
+	assert_false(segment_is_shared(&x->home, &x->segment));
+	assert_int_equal(disk_link(d, path, "/d/other", x->segment.bytes, NULL), OK);
+	assert_true(segment_is_shared(&x->home, &x->segment));
+}
+
+static void read_other(struct fixture *x, struct buf *into)
+{
+	*into = BUF_INIT(DISK_BYTES);
+	assert_int_equal(disk_read_file(x->home.disk, "/d/other", into, NULL), OK);
+}
+
+static void assert_other_is(struct fixture *x, struct buf *before)
+{
+	struct buf now;
+
+	read_other(x, &now);
+	assert_true(slice_eq(buf_slice(&now), buf_slice(before)));
+	buf_fini(&now);
+	buf_fini(before);
+	assert_false(segment_is_shared(&x->home, &x->segment));
+}
+
+FIXTURE_TEST(segment_append__a_new_one_leaves_a_second_name_of_its_forerunner_alone)
+{
+	struct fixture *x = *state;
+	struct buf before;
+	struct fault f;
+
+	assert_int_equal(append(x, 3, 2000, &f), OK);
+	link_segment(x);
+	read_other(x, &before);
+	x->segment = (struct segment){0};
+	buf_clear(&x->expected);
+	assert_int_equal(append(x, 1, 100, &f), OK);
+	assert_loads(x);
+	assert_other_is(x, &before);
+}
+
+FIXTURE_TEST(segment_tidy__leaves_a_second_name_alone)
+{
+	struct fixture *x = *state;
+	struct segment counts;
+	struct buf before;
+	struct fault f;
+
+	assert_int_equal(append(x, 3, 2000, &f), OK);
+	counts = x->segment;
+	assert_int_equal(append(x, 2, 2000, &f), OK);
+	link_segment(x);
+	read_other(x, &before);
+	assert_int_equal(segment_tidy(&x->home, &counts, 1, &f), OK);
+	x->segment = counts;
+	x->expected.len = (size_t)(counts.bytes - SEGMENT_HEADER_BYTES);
+	assert_loads(x);
+	assert_other_is(x, &before);
+}
+
+FIXTURE_TEST(segment_index_write__leaves_a_second_name_alone)
+{
+	struct fixture *x = *state;
+	struct segment_index index = {0};
+	struct disk *d = x->home.disk;
+	char path[SEGMENT_PATH_BYTES];
+	struct fault f;
+	int fd;
+
+	assert_int_equal(append(x, 3, 2000, &f), OK);
+	segment_index_path(&x->home, 0, path);
+	assert_int_equal(disk_replace_file(d, "/d", "other", SLICE_LIT("rotten"), &f), OK);
+	assert_int_equal(d->ops->link(d, "/d/other", path), 0);
+	index.next_offset = x->segment.end_offset;
+	assert_int_equal(segment_index_write(&x->home, &x->segment, &index, &f), OK);
+	fd = d->ops->open(d, "/d/other", O_RDONLY);
+	assert_int_equal(d->ops->size(d, fd), strlen("rotten"));
+	d->ops->close(d, fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +242,9 @@ int main(void)
 		T(segment_append__runs_of_any_size_load_again),
 		T(segment_append__does_without_direct_writes),
 		T(segment_append__that_failed_can_be_tried_again),
+		T(segment_append__a_new_one_leaves_a_second_name_of_its_forerunner_alone),
+		T(segment_tidy__leaves_a_second_name_alone),
+		T(segment_index_write__leaves_a_second_name_alone),
 #undef T
 	};
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 1 << 20, ASIDE_MAX = 10000 };
+enum { ASIDE_MAX = 10000 };
 
 /* A frame's header to be written; or a new one, a mark. */
 struct patch {
@@ -82,27 +82,6 @@ static void aside(struct disk *d, const char *path, char into[SEGMENT_PATH_BYTES
 	}
 }
 
-static enum err copy_bytes(struct disk *d, int from, int to, int64_t at, const char *path,
-                           struct fault *f)
-{
-	int64_t size = d->ops->size(d, from);
-	uint8_t *buffer = malloc(COPY_BYTES);
-	enum err err = OK;
-
-	CHECK(buffer);
-	for (int64_t done = at; done < size && !err;) {
-		size_t len = size - done < COPY_BYTES ? (size_t)(size - done) : COPY_BYTES;
-		struct iovec iov = {buffer, len};
-
-		err = disk_read_all(d, from, buffer, len, done, path, f);
-		if (!err)
-			err = disk_write_all(d, to, &iov, 1, done - at, path, f);
-		done += (int64_t)len;
-	}
-	free(buffer);
-	return err ? err : disk_sync(d, to, path, f);
-}
-
 /* What `path` holds from byte `at` on goes to a file beside it, for good once its directory is
  * synced. */
 static enum err copy_aside(struct disk *d, const char *path, int64_t at, struct fault *f)
@@ -117,7 +96,7 @@ static enum err copy_aside(struct disk *d, const char *path, int64_t at, struct 
 		return err;
 	err = disk_open(d, beside, O_RDWR | O_CREAT | O_EXCL, &to, f);
 	if (!err) {
-		err = copy_bytes(d, from, to, at, beside, f);
+		err = disk_copy(d, from, to, at, d->ops->size(d, from) - at, beside, f);
 		d->ops->close(d, to);
 	}
 	d->ops->close(d, from);
@@ -402,9 +381,7 @@ static enum err cut_file(struct cutting *c, const char *path, int64_t keep, stru
 	err = disk_open(c->disk, path, O_RDWR, &fd, f);
 	if (err)
 		return err;
-	got = c->disk->ops->truncate(c->disk, fd, keep);
-	err = got < 0 ? fault_set(f, ERR_IO, -got, "truncate %s", path)
-	              : disk_sync(c->disk, fd, path, f);
+	err = disk_cut(c->disk, fd, path, keep, f);
 	c->disk->ops->close(c->disk, fd);
 	return err;
 }
