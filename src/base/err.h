@@ -28,10 +28,13 @@
 	X(ERR_TOPIC_UNKNOWN, "topic_unknown", "there is no such topic", 404, 3)                    \
 	X(ERR_PARTITION_UNKNOWN, "partition_unknown", "the topic has no such partition", 404, 3)   \
 	X(ERR_CONNECTION_UNKNOWN, "connection_unknown", "there is no such connection", 404, 42)    \
+	X(ERR_BACKUP_UNKNOWN, "backup_unknown", "there is no such backup", 404, 42)                \
 	X(ERR_EVENT_GONE, "event_gone", "there is no event at this offset", 404, 1)                \
 	X(ERR_METHOD, "method_not_allowed", "the method is not allowed here", 405, 42)             \
 	X(ERR_REQUEST_SLOW, "request_timeout", "the request did not arrive in time", 408, 7)       \
 	X(ERR_TOPIC_EXISTS, "topic_exists", "a topic of this name exists", 409, 36)                \
+	X(ERR_BACKUP_EXISTS, "backup_exists", "a backup of this name exists", 409, 42)             \
+	X(ERR_BACKUP_BUSY, "backup_busy", "another backup is being made or removed", 409, 89)      \
 	X(ERR_OFFSET_MISMATCH, "offset_mismatch", "Expected-Offset is not the log end", 409, 45)   \
 	X(ERR_TRIMMED, "offset_trimmed", "the offset is below the log start", 410, 1)              \
 	X(ERR_TRUNCATED, "offset_truncated",                                                       \

@@ -226,17 +226,20 @@ static bool cannot_link(int got)
 enum err disk_link(struct disk *d, const char *from, const char *to, int64_t len, struct fault *f)
 {
 	int got = d->ops->link(d, from, to);
+	int64_t size;
 	enum err err;
 	int fd;
 
-	if (got == -ENOENT)
+	if (got >= 0)
+		return OK;
+	fd = cannot_link(got) ? d->ops->open(d, from, O_RDONLY) : got;
+	if (fd == -ENOENT)
 		return fault_set(f, ERR_NOT_FOUND, ENOENT, "link %s", from);
-	if (got >= 0 || !cannot_link(got))
-		return got < 0 ? disk_fault(f, got, "link", to) : OK;
-	err = disk_open(d, from, O_RDONLY, &fd, f);
-	if (err)
-		return err;
-	err = copy_start(d, fd, len, to, f);
+	if (fd < 0)
+		return disk_fault(f, fd, "link", to);
+	size = d->ops->size(d, fd);
+	err = size < 0 ? disk_fault(f, size, "measure", from)
+	               : copy_start(d, fd, len < size ? len : size, to, f);
 	d->ops->close(d, fd);
 	return err;
 }

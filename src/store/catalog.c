@@ -263,18 +263,17 @@ static enum err read_snapshot(struct catalog *c, uint64_t *sequence, struct faul
 	return err ? refuse(f, err, path) : OK;
 }
 
-static struct wal_config wal_config_of(const struct catalog *c, const struct catalog_config *config,
-                                       uint64_t checkpointed)
+static struct wal_config wal_config_of(const struct catalog_config *config, uint64_t checkpointed)
 {
 	return (struct wal_config){
-		.dir = c->dir,
+		.dir = config->dir,
 		.kind = "ctlg",
-		.store_id = c->store_id,
+		.store_id = config->store_id,
 		.checkpointed = checkpointed,
-		.disk = c->disk,
+		.disk = config->disk,
 		.clock = config->clock,
 		.entropy = config->entropy,
-		.log = c->log,
+		.log = config->log,
 		.file_bytes = WAL_FILE_BYTES,
 		.reserve_bytes = WAL_RESERVE_BYTES,
 		.flush_ms = 50,
@@ -285,7 +284,7 @@ static struct wal_config wal_config_of(const struct catalog *c, const struct cat
 static enum err open_wal(struct catalog *c, const struct catalog_config *config,
                          uint64_t checkpointed, struct fault *f)
 {
-	const struct wal_config wal = wal_config_of(c, config, checkpointed);
+	const struct wal_config wal = wal_config_of(config, checkpointed);
 	struct wal_recovery report = {0};
 	enum err err = wal_open(&wal, recover_record, c, &report, &c->wal, f);
 
@@ -352,7 +351,7 @@ enum err catalog_examine(const struct catalog_config *config, struct catalog **o
 	enum err err = read_snapshot(c, &sequence, f);
 
 	if (!err) {
-		wal = wal_config_of(c, config, sequence);
+		wal = wal_config_of(config, sequence);
 		err = wal_recover(&wal, recover_record, c, found, f);
 		if (err)
 			err = refuse(f, err, c->dir);
@@ -363,6 +362,21 @@ enum err catalog_examine(const struct catalog_config *config, struct catalog **o
 	}
 	*out = c;
 	return OK;
+}
+
+void catalog_copy(const struct catalog *c, struct buf *out)
+{
+	catalog_snapshot_encode(c, &c->store_id, 0, out);
+}
+
+enum err catalog_make(const struct catalog_config *config, struct slice copy, struct fault *f)
+{
+	struct wal_config wal = wal_config_of(config, 0);
+	enum err err;
+
+	wal.reserve_bytes = 0;
+	err = wal_make(&wal, f);
+	return err ? err : disk_replace_file(config->disk, config->dir, "snapshot", copy, f);
 }
 
 bool catalog_is_idle(const struct catalog *c)

@@ -16,6 +16,7 @@
 #ifndef BOURN_STORE_CATALOG_H
 #define BOURN_STORE_CATALOG_H
 
+#include "base/buf.h"
 #include "core/topic.h"
 #include "io/loop.h"
 #include "store/wal.h"
@@ -47,6 +48,14 @@ enum err catalog_open(const struct catalog_config *config, struct catalog **out,
 struct wal_found;
 enum err catalog_examine(const struct catalog_config *config, struct catalog **out,
                          struct wal_found *found, struct fault *f) MUST_CHECK;
+
+/* All that is in it and on disk, for catalog_make; `out` (empty) may fail. */
+void catalog_copy(const struct catalog *c, struct buf *out);
+
+/* Blocks; any thread. Make `config->dir` a catalog that holds this copy, and nothing else; `loop` is not
+ * needed. It lasts when this returns. Errors as catalog_open. */
+enum err catalog_make(const struct catalog_config *config, struct slice copy,
+                      struct fault *f) MUST_CHECK;
 
 /* Blocks. Only when idle. */
 void catalog_close(struct catalog *c);

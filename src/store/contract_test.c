@@ -901,6 +901,35 @@ TEST(checkpoint__keeps_everything_or_is_not_there)
 	assert_int_equal(count_from(r, rig_find(r, "t")->partitions[0], 0), 16);
 }
 
+TEST(backup__is_a_directory_of_its_own_or_is_not_there)
+{
+	struct store_rig *r = *state;
+	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+	struct store_backup_op o = {.verb = BACKUP_MAKE, .name = "b"};
+
+	append(r, p, "v", 5);
+	if (!(r->ops->capabilities & STORE_BACKUP)) {
+		assert_int_equal(rig_backup(r, &o), ERR_NOT_IMPLEMENTED);
+		return;
+	}
+	assert_int_equal(rig_backup(r, &o), OK);
+	assert_int_equal(o.count, 1);
+	assert_string_equal(o.backups[0].name, "b");
+	assert_int_equal(o.backups[0].topic_count, 1);
+	free(o.backups);
+	assert_int_equal(rig_backup(r, &o), ERR_BACKUP_EXISTS);
+	append(r, p, "after", 1);
+	o.verb = BACKUP_LIST;
+	assert_int_equal(rig_backup(r, &o), OK);
+	assert_int_equal(o.count, 1);
+	free(o.backups);
+	o.verb = BACKUP_REMOVE;
+	assert_int_equal(rig_backup(r, &o), OK);
+	assert_int_equal(rig_backup(r, &o), ERR_BACKUP_UNKNOWN);
+	rig_reopen(r);
+	assert_int_equal(count_from(r, rig_find(r, "t")->partitions[0], 0), 6);
+}
+
 /* --- across a restart ----------------------------------------------------------------------- */
 
 TEST(reopen__everything_is_where_it_was)
@@ -1123,6 +1152,7 @@ static int run(struct variant v)
 		UNDER_CONTRACT(retention__keeps_the_newest_by_count),
 		UNDER_CONTRACT(retention__keeps_the_newest_by_bytes),
 		UNDER_CONTRACT(checkpoint__keeps_everything_or_is_not_there),
+		UNDER_CONTRACT(backup__is_a_directory_of_its_own_or_is_not_there),
 		UNDER_CONTRACT(reopen__everything_is_where_it_was),
 		UNDER_CONTRACT(reopen__offsets_go_on_and_epochs_never_back),
 		UNDER_CONTRACT(model__agrees_under_random_operations),

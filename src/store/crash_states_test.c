@@ -123,6 +123,29 @@ static void play_restarts(struct crash_run *r)
 	}
 }
 
+/* Of all classes, with appends under way; from the first the segments have two names. */
+static void play_backups(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "none", DURABILITY_NONE);
+	for (unsigned i = 0; i < RUN_BACKUPS; i++) {
+		some_appends(r, 0, 1 + run_roll(r, 2));
+		some_appends(r, 1, 1);
+		run_append(r, 0, 0, 1, 100);
+		run_append(r, 0, 1, 1, 3000);
+		run_backup(r);
+		run_settle(r);
+		if (run_roll(r, 2)) {
+			some_appends(r, 0, 1);
+			CHECK(run_checkpoint(r) == OK);
+		}
+	}
+	run_trim(r, 0, 0, r->topics[0].topic->partitions[0]->state.high_watermark);
+	run_backup_remove(r, 0);
+	some_appends(r, 0, 1);
+	CHECK(run_checkpoint(r) == OK);
+}
+
 /* Many small files: the next one is begun every few appends, and freed ones are used again. */
 static void play_rolls(struct crash_run *r)
 {
@@ -182,6 +205,7 @@ static void play_full_disk(struct crash_run *r)
 struct explored {
 	uint64_t hash;
 	struct observation seen;
+	struct observation *backups[RUN_BACKUPS]; /* owned; NULL: not there */
 	UT_hash_handle hh;
 };
 
@@ -213,6 +237,29 @@ static void report(struct explorer *x, const struct disk_state *s, size_t lines)
 		        (long long)s->entries[i].content.size);
 }
 
+static void observe_backups(struct explorer *x, const struct disk_state *s, struct explored *e)
+{
+	for (unsigned i = 0; i < x->run.backup_count; i++) {
+		struct observation *o = malloc(sizeof(*o));
+
+		assert_non_null(o);
+		if (oracle_observe_backup(&x->run, s, i, o))
+			e->backups[i] = o;
+		else
+			free(o);
+	}
+}
+
+static bool is_right(struct explorer *x, const struct disk_state *s, const struct explored *e,
+                     size_t lines)
+{
+	bool right = oracle_judge(&x->run, lines, s->kept_all, &e->seen, &x->verdict);
+
+	for (unsigned i = 0; i < x->run.backup_count && right; i++)
+		right = oracle_judge_backup(&x->run, lines, i, e->backups[i], &x->verdict);
+	return right;
+}
+
 static bool explore_state(void *arg, const struct disk_state *s)
 {
 	struct explorer *x = arg;
@@ -226,13 +273,14 @@ static bool explore_state(void *arg, const struct disk_state *s)
 		assert_non_null(e);
 		e->hash = s->hash;
 		oracle_observe(&x->run, s, &e->seen);
+		observe_backups(x, s, e);
 		HASH_ADD(hh, x->states, hash, sizeof(e->hash), e);
 		x->distinct++;
 	}
 	x->visits++;
 	x->kills += s->kept_all;
 	for (size_t lines = s->marks_least; lines <= s->marks_most; lines++) {
-		if (oracle_judge(&x->run, lines, s->kept_all, &e->seen, &x->verdict))
+		if (is_right(x, s, e, lines))
 			continue;
 		if (x->lies++ == 0)
 			report(x, s, lines);
@@ -261,6 +309,8 @@ static void play(struct explorer *x, const struct store_ops *ops, run_script *sc
 	x->seeds++;
 	HASH_ITER (hh, x->states, e, after) {
 		HASH_DELETE(hh, x->states, e);
+		for (unsigned i = 0; i < RUN_BACKUPS; i++)
+			free(e->backups[i]);
 		free(e);
 	}
 	crash_run_fini(&x->run);
@@ -313,6 +363,10 @@ static void explore(const char *engine, const char *name, run_script *script, si
 	{                                                                                          \
 		explore(#engine, "restarts", play_restarts, 1);                                    \
 	}                                                                                          \
+	TEST(engine##__survives_any_crash_around_backups)                                          \
+	{                                                                                          \
+		explore(#engine, "backups", play_backups, 2);                                      \
+	}                                                                                          \
 	TEST(engine##__survives_any_crash_around_new_wal_files)                                    \
 	{                                                                                          \
 		explore(#engine, "rolls", play_rolls, 1);                                          \
@@ -337,6 +391,7 @@ int main(void)
 		cmocka_unit_test(name##__survives_any_crash_around_checkpoints),                   \
 		cmocka_unit_test(name##__survives_any_crash_around_trims),                         \
 		cmocka_unit_test(name##__survives_any_crash_after_others),                         \
+		cmocka_unit_test(name##__survives_any_crash_around_backups),                       \
 		cmocka_unit_test(name##__survives_any_crash_around_new_wal_files),                 \
 		cmocka_unit_test(name##__survives_any_crash_around_a_catalog_snapshot),            \
 		cmocka_unit_test(name##__survives_any_crash_on_a_full_disk)

@@ -206,17 +206,18 @@ static enum err lock_borrow(struct disk *disk, const char *path, int *out, struc
 	return err;
 }
 
-static enum err marker_write(struct datadir *dir, const char *engine, struct fault *f)
+enum err datadir_mark(const char *path, const struct uuid *id, const char *engine,
+                      struct disk *disk, struct fault *f)
 {
 	struct buf text = BUF_INIT(MARKER_BYTES_MAX);
-	struct marker marker = {.id = dir->id};
+	struct marker marker = {.id = *id};
 	enum err err;
 
 	CHECK(strlen(engine) < sizeof(marker.engine));
 	memcpy(marker.engine, engine, strlen(engine));
 	marker_encode(&marker, &text);
 	CHECK(!text.failed);
-	err = disk_replace_file(dir->disk, dir->path, MARKER_NAME, buf_slice(&text), f);
+	err = disk_replace_file(disk, path, MARKER_NAME, buf_slice(&text), f);
 	buf_fini(&text);
 	return err;
 }
@@ -224,6 +225,11 @@ static enum err marker_write(struct datadir *dir, const char *engine, struct fau
 static bool is_ours(const struct marker *m, const char *engine)
 {
 	return m->format == DATADIR_FORMAT && strcmp(m->engine, engine) == 0;
+}
+
+static enum err marker_write(struct datadir *dir, const char *engine, struct fault *f)
+{
+	return datadir_mark(dir->path, &dir->id, engine, dir->disk, f);
 }
 
 static enum err marker_make(struct datadir *dir, const char *engine, struct entropy *entropy,

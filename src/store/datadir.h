@@ -47,6 +47,11 @@ struct datadir {
 enum err datadir_open(const char *path, const char *engine, const char *heir_of, struct disk *disk,
                       struct entropy *entropy, struct datadir *out, struct fault *f) MUST_CHECK;
 
+/* Make the marker of the directory at `path`, which its owner has filled and nobody else uses. It lasts
+ * when this returns. Blocking. */
+enum err datadir_mark(const char *path, const struct uuid *id, const char *engine,
+                      struct disk *disk, struct fault *f) MUST_CHECK;
+
 /* Look at the directory at `path`, which stays as it is. Its lock is held until datadir_close, where
  * there is a lock file (a copy may lack one): no broker starts on it meanwhile. `engine`: of the
  * marker.

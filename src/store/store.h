@@ -6,8 +6,8 @@
  * offset of a batch is known only when its append completes.
  *
  * Threads. `open` blocks, on any thread; loops may be running already, so what it has for one goes
- * there as a message. `close` blocks and is called while no loop runs. Topic operations and
- * checkpoint are called on shard 0's loop. Everything about a partition happens on its owning
+ * there as a message. `close` blocks and is called while no loop runs. Topic operations,
+ * checkpoint and backup are called on shard 0's loop. Everything about a partition happens on its owning
  * shard's loop: partition_shard(uuid, index, shard_count) says which.
  *
  * Completion. An operation is a struct with a `done`; done runs exactly once, later (never from
@@ -39,6 +39,7 @@ enum store_capability {
 	STORE_RETENTION = 1 << 3,       /* applies retention settings */
 	STORE_CHECKPOINT = 1 << 4,      /* checkpoint() does something */
 	STORE_CLASSES = 1 << 5,         /* all durability classes; without: `commit` only */
+	STORE_BACKUP = 1 << 6,          /* backup() does something */
 };
 
 struct store_config {
@@ -191,6 +192,38 @@ struct store_checkpoint {
 	struct list node;
 };
 
+/* A data directory of its own, that the engine opens as any other; whole, or not there. */
+struct store_backup {
+	char name[TOPIC_NAME_BYTES_MAX + 1];
+	int64_t created_at_ms;
+	int64_t bytes; /* of events, and of what says where they are */
+	int64_t file_count;
+	int64_t topic_count;
+};
+
+enum store_backup_verb { BACKUP_MAKE, BACKUP_LIST, BACKUP_REMOVE };
+
+/* What a backup holds is as of one moment between the call and done, the same for all partitions: of
+ * any two events, when it has the one that was appended second it has the first. Appends and reads
+ * go on. Making and removing are done one at a time; what a crash leaves of either is taken away by
+ * the next open or the next one that is made. */
+struct store_backup_op {
+	struct store *store; /* in */
+	enum store_backup_verb verb;
+	const char *name; /* in (make, remove): as topics are called, not ending in ".tmp"; borrowed
+	                     until done */
+	void (*done)(struct store_backup_op *o);
+	struct store_backup
+		*backups; /* out: (list) all, by name, (make) the new one; the caller's to
+	                                 free() */
+	size_t count;
+	const char *root;   /* out (list, make): "<root>/<name>" is where they are; the store's */
+	int64_t took_ms;    /* out (make) */
+	struct fault fault; /* out: NOT_IMPLEMENTED BAD_PARAMETER BACKUP_EXISTS BACKUP_UNKNOWN
+	                       BACKUP_BUSY DISK_FULL CORRUPT (a file that should be there is not) IO */
+	struct list node;
+};
+
 struct store_ops {
 	const char *name; /* what storage.type says */
 	unsigned capabilities;
@@ -208,6 +241,7 @@ struct store_ops {
 	void (*topic_alter)(struct store_topic_op *o);
 	void (*topic_delete)(struct store_topic_op *o);
 	void (*checkpoint)(struct store_checkpoint *c);
+	void (*backup)(struct store_backup_op *o);
 
 	void (*append)(struct store_append *a);
 	void (*read)(struct store_read *r);

@@ -63,6 +63,19 @@ static enum err make_dir(const struct wal_config *config, struct fault *f)
 	return OK;
 }
 
+enum err wal_make(const struct wal_config *config, struct fault *f)
+{
+	struct wal_files files;
+	enum err err = make_dir(config, f);
+
+	if (err)
+		return err;
+	wal_files_init(&files, config);
+	err = wal_files_begin(&files, config->checkpointed + 1, f);
+	wal_files_fini(&files);
+	return err;
+}
+
 static void say_what_was_found(const struct wal *w, const struct wal_found *found)
 {
 	const struct wal_recovery *report = &found->report;

@@ -129,6 +129,10 @@ typedef enum err wal_replay_cb(void *arg, const struct wal_frame *frame, struct 
 enum err wal_open(const struct wal_config *config, wal_replay_cb *replay, void *arg,
                   struct wal_recovery *report, struct wal **out, struct fault *f) MUST_CHECK;
 
+/* Blocks; any thread. Make `config->dir` a WAL that holds nothing and goes on behind `checkpointed`, as
+ * wal_open expects it. It lasts when this returns. */
+enum err wal_make(const struct wal_config *config, struct fault *f) MUST_CHECK;
+
 /* Blocks; flushes what is written, stops the thread. All writes must be done. */
 void wal_close(struct wal *w);
 

@@ -13,9 +13,14 @@ static void answer_later(struct partition *p)
 	loop_defer(p->shard->loop, LOOP_WORK, &p->answer);
 }
 
+static bool may_begin_frame(const struct partition *p)
+{
+	return !p->in_flight && !p->held && !p->shard->held && !list_is_empty(&p->waiting);
+}
+
 static void submit_later(struct partition *p)
 {
-	if (!p->in_flight && !p->held && !list_is_empty(&p->waiting))
+	if (may_begin_frame(p))
 		loop_defer(p->shard->loop, LOOP_COMMIT, &p->submit);
 }
 
@@ -206,7 +211,7 @@ static void submit(struct task *t)
 {
 	struct partition *p = CONTAINER_OF(t, struct partition, submit);
 
-	while (!p->in_flight && !p->held && !list_is_empty(&p->waiting) && !has_to_wait(p)) {
+	while (may_begin_frame(p) && !has_to_wait(p)) {
 		struct slice payload;
 
 		frame_fill(p);
@@ -247,6 +252,13 @@ void partition_release(struct partition *p)
 void partition_resume(struct partition *p)
 {
 	submit_later(p);
+}
+
+void shard_release(struct shard *shard)
+{
+	shard->held = false;
+	LIST_EACH (node, &shard->partitions)
+		submit_later(LIST_ENTRY(node, struct partition, node));
 }
 
 void partition_init_tasks(struct partition *p)

@@ -3,6 +3,7 @@
 #include "io/disk.h"
 #include "io/log.h"
 #include "io/metrics.h"
+#include "store/chunklog/backup.h"
 #include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/manifest.h"
@@ -48,7 +49,7 @@ static void say_end(const struct chunklog *log)
 		         (long long)c->bytes, (unsigned long long)c->sequence);
 }
 
-static void end(struct chunklog *log)
+static void answer(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
 	struct list answered;
@@ -56,18 +57,6 @@ static void end(struct chunklog *log)
 
 	list_init(&answered);
 	list_move_all(&answered, &c->answered);
-	say_end(log);
-	if (!c->fault.code) {
-		wal_free_through(log->wal, c->sequence);
-		tombs_age(log);
-		c->not_before_mono_us = 0;
-	} else {
-		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us +
-		                        (budget_is_full(log) ? RETRY_FULL_US : RETRY_US);
-	}
-	free_saves(c);
-	buf_fini(&c->manifest);
-	c->running = false;
 	LIST_EACH (each, &answered) {
 		struct store_checkpoint *asked = LIST_ENTRY(each, struct store_checkpoint, node);
 
@@ -79,9 +68,45 @@ static void end(struct chunklog *log)
 
 		asked->done(asked); /* which may ask for another one */
 	}
+}
+
+static void let_next_begin(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	c->running = false;
 	graveyard_tend(log);
-	if (!c->running && (!list_is_empty(&c->asked) || (!c->fault.code && budget_is_due(log))))
+	if (!list_is_empty(&c->asked) || c->wanted || (!c->fault.code && budget_is_due(log)))
 		begin(log);
+}
+
+/* What is in segments now stays there as it is until the backup, if one asked, has its names. */
+static void end(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	say_end(log);
+	if (!c->fault.code) {
+		wal_free_through(log->wal, c->sequence);
+		tombs_age(log);
+		c->not_before_mono_us = 0;
+	} else {
+		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us +
+		                        (budget_is_full(log) ? RETRY_FULL_US : RETRY_US);
+	}
+	free_saves(c);
+	buf_fini(&c->manifest);
+	answer(log);
+	if (c->backup)
+		backup_go_on(c->backup, &c->fault);
+	else
+		let_next_begin(log);
+}
+
+void checkpoint_backed_up(struct chunklog *log)
+{
+	log->checkpoint.backup = NULL;
+	let_next_begin(log);
 }
 
 /* --- heed ------------------------------------------------------------------------------------------ */
@@ -113,6 +138,8 @@ static void heed(struct fanout_visit *v)
 			heed_one(s->partition);
 	if (chunklog_is_tiered(v->fanout->log))
 		make_room(v->shard);
+	if (v->shard->held) /* the roll failed */
+		shard_release(v->shard);
 	fanout_leave(v);
 }
 
@@ -140,7 +167,7 @@ static bool has_saved(const struct saved *s)
 	return s->log_start > 0 || s->end_offset > 0 || s->segment_count > 0 || s->damage.from >= 0;
 }
 
-static void encode_manifest(struct chunklog *log, const struct manifest *m, struct buf *out)
+void checkpoint_encode_manifest(struct chunklog *log, const struct manifest *m, struct buf *out)
 {
 	struct topic *t, *after;
 
@@ -168,7 +195,7 @@ enum err checkpoint_write_manifest(struct chunklog *log, uint64_t sequence, stru
 	struct buf bytes;
 	enum err err;
 
-	encode_manifest(log, &m, &bytes);
+	checkpoint_encode_manifest(log, &m, &bytes);
 	err = write_manifest(log, &bytes, f);
 	buf_fini(&bytes);
 	return err;
@@ -229,7 +256,9 @@ static void saved(struct work *w)
 		return;
 	}
 	swap_saves(c);
-	encode_manifest(log, &m, &c->manifest);
+	checkpoint_encode_manifest(log, &m, &c->manifest);
+	if (c->backup)
+		backup_capture(c->backup, c->sequence);
 	c->work.run = publish;
 	c->work.done = published;
 	loop_work(log->shards[0].loop, &c->work);
@@ -265,7 +294,7 @@ static void gathered(struct fanout *o)
 			c->saves = s;
 		}
 	}
-	if (!c->saves && c->sequence == c->published && !c->clean) {
+	if (!c->saves && c->sequence == c->published && !c->clean && !c->backup) {
 		finish(log);
 		return;
 	}
@@ -287,6 +316,8 @@ static void gather(struct fanout_visit *v)
 			*list = s;
 		}
 	}
+	if (v->shard->held)
+		shard_release(v->shard);
 	fanout_leave(v);
 }
 
@@ -308,6 +339,27 @@ static void rolled(struct wal_roll *r)
 	fanout_start(log, gather, gathered, c->gathered);
 }
 
+static void roll(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	c->roll = (struct wal_roll){.loop = log->shards[0].loop, .done = rolled};
+	wal_roll(log->wal, &c->roll);
+}
+
+/* --- hold ------------------------------------------------------------------------------------------ */
+
+static void hold(struct fanout_visit *v)
+{
+	v->shard->held = true;
+	fanout_leave(v);
+}
+
+static void held(struct fanout *o)
+{
+	roll(o->log);
+}
+
 static void begin(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
@@ -317,8 +369,12 @@ static void begin(struct chunklog *log)
 	c->bytes = 0;
 	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
 	list_move_all(&c->answered, &c->asked);
-	c->roll = (struct wal_roll){.loop = log->shards[0].loop, .done = rolled};
-	wal_roll(log->wal, &c->roll);
+	c->backup = c->wanted;
+	c->wanted = NULL;
+	if (c->backup)
+		fanout_start(log, hold, held, NULL);
+	else
+		roll(log);
 }
 
 /* --- when ------------------------------------------------------------------------------------------ */
@@ -430,6 +486,16 @@ void checkpoint_ask(struct chunklog *log, struct store_checkpoint *asked)
 	asked->fault = (struct fault){0};
 	asked->bytes = 0;
 	list_append(&c->asked, &asked->node);
+	if (!c->running)
+		begin(log);
+}
+
+void checkpoint_ask_backup(struct chunklog *log, struct backup *b)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	CHECK(!c->wanted);
+	c->wanted = b;
 	if (!c->running)
 		begin(log);
 }

@@ -15,6 +15,12 @@
  * is posted after home got the end of the roll, so after the completions that went to that shard.
  * It may see later frames too; replay skips what lies below the saved end.
  *
+ * For a backup (backup.h) it is of one moment for all partitions: before the roll every shard stops
+ * to begin frames, so that none has a sequence beyond S when the shard is visited; the visit lets
+ * them go on. They wait little longer than for the roll, which the WAL's one writer does anyway.
+ * And after it has ended no other one begins, and no file of a topic goes, until the backup has what
+ * it wants.
+ *
  * Nothing of this is on the way of an acknowledgement. A checkpoint that fails (no space, say) leaves
  * the manifest, so also the WAL, as they were; it is tried again a few seconds later. What it wrote
  * beyond the manifest's lengths is then written over. */
@@ -29,7 +35,9 @@
 
 #include <stdatomic.h>
 
+struct backup;
 struct chunklog;
+struct manifest;
 struct save;
 struct store_checkpoint;
 
@@ -39,6 +47,8 @@ struct checkpoint {
 	bool clean;                /* this one is the last of this run */
 	struct list asked;         /* store_checkpoint: answered by the next one to begin */
 	struct list answered;      /* … by the one that runs */
+	struct backup *wanted;     /* asked for one; NULL: none did, as in the next */
+	struct backup *backup;     /* gets the one that runs */
 	struct timer timer;        /* looks whether one is due */
 	struct wal_stats reported; /* what the metrics were told */
 	struct message start;      /* of the timer, on home's loop */
@@ -70,6 +80,16 @@ void checkpoint_nudge(struct chunklog *log);
 
 /* One that begins from now on answers `c`. */
 void checkpoint_ask(struct chunklog *log, struct store_checkpoint *c);
+
+/* One that begins from now on hands its state to `b`: backup_capture, then backup_go_on. At most one is
+ * asked for at a time. */
+void checkpoint_ask_backup(struct chunklog *log, struct backup *b);
+
+/* The backup needs nothing more of it: others may begin. */
+void checkpoint_backed_up(struct chunklog *log);
+
+/* At home: what partitions have as `saved`; `out` is empty, and may fail. */
+void checkpoint_encode_manifest(struct chunklog *log, const struct manifest *m, struct buf *out);
 
 /* The last one; the next start finds nothing to replay. None is running. */
 void checkpoint_finish(struct chunklog *log);

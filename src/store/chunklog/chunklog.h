@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <uthash.h>
 
+struct backup;
 struct chunklog;
 struct cold;
 
@@ -27,6 +28,7 @@ struct shard {
 	struct chunklog *log;
 	struct loop *loop;
 	struct list partitions;
+	bool held; /* no partition begins a frame: a backup's moment */
 	struct timer expiry_timer;
 	struct message expiry_start; /* of the timer, on the shard's loop */
 	bool expiry_started;
@@ -74,6 +76,8 @@ struct chunklog {
 	atomic_int_fast64_t saved_bytes; /* budget.h's: where that clock stood, as is the next */
 	atomic_int cannot_save; /* … and why the last checkpoint failed; OK: it did not */
 	struct checkpoint checkpoint;
+	struct backup *backup; /* home; being made or removed; NULL: none */
+	char *backups_root;    /* owned */
 };
 
 /* Is it the engine `log`? */
@@ -86,6 +90,9 @@ static inline struct chunklog *chunklog_of(struct store *base)
 {
 	return CONTAINER_OF(base, struct chunklog, base);
 }
+
+/* Its partitions begin frames again. On the shard. */
+void shard_release(struct shard *shard);
 
 /* --- fanout: visit every shard on its own loop, then come home --------------------------------- */
 

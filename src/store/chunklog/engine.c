@@ -2,10 +2,12 @@
 #include "store/chunklog/engine.h"
 
 #include "io/disk.h"
+#include "store/chunklog/backup.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/expiry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- open and close ---------------------------------------------------------------------------------- */
@@ -29,6 +31,7 @@ static void chunklog_free(struct chunklog *log)
 	if (log->cold)
 		cold_free(log->cold);
 	free(log->checkpoint.gathered);
+	free(log->backups_root);
 	free(log->listed);
 	free(log->shards);
 	free(log);
@@ -45,6 +48,7 @@ static struct chunklog *chunklog_new(const struct store_ops *ops, const struct s
 	log->config = *config;
 	log->dir = *dir;
 	log->config.path = log->dir.path;
+	CHECK(asprintf(&log->backups_root, "%s/backups", dir->path) > 0);
 	log->began = config->clock->now(config->clock);
 	list_init(&log->graveyard);
 	list_init(&log->burials);
@@ -80,6 +84,7 @@ static enum err open_as(const struct store_ops *ops, const struct store_config *
 		chunklog_free(log);
 		return err;
 	}
+	backup_tidy(log);
 	checkpoint_start(log);
 	expiry_start(log);
 	*out = &log->base;
@@ -181,12 +186,12 @@ static void chunklog_checkpoint(struct store_checkpoint *c)
 }
 
 #define CHUNKLOG_OPS                                                                               \
-	.capabilities =                                                                            \
-		STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT | STORE_CLASSES,        \
+	.capabilities = STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT |               \
+	                STORE_CLASSES | STORE_BACKUP,                                              \
 	.close = chunklog_close, .topics = chunklog_topics, .topic_create = chunklog_topic_create, \
 	.topic_alter = chunklog_topic_alter, .topic_delete = chunklog_topic_delete,                \
-	.checkpoint = chunklog_checkpoint, .append = chunklog_append, .read = chunklog_read,       \
-	.lookup_time = chunklog_lookup_time, .trim = chunklog_trim,                                \
+	.checkpoint = chunklog_checkpoint, .backup = chunklog_backup, .append = chunklog_append,   \
+	.read = chunklog_read, .lookup_time = chunklog_lookup_time, .trim = chunklog_trim,         \
 	.epoch_end = chunklog_epoch_end
 
 const struct store_ops store_memory = {.name = "memory", .open = memory_open, CHUNKLOG_OPS};

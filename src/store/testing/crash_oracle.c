@@ -2,6 +2,7 @@
 
 #include "store/testing/disk_power.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ enum {
 	READ_BYTES = 64 << 10,
 	OWN_NUMBER = RUN_EVENTS_MAX - 1, /* of the event that the oracle appends */
 	OWN_BYTES = 10,
+	DIR_BYTES = 64,
 	IN_VAIN_SHARE = 4,     /* of so many states, one */
 	CALLS_OF_A_START = 60, /* that change something, about */
 	EVENT_LIMIT = RUN_EVENT_BYTES_MAX + 64,
@@ -213,30 +215,109 @@ static void start_in_vain(struct look *l, struct disk_power *power, uint64_t dic
 	disk_power_on(power, UINT_MAX, true);
 }
 
+static void look_init(struct look *l, const struct crash_run *r, struct disk *disk, const char *dir,
+                      uint64_t seed, struct observation *o)
+{
+	*o = (struct observation){0};
+	*l = (struct look){.run = r, .seen = o};
+	rig_init(&l->rig, r->rig.ops, 1, disk, dir, seed | 1);
+	l->rig.memory_bytes = r->rig.memory_bytes;
+}
+
+/* Twice, with a start in between; both must find the same. */
+static void look_twice(struct look *l)
+{
+	struct observation *first = l->seen, again = {0};
+
+	if (!open_store(l) || !each_partition(l, look_at_partition) ||
+	    !each_partition(l, append_own))
+		return;
+	rig_shut(&l->rig);
+	l->seen = &again;
+	if (open_store(l))
+		each_partition(l, look_at_partition);
+	compare(first, &again);
+}
+
+/* Start, write, save, stop; what comes of it is looked at elsewhere. */
+static void use(const struct crash_run *r, struct disk *disk, const char *dir, uint64_t seed)
+{
+	struct observation unused;
+	struct look l;
+
+	look_init(&l, r, disk, dir, seed, &unused);
+	if (open_store(&l))
+		each_partition(&l, append_own);
+	rig_fini(&l.rig);
+}
+
+static const char *backup_dir(unsigned backup, char into[DIR_BYTES])
+{
+	snprintf(into, DIR_BYTES, "/data/backups/b%u", backup);
+	return into;
+}
+
+static bool has_backup(const struct disk_state *s, unsigned backup)
+{
+	char dir[DIR_BYTES];
+
+	backup_dir(backup, dir);
+	for (size_t i = 0; i < s->entry_count; i++)
+		if (strcmp(s->entries[i].path, dir) == 0)
+			return true;
+	return false;
+}
+
+/* Nothing half-made or half-removed is there after a start. */
+static int left_over(void *arg, const char *name)
+{
+	struct look *l = arg;
+
+	if (!strstr(name, ".tmp"))
+		return 0;
+	snprintf(l->seen->broken, sizeof(l->seen->broken), "%s is left over", name);
+	return -ECANCELED;
+}
+
 void oracle_observe(const struct crash_run *r, const struct disk_state *s, struct observation *o)
 {
 	uint64_t dice = s->hash / 16;
-	struct observation again = {0};
 	struct disk_power power;
-	struct look l = {.run = r, .seen = o};
+	char dir[DIR_BYTES];
+	struct look l;
 
-	*o = (struct observation){0};
 	disk_power_init(&power, s->hash, DISK_BYTES);
 	disk_state_write(s, disk_sim_disk(power.sim));
-	rig_init(&l.rig, r->rig.ops, 1, &power.base, "/data", s->hash | 1);
-	l.rig.memory_bytes = r->rig.memory_bytes;
+	look_init(&l, r, &power.base, "/data", s->hash, o);
 	if (dice % IN_VAIN_SHARE == 0)
 		start_in_vain(&l, &power, dice / IN_VAIN_SHARE);
-	if (open_store(&l) && each_partition(&l, look_at_partition) &&
-	    each_partition(&l, append_own)) {
-		rig_shut(&l.rig);
-		l.seen = &again;
-		if (open_store(&l))
-			each_partition(&l, look_at_partition);
-		compare(o, &again);
-	}
+	for (unsigned i = 0; i < r->backup_count; i++)
+		if (has_backup(s, i))
+			use(r, &power.base, backup_dir(i, dir), s->hash);
+	look_twice(&l);
+	l.seen = o;
+	power.base.ops->list(&power.base, "/data/backups", left_over, &l);
 	rig_fini(&l.rig);
 	disk_power_fini(&power);
+}
+
+bool oracle_observe_backup(const struct crash_run *r, const struct disk_state *s, unsigned backup,
+                           struct observation *o)
+{
+	struct disk_power power;
+	char dir[DIR_BYTES];
+	struct look l;
+
+	if (!has_backup(s, backup))
+		return false;
+	disk_power_init(&power, s->hash, DISK_BYTES);
+	disk_state_write(s, disk_sim_disk(power.sim));
+	use(r, &power.base, "/data", s->hash);
+	look_init(&l, r, &power.base, backup_dir(backup, dir), s->hash, o);
+	look_twice(&l);
+	rig_fini(&l.rig);
+	disk_power_fini(&power);
+	return true;
 }
 
 /* --- judging ------------------------------------------------------------------------------------- */
@@ -302,6 +383,9 @@ static void add_up(const struct crash_run *r, size_t lines, struct ledger topics
 		case RUN_TRIM_DONE: p->trim_done = line->offset; break;
 		case RUN_SAVE_ASKED: save_asked_at = i; break;
 		case RUN_SAVE_DONE: save(r, topics, save_asked_at); break;
+		case RUN_BACKUP_ASKED:
+		case RUN_BACKUP_DONE:
+		case RUN_BACKUP_REMOVED: break;
 		}
 	}
 }
@@ -309,7 +393,7 @@ static void add_up(const struct crash_run *r, size_t lines, struct ledger topics
 struct case_at {
 	struct verdict *verdict;
 	bool fine;
-	bool killed;
+	enum { CUT, KILLED, BACKED_UP } how;
 	enum durability durability;
 	unsigned topic;
 	uint32_t partition;
@@ -326,12 +410,18 @@ static void wrong(struct case_at *c, uint64_t *counter, const char *what, int64_
 		         (long long)at);
 }
 
+/* What was acknowledged, by its class alone. */
+static bool stays(const struct case_at *c)
+{
+	return c->durability == DURABILITY_COMMIT || c->how == BACKED_UP ||
+	       (c->how == KILLED && c->durability != DURABILITY_NONE);
+}
+
 static bool is_promised(const struct case_at *c, const struct promise *e)
 {
 	if (e->state != ACKED)
 		return false;
-	return e->safe || c->durability == DURABILITY_COMMIT ||
-	       (c->killed && c->durability != DURABILITY_NONE);
+	return e->safe || stays(c);
 }
 
 /* Each event that is there may be, and is where it was said to be, after the one before. */
@@ -376,39 +466,72 @@ static void judge_partition(struct case_at *c, const struct partition_promise *p
                             const struct seen_partition *seen)
 {
 	bool present[RUN_EVENTS_MAX] = {false};
-	bool trim_lasts = c->durability == DURABILITY_COMMIT ||
-	                  (c->killed && c->durability != DURABILITY_NONE);
 
 	if (seen->log_start > p->trim_asked)
 		wrong(c, &c->verdict->missing, "trimmed by nobody: up to", seen->log_start);
-	if (trim_lasts && seen->log_start < p->trim_done)
+	if (stays(c) && seen->log_start < p->trim_done)
 		wrong(c, &c->verdict->other, "a trim is undone: log start", seen->log_start);
 	judge_present(c, p, seen, present);
 	judge_absent(c, p, seen, present);
 }
 
-bool oracle_judge(const struct crash_run *r, size_t lines, bool killed, const struct observation *o,
-                  struct verdict *v)
+static bool judge(struct case_at *c, const struct crash_run *r, size_t lines,
+                  const struct observation *o)
 {
 	struct ledger *topics = calloc(RUN_TOPICS, sizeof(*topics));
-	struct case_at c = {.verdict = v, .fine = true, .killed = killed};
+	uint64_t *other = &c->verdict->other;
 
 	CHECK(topics);
 	add_up(r, lines, topics);
 	if (o->broken[0])
-		wrong(&c, &v->other, o->broken, -1);
-	for (unsigned i = 0; i < RUN_TOPICS && c.fine; i++) {
+		wrong(c, other, o->broken, -1);
+	for (unsigned i = 0; i < RUN_TOPICS && c->fine; i++) {
 		const struct ledger *t = &topics[i];
 
-		c.topic = i;
-		c.durability = r->topics[i].spec.settings.durability;
+		c->topic = i;
+		c->durability = r->topics[i].spec.settings.durability;
 		if (o->there[i] ? !t->created || t->delete_done : t->create_done && !t->deleted)
-			wrong(&c, &v->other, o->there[i] ? "is there" : "is not there", -1);
+			wrong(c, other, o->there[i] ? "is there" : "is not there", -1);
 		for (uint32_t p = 0; p < RUN_PARTITIONS && o->there[i]; p++) {
-			c.partition = p;
-			judge_partition(&c, &t->partitions[p], &o->partitions[i][p]);
+			c->partition = p;
+			judge_partition(c, &t->partitions[p], &o->partitions[i][p]);
 		}
 	}
 	free(topics);
-	return c.fine;
+	return c->fine;
+}
+
+bool oracle_judge(const struct crash_run *r, size_t lines, bool killed, const struct observation *o,
+                  struct verdict *v)
+{
+	struct case_at c = {.verdict = v, .fine = true, .how = killed ? KILLED : CUT};
+
+	return judge(&c, r, lines, o);
+}
+
+/* How many of the first `lines` come before the one of that kind, itself included; 0: none does. */
+static size_t lines_upto(const struct crash_run *r, size_t lines, enum ledger_kind kind,
+                         unsigned backup)
+{
+	for (size_t i = 0; i < lines; i++)
+		if (r->ledger[i].kind == kind && r->ledger[i].number == backup)
+			return i + 1;
+	return 0;
+}
+
+/* What it holds was settled before it was done: by the line that asked for it. */
+bool oracle_judge_backup(const struct crash_run *r, size_t lines, unsigned backup,
+                         const struct observation *o, struct verdict *v)
+{
+	struct case_at c = {.verdict = v, .fine = true, .how = BACKED_UP};
+	size_t asked = lines_upto(r, lines, RUN_BACKUP_ASKED, backup);
+	size_t done = lines_upto(r, lines, RUN_BACKUP_DONE, backup);
+	bool removed = lines_upto(r, lines, RUN_BACKUP_REMOVED, backup);
+
+	c.topic = backup;
+	if (o && !asked)
+		wrong(&c, &v->other, "a backup that nobody asked for", backup);
+	else if (!o && done && !removed)
+		wrong(&c, &v->missing, "there is no backup", backup);
+	return o && c.fine ? judge(&c, r, asked, o) : c.fine;
 }

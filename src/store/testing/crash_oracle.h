@@ -27,6 +27,11 @@ struct observation {
  * and starts again: it must then find the same and what it appended. */
 void oracle_observe(const struct crash_run *r, const struct disk_state *s, struct observation *o);
 
+/* The same of one of its backups, after its source has been started and written to. False: it is not
+ * there. */
+bool oracle_observe_backup(const struct crash_run *r, const struct disk_state *s, unsigned backup,
+                           struct observation *o);
+
 struct verdict {
 	uint64_t missing; /* acknowledged events that had to be there and were not */
 	uint64_t duplicates;
@@ -39,5 +44,9 @@ struct verdict {
  * `*v`; false: something is wrong. */
 bool oracle_judge(const struct crash_run *r, size_t lines, bool killed, const struct observation *o,
                   struct verdict *v);
+
+/* The same of a backup; `o` NULL: it is not there. */
+bool oracle_judge_backup(const struct crash_run *r, size_t lines, unsigned backup,
+                         const struct observation *o, struct verdict *v);
 
 #endif

@@ -237,3 +237,31 @@ enum err run_checkpoint(struct crash_run *r)
 		write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
 	return err;
 }
+
+static void backup(struct crash_run *r, enum store_backup_verb verb, unsigned number)
+{
+	struct store_backup_op o = {.verb = verb};
+	char name[8];
+
+	snprintf(name, sizeof(name), "b%u", number);
+	o.name = name;
+	CHECK(rig_backup(&r->rig, &o) == OK);
+	free(o.backups);
+}
+
+void run_backup(struct crash_run *r)
+{
+	struct ledger_line line = {.kind = RUN_BACKUP_ASKED, .number = r->backup_count++};
+
+	CHECK(r->backup_count <= RUN_BACKUPS);
+	write_line(r, line);
+	backup(r, BACKUP_MAKE, (unsigned)line.number);
+	line.kind = RUN_BACKUP_DONE;
+	write_line(r, line);
+}
+
+void run_backup_remove(struct crash_run *r, unsigned number)
+{
+	write_line(r, (struct ledger_line){.kind = RUN_BACKUP_REMOVED, .number = number});
+	backup(r, BACKUP_REMOVE, number);
+}

@@ -10,6 +10,7 @@
 enum {
 	RUN_TOPICS = 4,
 	RUN_PARTITIONS = 2,
+	RUN_BACKUPS = 2,
 	RUN_EVENTS_MAX = 192, /* a partition; the last number is the oracle's own */
 	RUN_EVENT_BYTES_MAX = 16 << 10,
 };
@@ -26,13 +27,16 @@ enum ledger_kind {
 	RUN_TRIM_DONE,
 	RUN_SAVE_ASKED, /* a checkpoint, or a clean stop */
 	RUN_SAVE_DONE,
+	RUN_BACKUP_ASKED,
+	RUN_BACKUP_DONE,
+	RUN_BACKUP_REMOVED, /* asked for */
 };
 
 struct ledger_line {
 	enum ledger_kind kind;
 	unsigned topic;
 	uint32_t partition;
-	int64_t number; /* APPEND: of the first event */
+	int64_t number; /* APPEND: of the first event; BACKUP: which */
 	int64_t count;  /* APPEND: of events */
 	int64_t offset; /* APPEND_DONE: of the first event; TRIM: the new log start */
 };
@@ -57,7 +61,8 @@ struct crash_run {
 	size_t line_count, line_cap;
 	unsigned pending; /* appends */
 	bool settled;
-	int64_t acked;       /* events */
+	int64_t acked; /* events */
+	unsigned backup_count;
 	size_t explore_from; /* lines before which crashes are not looked at: set by a script */
 };
 
@@ -86,6 +91,10 @@ void run_settle(struct crash_run *r);
 void run_trim(struct crash_run *r, unsigned topic, uint32_t partition, int64_t upto);
 /* What it answered; a full disk is one that a script may want. */
 enum err run_checkpoint(struct crash_run *r);
+
+/* Its name is "b<backup_count>". */
+void run_backup(struct crash_run *r);
+void run_backup_remove(struct crash_run *r, unsigned backup);
 
 unsigned run_roll(struct crash_run *r, unsigned below);
 

@@ -35,6 +35,7 @@ struct sim_store {
 	struct entropy_seeded seeds;
 	unsigned gap_percent;
 	struct list checkpoints;      /* struct store_checkpoint */
+	struct list backups;          /* struct store_backup_op */
 	struct list ops;              /* struct store_topic_op */
 	struct store_topic_op *going; /* the one that visits partitions; NULL: none */
 	enum sim_visit { VISIT_ALTER, VISIT_DELETE } going_what;
@@ -137,7 +138,8 @@ static struct sim_topic *topic_of(const struct sim_store *s, const struct uuid *
 
 static void store_expect_tick(struct sim_store *s)
 {
-	bool waiting = !list_is_empty(&s->checkpoints) || (!s->going && !list_is_empty(&s->ops));
+	bool waiting = !list_is_empty(&s->checkpoints) || !list_is_empty(&s->backups) ||
+	               (!s->going && !list_is_empty(&s->ops));
 
 	if (waiting && !timer_is_running(&s->tick))
 		timer_start(s->loops[0], &s->tick, TICK_MS);
@@ -266,6 +268,12 @@ static void store_tick(struct timer *t)
 		fault_set(&c->fault, ERR_NOT_IMPLEMENTED, 0, "remote_sim keeps nothing here");
 		c->done(c);
 	}
+	while ((node = list_take_first(&s->backups)) != NULL) {
+		struct store_backup_op *o = LIST_ENTRY(node, struct store_backup_op, node);
+
+		fault_set(&o->fault, ERR_NOT_IMPLEMENTED, 0, "remote_sim keeps nothing here");
+		o->done(o);
+	}
 	if (!s->going && (node = list_take_first(&s->ops)) != NULL)
 		begin(s, LIST_ENTRY(node, struct store_topic_op, node));
 	store_expect_tick(s);
@@ -300,6 +308,14 @@ static void sim_checkpoint(struct store_checkpoint *c)
 	struct sim_store *s = sim_of(c->store);
 
 	list_append(&s->checkpoints, &c->node);
+	store_expect_tick(s);
+}
+
+static void sim_backup(struct store_backup_op *o)
+{
+	struct sim_store *s = sim_of(o->store);
+
+	list_append(&s->backups, &o->node);
 	store_expect_tick(s);
 }
 
@@ -393,6 +409,7 @@ static enum err sim_open(const struct store_config *config, struct store **out, 
 	s->tick.fire = store_tick;
 	list_init(&s->ops);
 	list_init(&s->checkpoints);
+	list_init(&s->backups);
 	config->entropy->fill(config->entropy, &seed, sizeof(seed));
 	entropy_seeded_init(&s->seeds, seed);
 
@@ -441,6 +458,7 @@ const struct store_ops store_remote_sim = {
 	.topic_alter = sim_topic_alter,
 	.topic_delete = sim_topic_delete,
 	.checkpoint = sim_checkpoint,
+	.backup = sim_backup,
 	.append = remote_partition_append,
 	.read = remote_partition_read,
 	.lookup_time = remote_partition_lookup_time,

@@ -417,6 +417,29 @@ enum err rig_checkpoint(struct store_rig *r)
 	return c.op.fault.code;
 }
 
+struct backup_call {
+	struct store_backup_op op;
+	bool done;
+};
+
+static void backup_done(struct store_backup_op *o)
+{
+	CONTAINER_OF(o, struct backup_call, op)->done = true;
+}
+
+enum err rig_backup(struct store_rig *r, struct store_backup_op *o)
+{
+	struct backup_call c = {.op = *o};
+
+	c.op.store = r->store;
+	c.op.done = backup_done;
+	r->store->ops->backup(&c.op);
+	CHECK(!c.done);
+	CHECK(rig_run(r, &c.done));
+	*o = c.op;
+	return o->fault.code;
+}
+
 /* --- batches --------------------------------------------------------------------------------- */
 
 struct slice rig_batch(struct buf *to, const char *value, const int64_t *timestamps, uint32_t count)

@@ -80,6 +80,8 @@ enum err rig_lookup(struct store_rig *r, struct store_partition *p, int64_t time
                     int64_t *offset);
 enum err rig_trim(struct store_rig *r, struct store_partition *p, int64_t upto);
 enum err rig_checkpoint(struct store_rig *r);
+/* `o` says verb and name; what comes back in it is the caller's. */
+enum err rig_backup(struct store_rig *r, struct store_backup_op *o);
 
 /* --- batches ------------------------------------------------------------------------------- */
 
