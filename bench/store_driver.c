@@ -72,7 +72,7 @@ static bool make_topic(struct driver *d)
 
 static bool find_topic(struct driver *d)
 {
-	struct store_topic *const *topics;
+	const struct store_topic *const *topics;
 	size_t count;
 
 	topics = d->store->ops->topics(d->store, &count);

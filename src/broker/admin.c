@@ -111,11 +111,27 @@ static enum admin_state create_begin(struct admin_job *j)
 	return ADMIN_STORE;
 }
 
+static enum admin_state refuse_partitions(struct admin_job *j, uint32_t there)
+{
+	fault_set(&j->admin->fault, ERR_BAD_SETTING, 0,
+	          "partitions: the topic has %u; %u is fewer, and they are never taken away", there,
+	          j->admin->partition_count);
+	return ADMIN_FINISH;
+}
+
 static enum admin_state alter_begin(struct admin_job *j)
 {
+	uint32_t there = j->facts->spec.partition_count;
+	uint32_t asked = j->admin->partition_count ? j->admin->partition_count : there;
+
+	if (asked > TOPIC_PARTITIONS_MAX)
+		return admin_refuse(j, ERR_BAD_SETTING, "partitions: 1 to 1024");
+	if (asked < there)
+		return refuse_partitions(j, there);
 	j->topic_op = (struct store_topic_op){.done = topic_op_done, .spec = j->facts->spec};
 	j->topic_op.store = j->at->group->config.store;
 	j->topic_op.spec.settings = j->admin->settings;
+	j->topic_op.spec.partition_count = asked;
 	j->at->ops->topic_alter(&j->topic_op);
 	return ADMIN_STORE;
 }
@@ -212,7 +228,7 @@ static enum admin_state admin_stored(struct admin_job *j)
 		              : publish_new_facts(j, &o->topic->spec, o->topic, VISIT_PUBLISH);
 	case ADMIN_TOPIC_ALTER:
 		return failed ? ADMIN_FINISH
-		              : publish_new_facts(j, &o->spec, j->facts->stored, VISIT_REPLACE);
+		              : publish_new_facts(j, &o->topic->spec, o->topic, VISIT_REPLACE);
 	case ADMIN_TOPIC_DELETE: return failed ? visit_all(j, VISIT_PUBLISH) : ADMIN_FINISH;
 	default: UNREACHABLE();
 	}

@@ -26,7 +26,7 @@ struct topic_description {
 enum admin_kind {
 	ADMIN_TOPIC_CREATE, /* in: name, partition_count (0: default), settings. out: topic, created */
 	ADMIN_TOPIC_DESCRIBE, /* in: name. out: topic */
-	ADMIN_TOPIC_ALTER,    /* in: name, settings. out: topic */
+	ADMIN_TOPIC_ALTER,    /* in: name, settings, partition_count (0: stays). out: topic */
 	ADMIN_TOPIC_PURGE,    /* in: name, partition (-1 all), upto (-1: everything). out: topic */
 	ADMIN_TOPIC_DELETE,   /* in: name */
 	ADMIN_SNAPSHOT,       /* out: snapshot_bytes */

@@ -181,6 +181,68 @@ TEST(alter__is_seen_on_every_shard)
 	fixture_stop(&f);
 }
 
+static enum err alter_to(uint32_t partitions)
+{
+	struct administered a;
+	enum err err;
+
+	administered_init(&a, &f, 1, ADMIN_TOPIC_ALTER, "t");
+	a.admin.partition_count = partitions;
+	administered_start(&a);
+	err = administered_wait(&a);
+	if (!err)
+		assert_int_equal(a.admin.topic.spec.partition_count, partitions);
+	broker_admin_fini(&a.admin);
+	return err;
+}
+
+static void count_here(struct broker *b, void *arg)
+{
+	*(uint32_t *)arg = broker_topic(b, SLICE_LIT("t"))->partition_count;
+}
+
+TEST(alter__adds_partitions_on_every_shard)
+{
+	struct produced p;
+	uint32_t count;
+
+	start((struct fixture_options){.shards = 3});
+	create_topic(&f, "t", 2);
+	produce_one(&f, 0, "t", "x");
+	assert_int_equal(alter_to(7), OK);
+	assert_int_equal(alter_to(7), OK);
+	assert_int_equal(alter_to(6), ERR_BAD_SETTING);
+	assert_int_equal(alter_to(TOPIC_PARTITIONS_MAX + 1), ERR_BAD_SETTING);
+	for (unsigned shard = 0; shard < 3; shard++) {
+		fixture_on(&f, shard, count_here, &count);
+		assert_int_equal(count, 7);
+		for (int i = 2; i < 7; i++) {
+			produced_init(&p, &f, shard, "t", "x");
+			p.produce.partition = i;
+			produced_start(&p);
+			assert_int_equal(produced_wait(&p), OK);
+			assert_int_equal(p.produce.results[0].offset, shard);
+			broker_produce_fini(&p.produce);
+		}
+	}
+	fixture_stop(&f);
+}
+
+TEST(alter__that_fails_adds_none)
+{
+	uint32_t count;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 2);
+	plain_store_knobs(f.store, 0)->topic_op_fails = ERR_DISK_FULL;
+	assert_int_equal(alter_to(3), ERR_DISK_FULL);
+	fixture_on(&f, 1, count_here, &count);
+	assert_int_equal(count, 2);
+	plain_store_knobs(f.store, 0)->topic_op_fails = OK;
+	assert_int_equal(alter_to(3), OK);
+	fixture_stop(&f);
+}
+
 TEST(purge__empties_and_offsets_go_on)
 {
 	struct administered a;
@@ -394,6 +456,8 @@ int main(void)
 		cmocka_unit_test(describe__times_are_of_the_first_and_the_last_event_there_is),
 		cmocka_unit_test(describe__what_is_damaged_has_no_time),
 		cmocka_unit_test(alter__is_seen_on_every_shard),
+		cmocka_unit_test(alter__adds_partitions_on_every_shard),
+		cmocka_unit_test(alter__that_fails_adds_none),
 		cmocka_unit_test(purge__empties_and_offsets_go_on),
 		cmocka_unit_test(purge__of_one_partition_leaves_the_others),
 		cmocka_unit_test(delete__readers_are_told_and_the_name_is_free),

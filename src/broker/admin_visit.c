@@ -51,7 +51,7 @@ static void replace_here(struct admin_job *j)
 	struct topic *t = topics_find(&j->at->topics, admin_job_name(j));
 
 	CHECK(t);
-	topics_replace(&j->at->topics, t, j->facts);
+	shard_replace(j->at, t, j->facts);
 }
 
 static void add_fenced(struct admin *a, const struct topic_spec *spec,

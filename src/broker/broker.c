@@ -109,6 +109,17 @@ void shard_publish(struct broker *b, struct topic_facts *facts)
 	topic_matches_tell(b, t);
 }
 
+void shard_replace(struct broker *b, struct topic *t, struct topic_facts *facts)
+{
+	bool grows = facts->spec.partition_count > t->facts->spec.partition_count;
+
+	topics_replace(&b->topics, t, facts);
+	if (!grows)
+		return;
+	LIST_EACH (node, &t->readers)
+		reader_topic_grew(node);
+}
+
 void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned)
 {
 	struct list *node;
@@ -148,7 +159,7 @@ static struct broker *shard_new(struct broker_group *g, unsigned index,
 
 static struct topic_facts **facts_of_store(struct store *s, size_t *count)
 {
-	struct store_topic *const *stored = s->ops->topics(s, count);
+	const struct store_topic *const *stored = s->ops->topics(s, count);
 	struct topic_facts **facts = calloc(*count + 1, sizeof(struct topic_facts *));
 
 	CHECK(facts);

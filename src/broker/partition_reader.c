@@ -86,6 +86,7 @@ static enum question_state question_locate(struct partition_reader *pr)
 	case POSITION_LAST: return locate_last(pr);
 	case POSITION_TIME: return QUESTION_TIME;
 	case POSITION_OFFSET: return locate_offset(pr);
+	case POSITION_NUMBER: break; /* is no partition's */
 	case POSITION_CURSOR: return locate_cursor(pr);
 	}
 	UNREACHABLE();

@@ -22,6 +22,7 @@ struct reader {
 	bool asleep; /* the owner waits for a wake */
 	bool closed; /* by the owner; freed when nothing is abroad */
 	bool follow;
+	bool grew;          /* the topic did; not told yet */
 	int32_t partition;  /* as asked; -1: all */
 	struct fault fault; /* code OK: none */
 
@@ -188,6 +189,14 @@ static void begin_partition(struct reader *r, struct topic *t, uint32_t partitio
 	partition_reader_ask(pr, -1, false);
 }
 
+/* In the partition of that rank among those read. */
+static enum position_kind kind_in(const struct position *position, uint32_t rank)
+{
+	if (position->kind != POSITION_NUMBER)
+		return position->kind;
+	return rank == 0 ? POSITION_OFFSET : POSITION_EARLIEST;
+}
+
 static enum err begin_at(struct reader *r, struct topic *t, const struct position *position,
                          struct fault *f)
 {
@@ -199,7 +208,7 @@ static enum err begin_at(struct reader *r, struct topic *t, const struct positio
 	if (!partitions_new(r, count))
 		return fault_set(f, ERR_NO_MEMORY, 0, "reader");
 	for (uint32_t i = 0; i < count; i++)
-		begin_partition(r, t, first + i, position->kind, position->value, 0);
+		begin_partition(r, t, first + i, kind_in(position, i), position->value, 0);
 	return OK;
 }
 
@@ -236,16 +245,17 @@ static enum err begin_at_cursor(struct reader *r, struct topic *t, const struct 
 		return begin_at(r, t, otherwise, f);
 	if (named == 0)
 		return fault_set(f, ERR_TOPIC_GONE, 0, "the cursor is of another topic");
-	if (r->partition >= 0 && !by_partition[r->partition])
-		return fault_set(f, ERR_BAD_CURSOR, 0, "it does not know partition %d",
-		                 r->partition);
-	if (!partitions_new(r, r->partition < 0 ? named : 1))
+	if (!partitions_new(r, r->partition < 0 ? r->topic_partitions : 1))
 		return fault_set(f, ERR_NO_MEMORY, 0, "reader");
 	for (uint32_t i = 0; i < r->topic_partitions; i++) {
 		const struct cursor_entry *e = by_partition[i];
 
-		if (e && (r->partition < 0 || (uint32_t)r->partition == i))
+		if (r->partition >= 0 && (uint32_t)r->partition != i)
+			continue;
+		if (e)
 			begin_partition(r, t, i, POSITION_CURSOR, e->next_offset, e->leader_epoch);
+		else
+			begin_partition(r, t, i, POSITION_EARLIEST, 0, 0);
 	}
 	return OK;
 }
@@ -365,6 +375,16 @@ void reader_topic_appeared(struct list *node, struct topic *t)
 	free(at);
 }
 
+void reader_topic_grew(struct list *node)
+{
+	struct reader *r = CONTAINER_OF(node, struct reader, node);
+
+	if (!r->follow)
+		return;
+	r->grew = true;
+	reader_wake(r);
+}
+
 void reader_topic_gone(struct list *node)
 {
 	struct reader *r = CONTAINER_OF(node, struct reader, node);
@@ -402,6 +422,10 @@ enum reader_take reader_take(struct reader *r, struct delivery *out)
 	}
 	if (r->fault.code != OK)
 		return READER_FAILED;
+	if (r->grew) {
+		r->grew = false;
+		return READER_GREW;
+	}
 	r->asleep = true;
 	return r->asked > 0 ? READER_WAIT : READER_CAUGHT_UP;
 }
@@ -447,7 +471,7 @@ enum err reader_cursor(const struct reader *r, struct buf *out)
 		buf_append_int64(out, entries[0].next_offset);
 		return OK;
 	}
-	return cursor_encode(entries, r->count, out) ? OK : ERR_BAD_CURSOR;
+	return cursor_encode(entries, r->count, r->partition >= 0, out) ? OK : ERR_BAD_CURSOR;
 }
 
 void reader_close(struct reader *r)

@@ -22,6 +22,8 @@ enum position_kind {
 	POSITION_OFFSET, /* value: an offset; topics of several partitions need `partition` */
 	POSITION_TIME,   /* value: ms since 1970: the first event at or after */
 	POSITION_CURSOR, /* entries */
+	POSITION_NUMBER, /* value: the cursor of a topic that had one partition: an offset in its
+			    first, and the beginning of any that were added since */
 };
 
 struct position {
@@ -55,7 +57,10 @@ enum reader_take {
 	READER_CAUGHT_UP, /* nothing more now: every partition was at its high watermark when last
 			     asked; wake follows when there is more (if `follow`). Also while an
 			     unknown topic is waited for: then there are no bounds yet */
-	READER_FAILED,    /* for good: see reader_fault */
+	READER_GREW, /* the topic has more partitions than before (if `follow`; once each time). This
+			reader does not read them, and goes on with its own: take on. One that is
+			opened at its bounds reads all, the new ones from their beginning */
+	READER_FAILED, /* for good: see reader_fault */
 };
 
 struct delivery {
@@ -83,8 +88,9 @@ struct reader;
  * TOPIC_UNKNOWN PARTITION_UNKNOWN PARTITION_REQUIRED BAD_CURSOR DENIED NO_MEMORY; TRIMMED
  * (`earliest` in the bounds), TRUNCATED, OUT_OF_RANGE, CORRUPT, TOPIC_GONE, IO.
  *
- * A cursor reads the partitions that it names (with `partition`, that one only); one that names
- * other topics only is taken for one of a deleted topic of this name: TOPIC_GONE, unless the
+ * A cursor reads all partitions (with `partition`, that one only); those that it does not name were
+ * added since it was made, and are read from their beginning. One that names other topics only is
+ * taken for one of a deleted topic of this name: TOPIC_GONE, unless the
  * options say where to begin `otherwise`. */
 struct reader *reader_open(struct broker *b, const struct reader_options *options,
                            void (*wake)(void *owner), void *owner);

@@ -300,6 +300,83 @@ TEST(reader__cursor_continues_in_every_partition)
 	fixture_stop(&f);
 }
 
+static void grow(uint32_t partitions)
+{
+	struct administered a;
+
+	administered_init(&a, &f, 0, ADMIN_TOPIC_ALTER, "t");
+	a.admin.partition_count = partitions;
+	administered_start(&a);
+	assert_int_equal(administered_wait(&a), OK);
+	broker_admin_fini(&a.admin);
+}
+
+TEST(reader__is_told_once_that_its_topic_grew)
+{
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 2);
+	produce_to("t", 1, "a");
+	ear_init(&l, &f, 1, "t");
+	ear_open(&l);
+	ear_await_events(&l, 1, &notes);
+	grow(4);
+	produce_to("t", 3, "b"); /* not its own */
+	produce_to("t", 0, "c");
+	ear_await_events(&l, 2, &notes);
+	assert_string_equal(notes.text, "1@0=a 0@0=c ");
+	assert_int_equal(notes.grew, 1);
+	assert_int_equal(notes.bounds_count, 2);
+	ear_close(&l);
+	fixture_stop(&f);
+}
+
+TEST(reader__cursor_reads_new_partitions_from_their_beginning)
+{
+	struct cursor cursor;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 2);
+	produce_to("t", 0, "a");
+	look(POSITION_EARLIEST, 0);
+	cursor = decoded(notes.cursor);
+	assert_false(cursor.is_alone);
+	grow(3);
+	produce_to("t", 2, "b");
+	ear_init(&l, &f, 1, "t");
+	l.options.position = at_cursor(&cursor);
+	ear_open(&l);
+	ear_await_events(&l, 1, &notes);
+	assert_string_equal(notes.text, "2@0=b ");
+	ear_close(&l);
+
+	ear_init(&l, &f, 1, "t");
+	l.options.position = at_cursor(&cursor);
+	l.options.partition = 2;
+	ear_open(&l);
+	ear_await_events(&l, 1, &notes);
+	assert_string_equal(notes.text, "2@0=b ");
+	assert_true(decoded(notes.cursor).is_alone);
+	ear_close(&l);
+	fixture_stop(&f);
+}
+
+TEST(reader__number_is_a_place_in_the_first_partition)
+{
+	start((struct fixture_options){0});
+	create_topic(&f, "t", 1);
+	produce_to("t", 0, "a");
+	produce_to("t", 0, "b");
+	assert_string_equal(look(POSITION_NUMBER, 1), "0@1=b ");
+	grow(2);
+	produce_to("t", 1, "c");
+	look(POSITION_NUMBER, 1);
+	assert_int_equal(notes.events, 2);
+	assert_non_null(strstr(notes.text, "0@1=b "));
+	assert_non_null(strstr(notes.text, "1@0=c "));
+	assert_int_equal(look_fails(POSITION_NUMBER, 3), ERR_OUT_OF_RANGE);
+	fixture_stop(&f);
+}
+
 static enum err cursor_fails(const struct cursor *cursor)
 {
 	ear_init(&l, &f, 0, "t");
@@ -640,6 +717,9 @@ int main(void)
 		cmocka_unit_test(reader__reads_all_partitions_of_all_shards),
 		cmocka_unit_test(reader__order_holds_within_a_foreign_partition),
 		cmocka_unit_test(reader__cursor_continues_in_every_partition),
+		cmocka_unit_test(reader__is_told_once_that_its_topic_grew),
+		cmocka_unit_test(reader__cursor_reads_new_partitions_from_their_beginning),
+		cmocka_unit_test(reader__number_is_a_place_in_the_first_partition),
 		cmocka_unit_test(reader__cursor_of_lost_events_or_of_another_topic_is_told_so),
 		cmocka_unit_test(reader__cursor_of_another_topic_begins_otherwise),
 		cmocka_unit_test(reader__a_topic_waited_for_begins_otherwise_than_a_cursor),

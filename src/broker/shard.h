@@ -75,6 +75,9 @@ void shard_end(struct broker *b);
  * it are told. */
 void shard_publish(struct broker *b, struct topic_facts *facts);
 
+/* New facts of a topic: its readers are told when it has more partitions now. */
+void shard_replace(struct broker *b, struct topic *t, struct topic_facts *facts);
+
 /* Out of this shard's table: its readers fail. `abandoned` is deferred once nothing of this shard
  * is under way to the topic (open batches leave at the end of the turn); the row is then the
  * caller's to free. */

@@ -6,7 +6,10 @@
 
 static void facts_free(struct shared *s)
 {
-	free(CONTAINER_OF(s, struct topic_facts, shared));
+	struct topic_facts *facts = CONTAINER_OF(s, struct topic_facts, shared);
+
+	store_topic_put(facts->stored);
+	free(facts);
 }
 
 struct topic_facts *topic_facts_new(const struct topic_spec *spec, const struct store_topic *stored)
@@ -17,7 +20,7 @@ struct topic_facts *topic_facts_new(const struct topic_spec *spec, const struct 
 		return NULL;
 	shared_init(&facts->shared, facts_free);
 	facts->spec = *spec;
-	facts->stored = stored;
+	facts->stored = store_topic_get(stored);
 	return facts;
 }
 
@@ -31,11 +34,15 @@ void topic_release(struct topic *t, struct loop *l)
 
 static struct topic *topic_new(struct topic_facts *facts)
 {
-	size_t open_bytes = facts->spec.partition_count * sizeof(struct turn_batch *);
-	struct topic *t = calloc(1, sizeof(*t) + open_bytes);
+	struct topic *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
+	t->open = calloc(facts->spec.partition_count, sizeof(*t->open));
+	if (!t->open) {
+		free(t);
+		return NULL;
+	}
 	shared_get(&facts->shared);
 	t->facts = facts;
 	t->name_bytes = strlen(facts->spec.name);
@@ -48,6 +55,7 @@ void topic_free(struct topic *t)
 	CHECK(t->uses == 0);
 	CHECK(list_is_empty(&t->readers));
 	shared_put(&t->facts->shared);
+	free(t->open);
 	free(t);
 }
 
@@ -166,10 +174,23 @@ struct topic *topics_insert(struct topics *ts, struct topic_facts *facts)
 	return t;
 }
 
+static void grow(struct topic *t, uint32_t from, uint32_t to)
+{
+	t->open = reallocarray(t->open, to, sizeof(*t->open));
+	CHECK(t->open);
+	memset(t->open + from, 0, (to - from) * sizeof(*t->open));
+}
+
 /* The hash table's key is the name inside the facts, so it changes with them. */
 void topics_replace(struct topics *ts, struct topic *t, struct topic_facts *facts)
 {
+	uint32_t before = t->facts->spec.partition_count;
+	uint32_t now = facts->spec.partition_count;
+
 	CHECK(uuid_eq(&t->facts->spec.uuid, &facts->spec.uuid));
+	CHECK(now >= before);
+	if (now > before)
+		grow(t, before, now);
 	HASH_DELETE(hh, ts->by_name, t);
 	shared_put(&t->facts->shared);
 	shared_get(&facts->shared);

@@ -22,10 +22,10 @@ struct turn_batch;
 struct topic_facts {
 	struct shared shared;
 	struct topic_spec spec;
-	const struct store_topic *stored; /* borrowed from the store until its topic_delete */
+	const struct store_topic *stored; /* a reference */
 };
 
-/* NULL when memory ends. The caller holds the one reference. */
+/* NULL when memory ends. The caller holds the one reference; takes one to `stored`. */
 struct topic_facts *topic_facts_new(const struct topic_spec *spec,
                                     const struct store_topic *stored);
 
@@ -33,14 +33,14 @@ struct topic_facts *topic_facts_new(const struct topic_spec *spec,
 struct topic {
 	struct topic_facts *facts; /* a reference */
 	size_t name_bytes;
-	struct list readers;    /* struct reader: open here on this topic */
-	uint32_t uses;          /* turn batches and questions under way */
-	struct task *abandoned; /* NULL, or out of the table: deferred when uses comes to 0 */
-	uint64_t serial;        /* of topics_insert, from 1; 0: there since the start */
-	uint32_t sticky;        /* the partition that records without key go to … */
-	uint32_t sticky_turn;   /* … in this turn (struct broker.turn) */
+	struct list readers;      /* struct reader: open here on this topic */
+	uint32_t uses;            /* turn batches and questions under way */
+	struct task *abandoned;   /* NULL, or out of the table: deferred when uses comes to 0 */
+	uint64_t serial;          /* of topics_insert, from 1; 0: there since the start */
+	uint32_t sticky;          /* the partition that records without key go to … */
+	uint32_t sticky_turn;     /* … in this turn (struct broker.turn) */
+	struct turn_batch **open; /* owned; by partition: this turn's shared batch, NULL: none */
 	UT_hash_handle hh;
-	struct turn_batch *open[]; /* by partition: this turn's shared batch, NULL: none */
 };
 
 static inline struct slice topic_name(const struct topic *t)
@@ -79,7 +79,8 @@ size_t topics_rank(const struct topics *ts, struct slice name);
  * agree. */
 struct topic *topics_insert(struct topics *ts, struct topic_facts *facts);
 
-/* New facts of the same topic; takes a reference. */
+/* New facts of the same topic, which may have more partitions; takes a reference. Out
+ * of memory is fatal, as above. */
 void topics_replace(struct topics *ts, struct topic *t, struct topic_facts *facts);
 
 /* Out of the table; the row lives until topic_free. */

@@ -19,7 +19,8 @@ struct topic_options {
 enum { OPTION_JSON = 256 };
 
 static const struct argp_option options[] = {
-	{"partitions", 'p', "N", 0, "create: how many (the broker's default)", 0},
+	{"partitions", 'p', "N", 0,
+         "create: how many (the broker's default); alter: more than there are", 0},
 	{"set", 'c', "NAME=VALUE", 0, "create, alter: a setting, as retention.bytes=1000000", 0},
 	{"json", OPTION_JSON, NULL, 0, "as the broker says it: -o json", 0},
 	{0},
@@ -109,6 +110,7 @@ static const struct argp argp = {
 	       "  bourn topic list\n"
 	       "  bourn topic describe orders --json\n"
 	       "  bourn topic alter orders --set durability=os\n"
+	       "  bourn topic alter orders --partitions 8\n"
 	       "  bourn topic purge orders      empties it; offsets go on\n"
 	       "  bourn topic delete orders\n",
 	.children = children,
@@ -168,6 +170,52 @@ static enum err run(const struct topic_options *o, struct client *c, struct faul
 	client_response_fini(&response);
 	buf_fini(&path);
 	buf_fini(&body);
+	return err;
+}
+
+/* --- more partitions ------------------------------------------------------------------------------ */
+
+/* A described topic's partitions; 0: there is no such topic, or no answer. */
+static int64_t count_partitions(const struct topic_options *o, struct client *c)
+{
+	struct buf path = BUF_INIT(2048);
+	struct client_request request = {.method = "GET"};
+	struct client_response response;
+	struct json_value list, one;
+	struct json_iter it;
+	struct slice none;
+	struct fault unused;
+	int64_t count = 0;
+
+	client_response_init(&response);
+	remote_path(&path, "v1/topics", o->topic);
+	request.path = buf_slice(&path);
+	if (remote_call(c, &request, &response, &unused) == OK &&
+	    json_validate(buf_slice(&response.body), JSON_DEPTH_MAX, NULL) &&
+	    json_root(buf_slice(&response.body)).kind == JSON_OBJECT &&
+	    json_object_get(json_root(buf_slice(&response.body)), "partitions", &list) &&
+	    list.kind == JSON_ARRAY) {
+		json_iter_init(&it, list);
+		while (json_iter_next(&it, &none, &one))
+			count++;
+	}
+	client_response_fini(&response);
+	buf_fini(&path);
+	return count;
+}
+
+/* Alter, and say what more partitions do to keys. */
+static enum err alter(const struct topic_options *o, struct client *c, struct fault *f)
+{
+	int64_t before = o->partitions ? count_partitions(o, c) : 0;
+	enum err err = run(o, c, f);
+
+	if (err == OK && o->partitions > before)
+		fprintf(stderr,
+		        "bourn: %s grew from %lld to %lld partitions. From now on events of the same "
+		        "keys may go\nto another partition: their order holds among those before and "
+		        "among those after.\n",
+		        o->topic, (long long)before, (long long)o->partitions);
 	return err;
 }
 
@@ -250,6 +298,15 @@ static enum err list(const struct topic_options *o, struct client *c, struct fau
 	return err;
 }
 
+static enum err act(const struct topic_options *o, struct client *c, struct fault *f)
+{
+	const struct action *action = action_of(o->action);
+
+	if (!action->needs_topic)
+		return list(o, c, f);
+	return strcmp(action->method, "PATCH") == 0 ? alter(o, c, f) : run(o, c, f);
+}
+
 int cli_topic(int argc, char **argv, const struct cli_parts *parts)
 {
 	struct topic_options o = {.settings = BUF_INIT(16 << 10)};
@@ -262,7 +319,7 @@ int cli_topic(int argc, char **argv, const struct cli_parts *parts)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	err = client_new(o.remote.server, NULL, &c, &f);
 	if (err == OK)
-		err = strcmp(o.action, "list") == 0 ? list(&o, c, &f) : run(&o, c, &f);
+		err = act(&o, c, &f);
 	client_free(c);
 	buf_fini(&o.settings);
 	return cli_finish_stdout(err ? cli_fail(&f) : CLI_OK);

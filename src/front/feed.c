@@ -267,6 +267,12 @@ static void note_end(struct feed *f)
 		f->end_offset = at->next_offset;
 }
 
+static void say_grew(struct list *members)
+{
+	LIST_EACH_SAFE (node, after, members)
+		member_of(node)->ops->grew(member_of(node));
+}
+
 /* True: take on. */
 static bool take(struct feed *f, const struct fault **why)
 {
@@ -280,6 +286,11 @@ static bool take(struct feed *f, const struct fault **why)
 			return true;
 		*why = &no_memory;
 		return false;
+	case READER_GREW:
+		say_grew(&f->idle);
+		say_grew(&f->due);
+		say_grew(&f->blocked);
+		return true;
 	case READER_WAIT:
 	case READER_CAUGHT_UP: return false;
 	case READER_FAILED: *why = reader_fault(f->reader); return false;

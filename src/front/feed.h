@@ -60,6 +60,9 @@ struct feed_member_ops {
 	/* It must leave: feed_leave is owed. `why` NULL: its socket was blocked for too long; else why
 	 * the feed ended. What feed_next still gives may be taken before. */
 	void (*left)(struct feed_member *m, const struct fault *why);
+
+	/* The topic has more partitions than before. May leave. */
+	void (*grew)(struct feed_member *m);
 };
 
 /* Part of who reads. */

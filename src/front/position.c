@@ -8,7 +8,7 @@ static enum err from_cursor(struct slice cursor, struct position *out, struct cu
                             struct fault *f)
 {
 	if (slice_to_int64(cursor, &out->value) && out->value >= 0) {
-		out->kind = POSITION_OFFSET;
+		out->kind = POSITION_NUMBER;
 		return OK;
 	}
 	if (cursor_decode(cursor, decoded))
@@ -16,6 +16,21 @@ static enum err from_cursor(struct slice cursor, struct position *out, struct cu
 	out->kind = POSITION_CURSOR;
 	out->entries = decoded->entries;
 	out->entry_count = decoded->count;
+	return OK;
+}
+
+enum err position_partition(const struct position *position, const struct cursor *decoded,
+                            int32_t *partition, struct fault *f)
+{
+	int32_t of;
+
+	if (position->kind != POSITION_CURSOR || position->entry_count == 0 || !decoded->is_alone)
+		return OK;
+	of = (int32_t)decoded->entries[0].partition;
+	if (*partition >= 0 && *partition != of)
+		return fault_set(f, ERR_BAD_CURSOR, 0, "it is of partition %d, not of %d", of,
+		                 *partition);
+	*partition = of;
 	return OK;
 }
 

@@ -47,7 +47,7 @@ TEST(position__what_is_no_offset)
 TEST(position__a_cursor_beats_an_offset)
 {
 	assert_int_equal(parse("earliest", "12"), OK);
-	assert_int_equal(at.kind, POSITION_OFFSET);
+	assert_int_equal(at.kind, POSITION_NUMBER);
 	assert_int_equal(at.value, 12);
 	assert_int_equal(parse("earliest", "x"), ERR_BAD_CURSOR);
 	assert_int_equal(parse("earliest", ""), ERR_BAD_CURSOR);
@@ -59,7 +59,7 @@ TEST(position__borrows_the_entries_of_an_opaque_cursor)
 	struct cursor_entry entry = {.partition = 3, .leader_epoch = 2, .next_offset = 9};
 	struct buf text = BUF_INIT(CURSOR_TEXT_BYTES_MAX + 1);
 
-	assert_true(cursor_encode(&entry, 1, &text));
+	assert_true(cursor_encode(&entry, 1, false, &text));
 	buf_append(&text, "", 1);
 	assert_int_equal(parse("earliest", (const char *)text.ptr), OK);
 	assert_int_equal(at.kind, POSITION_CURSOR);

@@ -257,7 +257,15 @@ static void left(struct feed_member *m, const struct fault *why)
 	fall_back(src);
 }
 
-static const struct feed_member_ops member_ops = {.turn = turn, .left = left};
+static void grew(struct feed_member *m)
+{
+	struct source *src = place_of(m)->source;
+
+	if (src->subscription->partition < 0)
+		fall_back(src);
+}
+
+static const struct feed_member_ops member_ops = {.turn = turn, .left = left, .grew = grew};
 
 /* --- caught up --------------------------------------------------------------------------------- */
 
@@ -302,34 +310,40 @@ static bool is_unknown_place(const struct source *src, enum err code)
 	                       code == ERR_TOPIC_GONE || code == ERR_PARTITION_REQUIRED);
 }
 
-/* Where a partition goes on: where what is lost ends, where it stood, or where it was asked for. */
-static struct cursor_entry resume_at(const struct source *src, const struct reader_bounds *at)
+/* Where partition `i` goes on: where what is lost ends, where it stood, or where it was asked for. */
+static struct cursor_entry resume_at(const struct source *src, uint32_t i,
+                                     const struct reader_bounds *at)
 {
 	const struct subscription_request *asked = src->subscription->asked;
 	const struct cursor_entry *was = NULL;
 
 	if (at->resume_offset >= 0)
 		return entry_of(src, at->partition, at->leader_epoch, at->resume_offset);
+	if (i < src->place_count)
+		return entry_now(src, i);
 	if (at->next_offset < 0 && asked)
 		was = cursor_find(&asked->cursor, src->prefix, at->partition);
 	return was ? *was : entry_of(src, at->partition, at->leader_epoch, at->next_offset);
 }
 
+/* One that was added after the cursor that was asked for, and was not heard of, is read from its
+ * beginning again: it is left out. */
 static bool open_above(struct source *src)
 {
 	const struct reader_bounds *at;
 	struct cursor_entry *entries;
-	uint32_t count;
+	uint32_t count, known = 0;
 
 	at = reader_bounds(src->reader, &count);
 	memcpy(src->prefix, reader_topic_prefix(src->reader), sizeof(src->prefix));
 	entries = calloc(count, sizeof(*entries));
 	for (uint32_t i = 0; i < count && entries; i++) {
-		entries[i] = resume_at(src, &at[i]);
-		if (src->known)
-			set_place(&src->places[i], &entries[i]);
+		entries[known] = resume_at(src, i, &at[i]);
+		if (i < src->place_count)
+			set_place(&src->places[i], &entries[known]);
+		known += entries[known].next_offset >= 0;
 	}
-	return open_at(src, entries, count);
+	return open_at(src, entries, known);
 }
 
 /* `again`: that was no place either. */
@@ -418,16 +432,19 @@ static void tell_lost(struct source *src)
 	free(lost);
 }
 
+/* Of the partitions that have none yet; no place is in a feed. */
 static bool make_places(struct source *src)
 {
 	const struct reader_bounds *at;
+	struct place *places;
 	uint32_t count;
 
 	at = reader_bounds(src->reader, &count);
-	src->places = calloc(count, sizeof(*src->places));
-	if (!src->places)
+	places = reallocarray(src->places, count, sizeof(*places));
+	if (!places)
 		return false;
-	for (uint32_t i = 0; i < count; i++) {
+	src->places = places;
+	for (uint32_t i = src->place_count; i < count; i++) {
 		src->places[i] = (struct place){
 			.member = {.ops = &member_ops, .next_offset = at[i].next_offset},
 			.source = src,
@@ -443,11 +460,24 @@ static bool make_places(struct source *src)
 
 static void get_known(struct source *src)
 {
-	if (src->known || !bounds_known(src))
+	uint32_t before = src->place_count;
+	uint32_t count;
+
+	if (!bounds_known(src))
+		return;
+	(void)reader_bounds(src->reader, &count);
+	if (src->known && count == before)
 		return;
 	if (make_places(src))
-		subscription_grew(src->subscription, src);
+		subscription_grew(src->subscription, src, count - before);
 	else
+		fail_no_memory(src);
+}
+
+/* Places stay; all partitions are read from now on. */
+static void follow_growth(struct source *src)
+{
+	if (src->subscription->partition < 0 && !open_above(src))
 		fail_no_memory(src);
 }
 
@@ -466,6 +496,7 @@ static void pull(struct source *src)
 		case READER_EVENT: append_event(src, &d); break;
 		case READER_WAIT: return;
 		case READER_CAUGHT_UP: go_live(src); return;
+		case READER_GREW: follow_growth(src); break;
 		case READER_FAILED: reader_failed(src); return;
 		}
 	}

@@ -73,7 +73,7 @@ void subscription_failed(struct subscription *s, const struct fault *why);
 /* A source is `gone`. */
 void subscription_gone(struct subscription *s);
 
-/* `src` is known now: its places count. */
-void subscription_grew(struct subscription *s, const struct source *src);
+/* `src` is known now, or reads more partitions: so many more places count. */
+void subscription_grew(struct subscription *s, const struct source *src, uint32_t places);
 
 #endif

@@ -109,13 +109,13 @@ static void tell(struct task *t)
 	}
 }
 
-void subscription_grew(struct subscription *s, const struct source *src)
+void subscription_grew(struct subscription *s, const struct source *src, uint32_t places)
 {
 	bool frames = s->form.kind == FORM_FRAME;
 	uint32_t max = frames ? SUBSCRIPTION_FRAMES_PLACES_MAX : SUBSCRIPTION_PLACES_MAX;
 	struct fault fault;
 
-	s->place_count += src->place_count;
+	s->place_count += places;
 	s->numbered = s->alone && reader_topic_partitions(src->reader) == 1;
 	s->form.placed = s->numbered && !frames;
 	if (s->place_count <= max)
@@ -315,7 +315,7 @@ bool subscription_cursor(const struct subscription *s, struct buf *out)
 	if (count == 0)
 		return false;
 	if (!s->numbered)
-		return cursor_encode(entries, count, out);
+		return cursor_encode(entries, count, s->partition >= 0, out);
 	buf_append_int64(out, entries[0].next_offset);
 	return true;
 }

@@ -177,6 +177,13 @@ static enum err recover_topic(void *arg, const struct topic_spec *spec, bool del
 	return OK;
 }
 
+/* Of what a topic is, this can change. */
+static void alter(struct topic_spec *spec, const struct topic_spec *change)
+{
+	spec->settings = change->settings;
+	spec->partition_count = change->partition_count;
+}
+
 static enum err recover_spec(struct catalog *c, enum catalog_verb verb, struct slice rest,
                              struct fault *f)
 {
@@ -193,7 +200,9 @@ static enum err recover_spec(struct catalog *c, enum catalog_verb verb, struct s
 	e = find_uuid(c, &spec.uuid);
 	if (!e || e->state != ENTRY_LIVE)
 		return fault_set(f, ERR_CORRUPT, 0, "a topic was changed that is not there");
-	e->spec.settings = spec.settings;
+	if (spec.partition_count < e->spec.partition_count)
+		return fault_set(f, ERR_CORRUPT, 0, "topic %s lost partitions", spec.name);
+	alter(&e->spec, &spec);
 	return OK;
 }
 
@@ -458,7 +467,7 @@ static void change_apply(struct catalog *c, const struct catalog_change *change)
 	CHECK(e != NULL);
 	switch (change->verb) {
 	case CATALOG_CREATE: e->state = ENTRY_LIVE; break;
-	case CATALOG_ALTER: e->spec.settings = change->spec.settings; break;
+	case CATALOG_ALTER: alter(&e->spec, &change->spec); break;
 	case CATALOG_DELETE: entry_bury(c, e); break;
 	}
 }
@@ -505,6 +514,8 @@ static enum err change_check(const struct catalog *c, struct catalog_change *cha
 	if (change->verb != CATALOG_CREATE) {
 		if (!e || e->state != ENTRY_LIVE)
 			return fault_set(f, ERR_TOPIC_UNKNOWN, 0, "%s", change->spec.name);
+		CHECK(change->verb != CATALOG_ALTER ||
+		      change->spec.partition_count >= e->spec.partition_count);
 		return OK;
 	}
 	CHECK(e == NULL);
@@ -526,7 +537,7 @@ static void record_encode(const struct catalog *c, struct catalog_change *change
 	case CATALOG_CREATE: topic_spec_encode(&change->spec, &change->record); break;
 	case CATALOG_ALTER:
 		altered = find_uuid(c, &change->spec.uuid)->spec;
-		altered.settings = change->spec.settings;
+		alter(&altered, &change->spec);
 		topic_spec_encode(&altered, &change->record);
 		break;
 	case CATALOG_DELETE:

@@ -85,8 +85,8 @@ enum catalog_verb { CATALOG_CREATE = 1, CATALOG_ALTER = 2, CATALOG_DELETE = 3 };
 struct catalog_change {
 	enum catalog_verb verb;
 	struct topic_spec
-		spec; /* create: all, the UUID new; alter: of a live topic, only settings are
-				   taken; delete: only the UUID, of a live topic */
+		spec; /* create: all, the UUID new; alter: of a live topic, only settings and
+				   partition_count (not below the present) are taken; delete: only the UUID, of a live topic */
 	void (*done)(
 		struct catalog_change *change); /* on the home loop, never from inside the call */
 	struct fault fault;      /* out: TOPIC_EXISTS TOPIC_UNKNOWN TOO_MANY DISK_FULL IO */

@@ -150,6 +150,7 @@ FIXTURE_TEST(catalog__what_was_answered_is_there_again)
 	assert_int_equal(change(x, CATALOG_CREATE, &one), OK);
 	assert_int_equal(change(x, CATALOG_CREATE, &two), OK);
 	one.settings.retention_count = 77;
+	one.partition_count += 2;
 	assert_int_equal(change(x, CATALOG_ALTER, &one), OK);
 	assert_int_equal(change(x, CATALOG_DELETE, &two), OK);
 	restart(x);
@@ -159,6 +160,7 @@ FIXTURE_TEST(catalog__what_was_answered_is_there_again)
 	catalog_each(x->catalog, CATALOG_LIVE, find_first, &found);
 	assert_string_equal(found.name, "topic-1");
 	assert_int_equal(found.settings.retention_count, 77);
+	assert_int_equal(found.partition_count, one.partition_count);
 }
 
 FIXTURE_TEST(catalog__a_name_is_taken_from_the_first_request_on)

@@ -775,13 +775,52 @@ TEST(topic_alter__takes_hold_at_once_and_stays)
 	assert_int_equal(rig_create(r, &spec, &topic, NULL), OK);
 	spec.settings.max_message_bytes = 5000;
 	spec.settings.retention_ms = 1000000;
-	assert_int_equal(rig_alter(r, &spec, NULL), OK);
+	assert_int_equal(rig_alter(r, &spec, &topic, NULL), OK);
+	assert_int_equal(topic->spec.settings.max_message_bytes, 5000);
 	for (uint32_t i = 0; i < 3; i++)
 		assert_int_equal(topic->partitions[i]->settings.max_message_bytes, 5000);
 	rig_reopen(r);
 	topic = rig_find(r, "t");
 	assert_int_equal(topic->spec.settings.retention_ms, 1000000);
 	assert_int_equal(topic->partitions[2]->settings.max_message_bytes, 5000);
+}
+
+/* Those there were stay what they are, for whoever holds them. */
+TEST(topic_alter__adds_partitions)
+{
+	struct store_rig *r = *state;
+	struct topic_spec spec = rig_spec(r, "t", 2);
+	const struct store_topic *before, *topic;
+
+	assert_int_equal(rig_create(r, &spec, &before, NULL), OK);
+	store_topic_get(before);
+	append(r, before->partitions[1], "v", 3);
+	spec.partition_count = 5;
+	spec.settings.retention_count = 1000000;
+	assert_int_equal(rig_alter(r, &spec, &topic, NULL), OK);
+	assert_int_equal(before->spec.partition_count, 2);
+	assert_int_equal(topic->spec.partition_count, 5);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_ptr_equal(topic->partitions[i], before->partitions[i]);
+	store_topic_put(before);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(topic->partitions[i]->index, i);
+		assert_int_equal(topic->partitions[i]->settings.retention_count, 1000000);
+		append(r, topic->partitions[i], "v", i + 1);
+	}
+	spec.partition_count = 3; /* they never go */
+	assert_int_equal(rig_alter(r, &spec, &topic, NULL), OK);
+	assert_int_equal(topic->spec.partition_count, 5);
+	for (unsigned reopened = 0; reopened < 2; reopened++) {
+		assert_int_equal(count_from(r, topic->partitions[1], 0), 3 + 2);
+		assert_int_equal(count_from(r, topic->partitions[4], 0), 5);
+		append(r, topic->partitions[2], "v", 1);
+		assert_int_equal(count_from(r, topic->partitions[2], 0), 4 + reopened);
+		rig_reopen(r);
+		topic = rig_find(r, "t");
+		assert_int_equal(topic->spec.partition_count, 5);
+	}
+	assert_int_equal(rig_delete(r, topic, NULL), OK);
 }
 
 TEST(topic_delete__tells_its_watchers_and_frees_the_name)
@@ -1147,6 +1186,7 @@ static int run(struct variant v)
 		UNDER_CONTRACT(topic_create__a_second_of_that_name_is_refused),
 		UNDER_CONTRACT(topic_create__knows_its_durability_classes),
 		UNDER_CONTRACT(topic_alter__takes_hold_at_once_and_stays),
+		UNDER_CONTRACT(topic_alter__adds_partitions),
 		UNDER_CONTRACT(topic_delete__tells_its_watchers_and_frees_the_name),
 		UNDER_CONTRACT(topic_delete__completes_what_is_under_way_before_it_is_done),
 		UNDER_CONTRACT(retention__keeps_the_newest_by_count),

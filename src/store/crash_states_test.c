@@ -71,6 +71,31 @@ static void play_topics(struct crash_run *r)
 	some_appends(r, 3, 1);
 }
 
+/* The first events of new partitions, before and after a checkpoint that knows them. */
+static void play_growth(struct crash_run *r)
+{
+	run_create_small(r, 0, "commit", DURABILITY_COMMIT, 1);
+	run_create_small(r, 1, "os", DURABILITY_OS, 1);
+	run_append(r, 0, 0, 2, 100);
+	run_append(r, 1, 0, 2, 100); /* under way while the other grows */
+	run_grow(r, 0);
+	some_appends(r, 0, 2);
+	CHECK(run_checkpoint(r) == OK);
+	run_grow(r, 1);
+	some_appends(r, 1, 2);
+	run_kill(r);
+	some_appends(r, 1, 1);
+	run_create_small(r, 2, "none", DURABILITY_NONE, 1);
+	run_append(r, 2, 0, 3, 100);
+	run_settle(r);
+	run_grow(r, 2);
+	some_appends(r, 2, 1);
+	CHECK(run_checkpoint(r) == OK);
+	some_appends(r, 0, 1);
+	run_delete(r, 1);
+	some_appends(r, 2, 1);
+}
+
 static void play_checkpoints(struct crash_run *r)
 {
 	run_create(r, 0, "commit", DURABILITY_COMMIT);
@@ -351,6 +376,10 @@ static void explore(const char *engine, const char *name, run_script *script, si
 	{                                                                                          \
 		explore(#engine, "topics", play_topics, 1);                                        \
 	}                                                                                          \
+	TEST(engine##__survives_any_crash_while_topics_grow)                                       \
+	{                                                                                          \
+		explore(#engine, "growth", play_growth, 1);                                        \
+	}                                                                                          \
 	TEST(engine##__survives_any_crash_around_checkpoints)                                      \
 	{                                                                                          \
 		explore(#engine, "checkpoints", play_checkpoints, 1);                              \
@@ -388,6 +417,7 @@ int main(void)
 #define ENGINE(name)                                                                               \
 	cmocka_unit_test(name##__survives_any_crash_while_appending),                              \
 		cmocka_unit_test(name##__survives_any_crash_while_topics_come_and_go),             \
+		cmocka_unit_test(name##__survives_any_crash_while_topics_grow),                    \
 		cmocka_unit_test(name##__survives_any_crash_around_checkpoints),                   \
 		cmocka_unit_test(name##__survives_any_crash_around_trims),                         \
 		cmocka_unit_test(name##__survives_any_crash_after_others),                         \

@@ -1,5 +1,7 @@
 #include "store/store.h"
 
+#include <stdlib.h>
+
 static void notify_watchers(struct task *t)
 {
 	struct store_partition *p = CONTAINER_OF(t, struct store_partition, notify);
@@ -16,6 +18,22 @@ static void notify_watchers(struct task *t)
 		list_append(&p->watchers, node);
 		w->moved(w);
 	}
+}
+
+static void topic_free(struct shared *s)
+{
+	free(CONTAINER_OF(s, struct store_topic, shared));
+}
+
+struct store_topic *store_topic_new(const struct topic_spec *spec)
+{
+	size_t bytes = spec->partition_count * sizeof(struct store_partition *);
+	struct store_topic *t = calloc(1, sizeof(*t) + bytes);
+
+	CHECK(t);
+	shared_init(&t->shared, topic_free);
+	t->spec = *spec;
+	return t;
 }
 
 void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,

@@ -87,11 +87,25 @@ struct store_partition {
 	struct task notify;   /* runs the watchers, once a turn */
 };
 
-/* A topic as the store hands it out; immutable, valid until its topic_delete is done (or close). */
+/* A topic as the store hands it out: immutable. Each topic_alter makes a new one, with the partitions
+ * of the one before and perhaps more. The store holds a reference to the newest; who holds one to
+ * an older may go on with it. The partitions are valid until topic_delete is done (or close). */
 struct store_topic {
+	struct shared shared; /* first */
 	struct topic_spec spec;
-	struct store_partition **partitions; /* spec.partition_count of them */
+	struct store_partition *partitions[]; /* spec.partition_count of them */
 };
+
+static inline const struct store_topic *store_topic_get(const struct store_topic *t)
+{
+	shared_get((struct shared *)(uintptr_t)&t->shared);
+	return t;
+}
+
+static inline void store_topic_put(const struct store_topic *t)
+{
+	shared_put((struct shared *)(uintptr_t)&t->shared);
+}
 
 /* Called in LOOP_WORK on the owning shard after log_start, high_watermark, fenced or deleted moved,
  * at most once a turn. The watch stays until removed; moved() may remove it. */
@@ -171,13 +185,16 @@ struct store_trim {
 
 /* --- operations on the store ----------------------------------------------------------------------- */
 
-/* Create, or change the settings of, or delete a topic: durable when done. */
+/* Create, or change, or delete a topic: durable when done. One change of a topic at a time. */
 struct store_topic_op {
-	struct store *store;    /* in */
-	struct topic_spec spec; /* in (create, alter): alter looks at uuid and settings only */
+	struct store *store;             /* in */
+	struct topic_spec spec;          /* in (create, alter): alter looks at uuid, settings and
+	                           partition_count, of which there are never fewer than before: a
+	                           smaller one is taken for the present one */
 	const struct store_topic *topic; /* in (delete): nobody starts operations on it any more;
 	                                     those under way complete, at the latest with TOPIC_GONE,
-	                                     before done. out (create): the new topic */
+	                                     before done. out (create, alter): the topic as it is
+	                                     now; valid during done, longer with a reference */
 	void (*done)(struct store_topic_op *o);
 	struct fault fault; /* out: TOPIC_EXISTS TOO_MANY DISK_FULL IO NOT_IMPLEMENTED */
 	struct list node;
@@ -234,8 +251,9 @@ struct store_ops {
 	/* Blocks; every operation is done already. Makes the next start need no scan. Frees all. */
 	void (*close)(struct store *s);
 
-	/* After open, before the first operation: every topic there is. The array is the store's. */
-	struct store_topic *const *(*topics)(struct store *s, size_t *count);
+	/* After open, before the first operation: every topic there is. The array is the store's, as are
+	 * the references in it. */
+	const struct store_topic *const *(*topics)(struct store *s, size_t *count);
 
 	void (*topic_create)(struct store_topic_op *o);
 	void (*topic_alter)(struct store_topic_op *o);
@@ -259,6 +277,9 @@ struct store {
 };
 
 /* --- for engines ------------------------------------------------------------------------------------- */
+
+/* With NULL for partitions, and one reference: the caller's. Out of memory is fatal. */
+struct store_topic *store_topic_new(const struct topic_spec *spec);
 
 void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,
                           uint32_t index, unsigned shard);

@@ -196,6 +196,7 @@ static void visit_returned(struct message *m)
 		return;
 	h->op.spec = h->op.topic->spec;
 	h->op.spec.settings.retention_ms = 1000000 + h->round;
+	h->op.spec.partition_count = PARTITIONS + 1 + (uint32_t)h->round % 3;
 	h->op.done = home_altered;
 	h->op.store->ops->topic_alter(&h->op);
 }

@@ -8,6 +8,7 @@
 
 enum {
 	CURSOR_VERSION = 1,
+	CURSOR_VERSION_ALONE = 2,
 	CURSOR_CRC_BYTES = 4,
 	CURSOR_BYTES_MAX = CURSOR_TEXT_BYTES_MAX / 4 * 3,
 };
@@ -30,15 +31,17 @@ static void append_entry(struct buf *to, const struct cursor_entry *entry)
 	append_varint(to, entry->next_offset);
 }
 
-bool cursor_encode(const struct cursor_entry *entries, size_t count, struct buf *out)
+bool cursor_encode(const struct cursor_entry *entries, size_t count, bool is_alone, struct buf *out)
 {
+	uint8_t version = is_alone ? CURSOR_VERSION_ALONE : CURSOR_VERSION;
 	struct buf bytes = BUF_INIT(CURSOR_BYTES_MAX);
 	uint8_t crc[CURSOR_CRC_BYTES];
 	bool fits;
 
 	if (count == 0 || count > CURSOR_ENTRIES_MAX)
 		return false;
-	buf_append(&bytes, (uint8_t[]){CURSOR_VERSION}, 1);
+	CHECK(!is_alone || count == 1);
+	buf_append(&bytes, &version, 1);
 	for (size_t i = 0; i < count; i++)
 		append_entry(&bytes, &entries[i]);
 	store_be32(crc, crc32c(0, bytes.ptr, bytes.len));
@@ -79,8 +82,10 @@ static enum err decode_bytes(struct slice bytes, struct cursor *out)
 {
 	struct slice rest;
 
-	if (bytes.len < 1 + CURSOR_CRC_BYTES || bytes.ptr[0] != CURSOR_VERSION)
+	if (bytes.len < 1 + CURSOR_CRC_BYTES ||
+	    (bytes.ptr[0] != CURSOR_VERSION && bytes.ptr[0] != CURSOR_VERSION_ALONE))
 		return ERR_BAD_CURSOR;
+	out->is_alone = bytes.ptr[0] == CURSOR_VERSION_ALONE;
 	bytes.len -= CURSOR_CRC_BYTES;
 	if (load_be32(bytes.ptr + bytes.len) != crc32c(0, bytes.ptr, bytes.len))
 		return ERR_BAD_CURSOR;
@@ -92,7 +97,7 @@ static enum err decode_bytes(struct slice bytes, struct cursor *out)
 			return ERR_BAD_CURSOR;
 		out->count++;
 	}
-	return out->count ? OK : ERR_BAD_CURSOR;
+	return out->count == 1 || (out->count > 1 && !out->is_alone) ? OK : ERR_BAD_CURSOR;
 }
 
 enum err cursor_decode(struct slice text, struct cursor *out)

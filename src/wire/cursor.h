@@ -1,7 +1,10 @@
 /* cursor: where a reader stands, as one opaque text that a client keeps and gives back.
  *
- *	base64url( version 1 | entries… | CRC-32C of all before, 4 bytes )
+ *	base64url( version | entries… | CRC-32C of all before, 4 bytes )
  *	entry: topic (8 bytes) | partition, leader epoch, next offset (varints)
+ *
+ * Version 1: partitions that it does not name were added to their topics since. Version 2 has one
+ * entry: its partition was read alone.
  *
  * A topic is the first 8 bytes of its UUID. The checksum tells a damaged or invented cursor from a
  * real one; it is no secret, and nobody gains anything by forging one. */
@@ -24,14 +27,16 @@ struct cursor_entry {
 };
 
 struct cursor {
+	bool is_alone; /* of one partition that was read by itself */
 	size_t count;
 	struct cursor_entry entries[CURSOR_ENTRIES_MAX];
 };
 
-/* Append the text. False, and nothing appended, when it would be longer than CURSOR_TEXT_BYTES_MAX
+/* Append the text; `is_alone` with one entry only. False, and nothing appended, when it would be longer than CURSOR_TEXT_BYTES_MAX
  * or there is no entry or more than CURSOR_ENTRIES_MAX; false too when `out` is full (out->failed).
  */
-bool cursor_encode(const struct cursor_entry *entries, size_t count, struct buf *out);
+bool cursor_encode(const struct cursor_entry *entries, size_t count, bool is_alone,
+                   struct buf *out);
 
 /* ERR_BAD_CURSOR for all that cursor_encode did not write; `out` is then undefined. */
 enum err cursor_decode(struct slice text, struct cursor *out) MUST_CHECK;

@@ -19,7 +19,7 @@ TEST(cursor__comes_back)
 	struct buf text = BUF_INIT(2048);
 	struct cursor c;
 
-	assert_true(cursor_encode(entries, 3, &text));
+	assert_true(cursor_encode(entries, 3, false, &text));
 	assert_int_equal(cursor_decode(buf_slice(&text), &c), OK);
 	assert_int_equal(c.count, 3);
 	for (size_t i = 0; i < 3; i++) {
@@ -39,9 +39,26 @@ TEST(cursor__of_one_topic_is_short)
 	struct cursor_entry e = entry(9, 0, 1000000);
 	struct buf text = BUF_INIT(2048);
 
-	assert_true(cursor_encode(&e, 1, &text));
+	assert_true(cursor_encode(&e, 1, false, &text));
 	assert_in_range(text.len, 1, 26);
 	buf_fini(&text);
+}
+
+TEST(cursor__of_a_partition_read_alone_says_so)
+{
+	struct cursor_entry e = entry(9, 2, 5);
+	struct buf text = BUF_INIT(2048), other = BUF_INIT(2048);
+	struct cursor c;
+
+	assert_true(cursor_encode(&e, 1, true, &text));
+	assert_true(cursor_encode(&e, 1, false, &other));
+	assert_int_equal(cursor_decode(buf_slice(&text), &c), OK);
+	assert_true(c.is_alone);
+	assert_int_equal(c.entries[0].partition, 2);
+	assert_int_equal(cursor_decode(buf_slice(&other), &c), OK);
+	assert_false(c.is_alone);
+	buf_fini(&text);
+	buf_fini(&other);
 }
 
 TEST(cursor_decode__one_changed_character_anywhere_is_noticed)
@@ -50,7 +67,7 @@ TEST(cursor_decode__one_changed_character_anywhere_is_noticed)
 	struct buf text = BUF_INIT(2048);
 	struct cursor c;
 
-	assert_true(cursor_encode(entries, 2, &text));
+	assert_true(cursor_encode(entries, 2, false, &text));
 	for (size_t i = 0; i < text.len; i++) {
 		uint8_t kept = text.ptr[i];
 
@@ -72,17 +89,17 @@ TEST(cursor_encode__what_is_too_much_is_not_written)
 
 	for (size_t i = 0; i <= CURSOR_ENTRIES_MAX; i++)
 		entries[i] = entry(1, (uint32_t)i, 5);
-	assert_false(cursor_encode(entries, 0, &text));
-	assert_false(cursor_encode(entries, CURSOR_ENTRIES_MAX + 1, &text));
+	assert_false(cursor_encode(entries, 0, false, &text));
+	assert_false(cursor_encode(entries, CURSOR_ENTRIES_MAX + 1, false, &text));
 	assert_int_equal(text.len, 0);
-	assert_true(cursor_encode(entries, CURSOR_ENTRIES_MAX, &text));
+	assert_true(cursor_encode(entries, CURSOR_ENTRIES_MAX, false, &text));
 	assert_in_range(text.len, 1, CURSOR_TEXT_BYTES_MAX);
 	assert_int_equal(cursor_decode(buf_slice(&text), &c), OK);
 	assert_int_equal(c.count, CURSOR_ENTRIES_MAX);
 	buf_clear(&text);
 	for (size_t i = 0; i < CURSOR_ENTRIES_MAX; i++)
 		entries[i].next_offset = INT64_MAX;
-	assert_false(cursor_encode(entries, CURSOR_ENTRIES_MAX, &text));
+	assert_false(cursor_encode(entries, CURSOR_ENTRIES_MAX, false, &text));
 	assert_int_equal(text.len, 0);
 	buf_fini(&text);
 }
@@ -92,6 +109,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cursor__comes_back),
 		cmocka_unit_test(cursor__of_one_topic_is_short),
+		cmocka_unit_test(cursor__of_a_partition_read_alone_says_so),
 		cmocka_unit_test(cursor_decode__one_changed_character_anywhere_is_noticed),
 		cmocka_unit_test(cursor_encode__what_is_too_much_is_not_written),
 	};

@@ -138,6 +138,7 @@ def test_cursor(start):
                  for frame in file["frames"] if frame["type"] == 4]
     assert {topic for topic, *_ in entries} == {change["spec"]["UUID"][:8]}
     (topic, partition, epoch, offset), *_ = entries
+    assert formats.cursor(broker.consume("p", f"?partition={partition}")["next"]) == [(topic, partition, epoch, offset)]
     made = formats.cursor_text(topic, partition, epoch, offset - 1)
     assert len(broker.consume("p", f"?cursor={made}&partition={partition}")["events"]) == 1
 

@@ -69,6 +69,17 @@ class Driver:
         else:
             assert reply.status == (200 if len(mine) == count else 409), reply
 
+    def grow(self):
+        name, partitions = self.pick()
+        count = self.random.choice([1, 2, 3, 6])
+        reply = self.broker.client.patch_json(f"/v1/topics/{name}", {"partitions": count})
+        if partitions is None or count < len(partitions):
+            assert reply.status == (404 if partitions is None else 400), reply
+            return
+        assert reply.status == 200, reply
+        assert len(reply.json()["partitions"]) == count
+        partitions += [Partition() for _ in range(count - len(partitions))]
+
     def stored(self, name, partition, offset, events):
         log = self.topics[name][partition]
         assert offset >= log.end if self.gaps else offset == log.end, (name, partition, offset, log.end)
@@ -245,7 +256,7 @@ class Driver:
     def run(self, steps):
         actions = ([self.produce] * 10 + [self.produce_lines] * 4 + [self.produce_envelopes] * 4
                    + [self.consume] * 10 + [self.one_event] * 4 + [self.expected_offset] * 3
-                   + [self.create] * 2 + [self.purge, self.delete, self.snapshot, self.restart])
+                   + [self.create] * 2 + [self.grow, self.purge, self.delete, self.snapshot, self.restart])
         for step in range(steps):
             action = self.random.choice(actions)
             try:

@@ -362,8 +362,12 @@ static void take_all(struct ear *l)
 	struct delivery d;
 	enum reader_take took;
 
-	while ((took = reader_take(l->reader, &d)) == READER_EVENT)
-		note_event(&l->notes, &d);
+	while ((took = reader_take(l->reader, &d)) == READER_EVENT || took == READER_GREW) {
+		if (took == READER_GREW)
+			l->notes.grew++;
+		else
+			note_event(&l->notes, &d);
+	}
 	if (took == READER_CAUGHT_UP)
 		l->notes.caught_up = true;
 	if (took == READER_FAILED) {

@@ -119,6 +119,7 @@ struct store_partition *partition_of(struct fixture *f, const char *topic, uint3
 struct ear_notes {
 	char text[1 << 16]; /* "0@5=hello " per event: partition, offset, value */
 	uint32_t events;
+	uint32_t grew; /* how often that was told */
 	bool caught_up;
 	enum err failed;
 	struct fault fault;

@@ -25,7 +25,7 @@ struct plain_partition {
 };
 
 struct plain_topic {
-	struct store_topic base;
+	struct store_topic *now; /* a reference */
 	struct list node;
 };
 
@@ -296,15 +296,27 @@ static struct plain_topic *topic_named(struct plain_store *s, const char *name)
 	LIST_EACH (node, &s->topics) {
 		struct plain_topic *t = LIST_ENTRY(node, struct plain_topic, node);
 
-		if (strcmp(t->base.spec.name, name) == 0)
+		if (strcmp(t->now->spec.name, name) == 0)
 			return t;
 	}
 	return NULL;
 }
 
+static void make_partitions(struct plain_store *s, struct store_topic *t, uint32_t from)
+{
+	for (uint32_t i = from; i < t->spec.partition_count; i++) {
+		struct plain_partition *p = calloc(1, sizeof(*p));
+
+		CHECK(p);
+		p->old_epoch = -1;
+		store_partition_init(&p->base, &s->base, &t->spec, i,
+		                     partition_shard(&t->spec.uuid, i, s->shard_count));
+		t->partitions[i] = &p->base;
+	}
+}
+
 static enum err create_now(struct plain_store *s, struct store_topic_op *o)
 {
-	uint32_t count = o->spec.partition_count;
 	struct plain_topic *t;
 
 	if (s->shards[0].knobs.topic_op_fails)
@@ -313,20 +325,27 @@ static enum err create_now(struct plain_store *s, struct store_topic_op *o)
 		return ERR_TOPIC_EXISTS;
 	t = calloc(1, sizeof(*t));
 	CHECK(t);
-	t->base.spec = o->spec;
-	t->base.partitions = calloc(count, sizeof(struct store_partition *));
-	CHECK(t->base.partitions);
-	for (uint32_t i = 0; i < count; i++) {
-		struct plain_partition *p = calloc(1, sizeof(*p));
-
-		CHECK(p);
-		p->old_epoch = -1;
-		store_partition_init(&p->base, &s->base, &o->spec, i,
-		                     partition_shard(&o->spec.uuid, i, s->shard_count));
-		t->base.partitions[i] = &p->base;
-	}
+	t->now = store_topic_new(&o->spec);
+	make_partitions(s, t->now, 0);
 	list_append(&s->topics, &t->node);
-	o->topic = &t->base;
+	o->topic = t->now;
+	return OK;
+}
+
+static enum err alter_now(struct plain_store *s, struct store_topic_op *o)
+{
+	struct plain_topic *t = topic_named(s, o->spec.name);
+	struct store_topic *before = t->now;
+	uint32_t count = before->spec.partition_count;
+
+	if (s->shards[0].knobs.topic_op_fails)
+		return s->shards[0].knobs.topic_op_fails;
+	CHECK(o->spec.partition_count >= count);
+	t->now = store_topic_new(&o->spec);
+	memcpy(t->now->partitions, before->partitions, count * sizeof(before->partitions[0]));
+	make_partitions(s, t->now, count);
+	store_topic_put(before);
+	o->topic = t->now;
 	return OK;
 }
 
@@ -346,8 +365,8 @@ static void plain_topic_delete(struct store_topic_op *o)
 
 static void topic_free(struct plain_topic *t)
 {
-	for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-		struct plain_partition *p = plain_partition(t->base.partitions[i]);
+	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+		struct plain_partition *p = plain_partition(t->now->partitions[i]);
 
 		CHECK(list_is_empty(&p->base.watchers));
 		for (size_t k = 0; k < p->count; k++)
@@ -355,7 +374,7 @@ static void topic_free(struct plain_topic *t)
 		free(p->batches);
 		free(p);
 	}
-	free(t->base.partitions);
+	store_topic_put(t->now);
 	free(t);
 }
 
@@ -365,11 +384,11 @@ static enum err delete_now(struct plain_store *s, struct store_topic_op *o)
 
 	if (s->shards[0].knobs.topic_op_fails)
 		return s->shards[0].knobs.topic_op_fails;
-	CHECK(&t->base == o->topic);
+	CHECK(t->now == o->topic);
 	list_remove(&t->node);
 	list_append(&s->deleted, &t->node);
-	for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
-		t->base.partitions[i]->store = NULL;
+	for (uint32_t i = 0; i < t->now->spec.partition_count; i++)
+		t->now->partitions[i]->store = NULL;
 	return OK;
 }
 
@@ -405,7 +424,8 @@ static void complete_topic_ops(struct plain_store *s)
 		topic_op_complete(node,
 		                  create_now(s, LIST_ENTRY(node, struct store_topic_op, node)));
 	while ((node = list_take_first(&s->alters)))
-		topic_op_complete(node, s->shards[0].knobs.topic_op_fails);
+		topic_op_complete(node,
+		                  alter_now(s, LIST_ENTRY(node, struct store_topic_op, node)));
 	while ((node = list_take_first(&s->deletes)))
 		topic_op_complete(node,
 		                  delete_now(s, LIST_ENTRY(node, struct store_topic_op, node)));
@@ -423,7 +443,7 @@ static void complete(struct task *task)
 
 /* --- the store -------------------------------------------------------------------------------- */
 
-static struct store_topic *const *plain_topics(struct store *s, size_t *count)
+static const struct store_topic *const *plain_topics(struct store *s, size_t *count)
 {
 	(void)s;
 	*count = 0;

@@ -133,6 +133,7 @@ static bool consume_take(struct consume *s)
 		case READER_EVENT: append_event(s, &d); break;
 		case READER_WAIT: return false;
 		case READER_CAUGHT_UP: return s->count > 0 || s->wait_ms == 0 || s->waited;
+		case READER_GREW: return true; /* whoever asks again reads all */
 		case READER_FAILED:
 			if (s->count == 0)
 				s->x->fault = *reader_fault(s->reader);
@@ -407,6 +408,7 @@ static void event_missing(struct event_read *s)
 static void event_step(struct event_read *s)
 {
 	switch (reader_take(s->reader, &s->found)) {
+	case READER_GREW: /* it does not follow */
 	case READER_WAIT: return;
 	case READER_EVENT:
 		if (s->found.record.offset != s->offset)

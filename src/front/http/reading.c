@@ -12,8 +12,9 @@ enum err reading_parse(const struct front *f, const struct params *params,
 
 	if (err)
 		return err;
-	return position_parse(params_text(params, "offset"), params_text(params, "cursor"),
-	                      fallback, front_now(f).wall_ms, &out->position, &out->cursor, fault);
+	err = position_parse(params_text(params, "offset"), params_text(params, "cursor"), fallback,
+	                     front_now(f).wall_ms, &out->position, &out->cursor, fault);
+	return err ? err : position_partition(&out->position, &out->cursor, &out->partition, fault);
 }
 
 /* An empty id is what a client sends that has none yet. */
@@ -78,6 +79,8 @@ static enum err read_position(struct exchange *x, struct slice resume, const str
 	if (!err && out->position.kind != POSITION_CURSOR && !subscription_request_is_alone(out))
 		err = fault_set(f, ERR_BAD_CURSOR, 0, "'%.*s' is a place in one topic",
 		                SLICE_FMT(resume));
+	if (!err && subscription_request_is_alone(out))
+		err = position_partition(&out->position, &out->cursor, &out->partition, f);
 	if (err && keep_unreadable) {
 		out->position = (struct position){.kind = POSITION_CURSOR};
 		f->code = OK;

@@ -4,7 +4,7 @@
  *   GET    /v1/topics/{t}     the same of one, "partitions" being a list with their bounds, and what
  *                             each holds, and all of them
  *   PUT    /v1/topics/{t}     {"partitions":3,"settings":{"durability":"os"}}, both optional
- *   PATCH  /v1/topics/{t}     {"settings":{…}}
+ *   PATCH  /v1/topics/{t}     the same: partitions are added, of settings only these change
  *   DELETE /v1/topics/{t}
  *   POST   /v1/topics/{t}/purge  {"partition":0,"upto":17}, both optional: all of it */
 #include "broker/admin.h"
@@ -408,9 +408,10 @@ void topic_put_handle(struct exchange *x, const struct http_request *r)
 
 void topic_patch_handle(struct exchange *x, const struct http_request *r)
 {
-	static const char *const known[] = {"settings"};
+	static const char *const known[] = {"partitions", "settings"};
 	const struct topic_spec *topic = broker_topic(x->front->broker, exchange_name(x));
 	struct admin ask = {.kind = ADMIN_TOPIC_ALTER};
+	int64_t partitions = 0;
 	struct json_value root;
 
 	if (!topic) {
@@ -420,10 +421,13 @@ void topic_patch_handle(struct exchange *x, const struct http_request *r)
 	ask.settings = topic->settings;
 	if (params_none(r->query, &x->fault) ||
 	    body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
-	    take_settings(root, &ask.settings, &x->fault))
+	    body_int(root, "partitions", 1, TOPIC_PARTITIONS_MAX, &partitions, &x->fault) ||
+	    take_settings(root, &ask.settings, &x->fault)) {
 		exchange_answer(x);
-	else
-		ask_broker(x, &ask);
+		return;
+	}
+	ask.partition_count = (uint32_t)partitions;
+	ask_broker(x, &ask);
 }
 
 void topic_purge_handle(struct exchange *x, const struct http_request *r)

@@ -135,7 +135,7 @@ static enum err append_check(const struct partition *p, struct store_append *a)
 	if (a->fault.code)
 		return a->fault.code;
 	if (s->deleted)
-		return fault_set(&a->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+		return fault_set(&a->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
 	if (s->fenced.code) {
 		a->fault = s->fenced;
 		return ERR_FENCED;
@@ -338,7 +338,7 @@ static enum err trim_check(const struct partition *p, struct store_trim *t, int6
 	const struct partition_state *s = &p->base.state;
 
 	if (s->deleted)
-		return fault_set(&t->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+		return fault_set(&t->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
 	if (upto > s->high_watermark)
 		return fault_set(&t->fault, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
 		                 (long long)s->high_watermark);

@@ -174,9 +174,9 @@ void checkpoint_encode_manifest(struct chunklog *log, const struct manifest *m, 
 	*out = BUF_INIT(MANIFEST_BYTES_MAX);
 	manifest_begin(out, m, &log->dir.id);
 	HASH_ITER (hh, log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
-			if (has_saved(&t->owned[i].saved))
-				manifest_add(out, &t->base.spec.uuid, i, &t->owned[i].saved);
+		for (uint32_t i = 0; i < t->now->spec.partition_count; i++)
+			if (has_saved(&topic_partition(t, i)->saved))
+				manifest_add(out, &t->uuid, i, &topic_partition(t, i)->saved);
 	}
 	manifest_finish(out);
 }

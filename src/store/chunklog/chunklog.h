@@ -36,13 +36,13 @@ struct shard {
 };
 
 struct topic {
-	struct store_topic base; /* first */
 	struct chunklog *log;
-	struct partition *owned;        /* spec.partition_count of them */
-	struct topic_settings settings; /* home; as last altered */
-	UT_hash_handle hh;              /* by UUID; home; not when deleted */
-	struct list node;               /* deleted: in the graveyard until its files are removed */
+	struct uuid uuid;
+	struct store_topic *now; /* home; as last altered, a reference; owns the partitions */
+	UT_hash_handle hh;       /* by UUID; home; not when deleted */
+	struct list node;        /* deleted: in the graveyard until its files are removed */
 	bool files_removed;
+	char name[];
 };
 
 /* A deleted topic without files: its last frames leave the WAL with a checkpoint. */
@@ -58,11 +58,11 @@ struct chunklog {
 	struct datadir dir;
 	struct catalog *catalog; /* home */
 	struct wal *wal;
-	struct shard *shards;        /* config.shard_count of them */
-	struct topic *topics;        /* home */
-	struct store_topic **listed; /* what topics() gave out; NULL: nothing yet */
-	struct list graveyard;       /* home; topics whose files are to be removed */
-	struct list burials;         /* … being removed, on a worker */
+	struct shard *shards;              /* config.shard_count of them */
+	struct topic *topics;              /* home */
+	const struct store_topic **listed; /* what topics() gave out; NULL: nothing yet */
+	struct list graveyard;             /* home; topics whose files are to be removed */
+	struct list burials;               /* … being removed, on a worker */
 	struct work bury;
 	bool burying;
 	struct list tombs;    /* home */
@@ -129,6 +129,12 @@ struct topic *chunklog_topic_find(struct chunklog *log, const struct uuid *uuid)
 
 /* Put its partitions where their shards find them; on every shard's thread, or before the loops. */
 void chunklog_topic_attach(struct topic *t, struct shard *shard);
+
+/* At home, or before the loops. */
+static inline struct partition *topic_partition(const struct topic *t, uint32_t index)
+{
+	return partition_of(t->now->partitions[index]);
+}
 
 void chunklog_topic_create(struct store_topic_op *o);
 void chunklog_topic_alter(struct store_topic_op *o);

@@ -317,7 +317,7 @@ static void set_segment_bytes(struct fixture *x, int64_t bytes)
 	struct topic_spec spec = {.uuid = x->p->topic, .settings = x->p->settings};
 
 	spec.settings.segment_bytes = bytes;
-	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL, NULL), OK);
 }
 
 FIXTURE_TEST(log__a_new_segment_is_begun_rather_than_grow_beyond)
@@ -517,7 +517,7 @@ static void set_retention(struct fixture *x, int64_t bytes, int64_t count)
 
 	spec.settings.retention_bytes = bytes;
 	spec.settings.retention_count = count;
-	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL, NULL), OK);
 }
 
 FIXTURE_TEST(log__retention_reaches_what_is_cold)

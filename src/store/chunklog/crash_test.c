@@ -21,7 +21,8 @@ enum {
 	STEPS_MAX = 120,
 	TOPICS = 4,
 	PARTITIONS = 2,
-	TRACKS = TOPICS * PARTITIONS,
+	TRACKS = TOPICS * PARTITIONS, /* at the beginning */
+	TRACKS_MAX = TRACKS + 4,      /* the last topic grows */
 	SENT_MAX = 4096,
 	BATCH_LIMIT = 64 << 10,
 	IN_FLIGHT_MAX = 12,
@@ -55,7 +56,8 @@ struct world {
 	struct entropy_seeded dice;
 	struct disk_power power;
 	struct store_rig rig;
-	struct track tracks[TRACKS];
+	struct track tracks[TRACKS_MAX];
+	unsigned track_count;
 	unsigned in_flight;
 	bool settled; /* in_flight == 0 */
 	bool kills;   /* this round's crash */
@@ -116,7 +118,7 @@ static struct slice make_batch(struct world *w, const struct track *t, struct bu
 
 static void shoot(struct world *w)
 {
-	struct track *t = &w->tracks[roll(w, TRACKS)];
+	struct track *t = &w->tracks[roll(w, w->track_count)];
 	struct shot *s = calloc(1, sizeof(*s));
 	uint32_t count = 1 + roll(w, 6);
 
@@ -157,21 +159,21 @@ static void all_acked_is_safe(struct track *t)
 
 static void step_checkpoint(struct world *w)
 {
-	bool was_acked[TRACKS][SENT_MAX];
+	bool was_acked[TRACKS_MAX][SENT_MAX];
 
-	for (unsigned i = 0; i < TRACKS; i++)
+	for (unsigned i = 0; i < w->track_count; i++)
 		for (size_t k = 0; k < w->tracks[i].count; k++)
 			was_acked[i][k] = w->tracks[i].sent[k].outcome == ACKED;
 	if (rig_checkpoint(&w->rig))
 		return;
-	for (unsigned i = 0; i < TRACKS; i++)
+	for (unsigned i = 0; i < w->track_count; i++)
 		for (size_t k = 0; k < w->tracks[i].count; k++)
 			w->tracks[i].sent[k].safe |= was_acked[i][k];
 }
 
 static void step_trim(struct world *w)
 {
-	struct track *t = &w->tracks[roll(w, TRACKS)];
+	struct track *t = &w->tracks[roll(w, w->track_count)];
 	const struct partition_state *s = &t->partition->state;
 	int64_t upto = s->log_start;
 	enum durability d = t->partition->settings.durability;
@@ -185,21 +187,46 @@ static void step_trim(struct world *w)
 		t->trim_safe = upto;
 }
 
-/* The last topic changes between all classes. */
+/* Partitions of the last topic there are tracks for now. */
+static uint32_t partitions_of_last(const struct world *w)
+{
+	return w->track_count - (TRACKS - PARTITIONS);
+}
+
+/* The last topic has so many partitions, perhaps more than before. */
+static void take_growth(struct world *w, const struct store_topic *topic)
+{
+	const struct track *first = &w->tracks[TRACKS - PARTITIONS];
+
+	for (uint32_t i = partitions_of_last(w); i < topic->spec.partition_count; i++) {
+		struct track *t = &w->tracks[w->track_count++];
+
+		memcpy(t->name, first->name, sizeof(t->name));
+		t->index = i;
+		t->partition = topic->partitions[i];
+	}
+}
+
+/* The last topic changes between all classes, and grows. */
 static void step_alter(struct world *w)
 {
 	struct track *first = &w->tracks[TRACKS - PARTITIONS];
 	struct topic_spec spec = {.uuid = first->partition->topic};
 	enum durability before = first->partition->settings.durability;
+	const struct store_topic *topic;
 
 	settle(w);
+	if (w->track_count < TRACKS_MAX && roll(w, 3) == 0)
+		spec.partition_count = partitions_of_last(w) + 1;
 	spec.settings = first->partition->settings;
 	spec.settings.durability = (enum durability)roll(w, DURABILITY_COMMIT + 1);
-	if (rig_alter(&w->rig, &spec, NULL))
+	if (rig_alter(&w->rig, &spec, &topic, NULL))
 		return;
+	take_growth(w, topic);
+	assert_true(partitions_of_last(w) >= spec.partition_count);
 	assert_int_equal(first->partition->settings.durability, spec.settings.durability);
 	if (before == DURABILITY_NONE && spec.settings.durability != DURABILITY_NONE)
-		for (unsigned i = TRACKS - PARTITIONS; i < TRACKS; i++)
+		for (unsigned i = TRACKS - PARTITIONS; i < w->track_count; i++)
 			all_acked_is_safe(&w->tracks[i]);
 }
 
@@ -364,11 +391,14 @@ static void verify_track(struct world *w, struct track *t)
 
 static void find_partitions(struct world *w)
 {
-	for (unsigned i = 0; i < TRACKS; i++) {
+	for (unsigned i = 0; i < w->track_count; i++) {
 		const struct store_topic *topic = rig_find(&w->rig, w->tracks[i].name);
 
 		assert_non_null(topic);
+		assert_in_range(w->tracks[i].index, 0, topic->spec.partition_count - 1);
 		w->tracks[i].partition = topic->partitions[w->tracks[i].index];
+		if (i == TRACKS - 1) /* what was not answered may have happened */
+			take_growth(w, topic);
 	}
 }
 
@@ -429,7 +459,7 @@ static void stop(struct world *w)
 {
 	settle(w);
 	if (roll(w, 4) == 0 && disk_power_keep(&w->power)) {
-		for (unsigned i = 0; i < TRACKS; i++)
+		for (unsigned i = 0; i < w->track_count; i++)
 			all_acked_is_safe(&w->tracks[i]);
 	} else if (!disk_power_is_off(&w->power)) {
 		disk_power_on(&w->power, 1, roll(w, 2));
@@ -448,12 +478,13 @@ static void play_round(struct world *w)
 		step(w);
 	stop(w);
 	start(w);
-	for (unsigned i = 0; i < TRACKS; i++)
+	for (unsigned i = 0; i < w->track_count; i++)
 		verify_track(w, &w->tracks[i]);
 }
 
 static void make_topics(struct world *w)
 {
+	w->track_count = TRACKS;
 	for (unsigned i = 0; i < TOPICS; i++) {
 		struct topic_spec spec;
 		const struct store_topic *topic;

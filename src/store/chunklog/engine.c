@@ -138,17 +138,17 @@ static void chunklog_close(struct store *s)
 	chunklog_free(log);
 }
 
-static struct store_topic *const *chunklog_topics(struct store *s, size_t *count)
+static const struct store_topic *const *chunklog_topics(struct store *s, size_t *count)
 {
 	struct chunklog *log = chunklog_of(s);
 	struct topic *t, *after;
 	size_t i = 0;
 
 	free(log->listed);
-	log->listed = calloc(HASH_COUNT(log->topics) + 1, sizeof(struct store_topic *));
+	log->listed = calloc(HASH_COUNT(log->topics) + 1, sizeof(*log->listed));
 	CHECK(log->listed);
 	HASH_ITER (hh, log->topics, t, after)
-		log->listed[i++] = &t->base;
+		log->listed[i++] = t->now;
 	*count = i;
 	return log->listed;
 }

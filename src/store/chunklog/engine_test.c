@@ -344,7 +344,7 @@ static void create_many(struct store_rig *r, unsigned from, unsigned count)
 static size_t idle_topic_bytes(struct store_rig *r, unsigned from, unsigned count)
 {
 	size_t before = memory_used();
-	struct store_topic *const *topics;
+	const struct store_topic *const *topics;
 	size_t there;
 
 	create_many(r, from, count);

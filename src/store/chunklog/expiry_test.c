@@ -260,7 +260,7 @@ FIXTURE_TEST(expiry__a_limit_set_later_counts_for_what_is_there)
 	assert_int_equal(p->state.log_start, 0);
 	spec = topic->spec;
 	spec.settings.retention_ms = HOUR_MS;
-	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL, NULL), OK);
 	settle(x);
 	assert_int_equal(p->state.log_start, 1);
 }
@@ -297,7 +297,7 @@ static void set_segment_ms(struct fixture *x, const struct store_partition *p, i
 	struct topic_spec spec = {.uuid = p->topic, .settings = p->settings};
 
 	spec.settings.segment_ms = ms;
-	assert_int_equal(rig_alter(&x->rig, &spec, NULL), OK);
+	assert_int_equal(rig_alter(&x->rig, &spec, NULL, NULL), OK);
 }
 
 FIXTURE_TEST(segments__a_new_one_is_begun_when_the_last_is_old)

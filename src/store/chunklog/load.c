@@ -47,7 +47,7 @@ static void load_segment(struct partition *p, struct segment *s)
 		fault_set(&why, ERR_CORRUPT, 0, "its segment ends at %lld, not at %lld",
 		          (long long)found.end_offset, (long long)s->end_offset);
 	log_line(p->shard->log->config.log, LOG_ERROR, "store",
-	         "%s/%u is damaged at offset %lld: %s", p->topic->base.spec.name, p->base.index,
+	         "%s/%u is damaged at offset %lld: %s", p->topic->name, p->base.index,
 	         (long long)p->base.state.log_end, fault_text(&why, text, sizeof(text)));
 	p->damage_may_pass = p->damage_may_pass || why.code == ERR_IO;
 	partition_go_on_at(p, s->end_offset);
@@ -156,8 +156,8 @@ enum err segments_load(struct chunklog *log, bool rescan, int32_t *leader_epoch_
 	struct topic *t, *after;
 
 	HASH_ITER (hh, log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-			struct partition *p = &t->owned[i];
+		for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+			struct partition *p = topic_partition(t, i);
 			enum err err = rescan ? rescan_partition(p, f) : OK;
 
 			if (err)
@@ -175,8 +175,8 @@ enum err segments_tidy(struct chunklog *log, struct fault *f)
 	struct topic *t, *after;
 
 	HASH_ITER (hh, log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-			struct partition *p = &t->owned[i];
+		for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+			struct partition *p = topic_partition(t, i);
 			struct segment_home home = partition_home(p);
 			enum err err =
 				segment_tidy(&home, p->saved.segments, p->saved.segment_count, f);

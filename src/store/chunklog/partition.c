@@ -9,13 +9,13 @@
 
 /* --- life ------------------------------------------------------------------------------------------ */
 
-void partition_init(struct partition *p, struct topic *topic, uint32_t index, struct shard *shard)
+void partition_init(struct partition *p, struct topic *topic, const struct topic_spec *spec,
+                    uint32_t index, struct shard *shard)
 {
 	struct chunklog *log = shard->log;
 
 	*p = (struct partition){.topic = topic, .shard = shard, .damage = {-1, -1}};
-	store_partition_init(&p->base, &log->base, &topic->base.spec, index,
-	                     (unsigned)(shard - log->shards));
+	store_partition_init(&p->base, &log->base, spec, index, (unsigned)(shard - log->shards));
 	p->base.state.leader_epoch = log->leader_epoch;
 	p->saved.damage = p->damage;
 	list_init(&p->waiting);
@@ -322,7 +322,7 @@ void partition_set_damage(struct partition *p, struct damage d)
 	}
 	p->damage = d;
 	snprintf(why, sizeof(why), "%.60s/%u %s at offset %lld; %spurge it or trim it up to %lld",
-	         p->topic->base.spec.name, p->base.index,
+	         p->topic->name, p->base.index,
 	         p->damage_may_pass ? "could not be read" : "is damaged", (long long)d.from,
 	         p->damage_may_pass ? "restart, or " : "", (long long)d.to);
 	partition_fence(p, why);
@@ -359,9 +359,8 @@ uint32_t partition_chunk_at(const struct partition *p, int64_t offset)
 
 static enum err say_lost(const struct partition *p, struct fault *f)
 {
-	return fault_set(f, ERR_CORRUPT, 0, "%s/%u: offsets %lld to %lld are lost",
-	                 p->topic->base.spec.name, p->base.index, (long long)p->damage.from,
-	                 (long long)p->damage.to - 1);
+	return fault_set(f, ERR_CORRUPT, 0, "%s/%u: offsets %lld to %lld are lost", p->topic->name,
+	                 p->base.index, (long long)p->damage.from, (long long)p->damage.to - 1);
 }
 
 enum err partition_read_check(const struct partition *p, int64_t offset, struct fault *f)
@@ -369,7 +368,7 @@ enum err partition_read_check(const struct partition *p, int64_t offset, struct 
 	const struct partition_state *s = &p->base.state;
 
 	if (s->deleted)
-		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
 	if (offset < s->log_start)
 		return fault_set(f, ERR_TRIMMED, 0, "the log starts at %lld",
 		                 (long long)s->log_start);

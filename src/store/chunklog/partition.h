@@ -111,7 +111,8 @@ static inline int64_t partition_warm_start(const struct partition *p)
 	return p->chunk_count > 0 ? p->chunks[0]->base_offset : p->base.state.log_end;
 }
 
-void partition_init(struct partition *p, struct topic *topic, uint32_t index, struct shard *shard);
+void partition_init(struct partition *p, struct topic *topic, const struct topic_spec *spec,
+                    uint32_t index, struct shard *shard);
 void partition_init_tasks(struct partition *p); /* append.c's part of it */
 void partition_fini(struct partition *p);
 

@@ -144,7 +144,7 @@ void partition_read(struct partition *p, struct store_read *r)
 			return;
 		else
 			fault_set(&r->fault, ERR_CORRUPT, 0, "%s/%u: no segment has offset %lld",
-			          p->topic->base.spec.name, p->base.index, (long long)r->offset);
+			          p->topic->name, p->base.index, (long long)r->offset);
 	}
 	answer_later(p, r->engine, r, read_answer);
 }
@@ -159,7 +159,7 @@ static bool lookup_step(struct partition *p, struct store_time_lookup *l, int64_
 	int64_t log_start = p->base.state.log_start;
 
 	if (p->base.state.deleted) {
-		fault_set(&l->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->base.spec.name);
+		fault_set(&l->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
 		return true;
 	}
 	if (from < log_start)

@@ -48,8 +48,8 @@ static enum err find_partition(struct recovery *r, const struct uuid *uuid, uint
 	struct topic *t = chunklog_topic_find(r->log, uuid);
 
 	*out = NULL;
-	if (t && index < t->base.spec.partition_count) {
-		*out = &t->owned[index];
+	if (t && index < t->now->spec.partition_count) {
+		*out = topic_partition(t, index);
 		return OK;
 	}
 	if (!t && catalog_state(r->log->catalog, uuid) == CATALOG_DELETED)
@@ -316,12 +316,12 @@ static void fence_unconfirmed(struct recovery *r, const struct wal_damage *d)
 	struct topic *t, *after;
 
 	HASH_ITER (hh, r->log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-			struct partition *p = &t->owned[i];
+		for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+			struct partition *p = topic_partition(t, i);
 			int64_t log_end = p->base.state.log_end;
 
 			if (p->replayed_through < d->sequence &&
-			    t->settings.durability != DURABILITY_NONE)
+			    t->now->spec.settings.durability != DURABILITY_NONE)
 				partition_set_damage(p, (struct damage){log_end, log_end});
 		}
 	}
@@ -370,8 +370,8 @@ static void set_epoch(struct recovery *r)
 	if (was_unclean(r))
 		log->leader_epoch += r->fallback ? 2 : 1;
 	HASH_ITER (hh, log->topics, t, after) {
-		for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-			struct partition *p = &t->owned[i];
+		for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+			struct partition *p = topic_partition(t, i);
 
 			p->base.state.leader_epoch = log->leader_epoch;
 			partition_seal(p);

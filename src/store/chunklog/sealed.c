@@ -175,7 +175,7 @@ void partition_cold_damage(struct partition *p, const struct segment *s, int64_t
 	if (warm < d.to && warm > d.from)
 		d.to = warm; /* memory has the rest */
 	log_line(p->shard->log->config.log, LOG_ERROR, "store",
-	         "%s/%u is damaged at offset %lld: %s", p->topic->base.spec.name, p->base.index,
+	         "%s/%u is damaged at offset %lld: %s", p->topic->name, p->base.index,
 	         (long long)bad_at, fault_text(why, text, sizeof(text)));
 	partition_set_damage(p, d);
 	store_partition_moved(&p->base, p->shard->loop);

@@ -11,34 +11,45 @@
 
 /* --- the topic ------------------------------------------------------------------------------------- */
 
+/* Those that are not there yet. */
+static void make_partitions(struct topic *t, struct store_topic *now, uint32_t from)
+{
+	struct chunklog *log = t->log;
+
+	for (uint32_t i = from; i < now->spec.partition_count; i++) {
+		struct partition *p = calloc(1, sizeof(*p));
+		unsigned shard = partition_shard(&t->uuid, i, log->config.shard_count);
+
+		CHECK(p);
+		partition_init(p, t, &now->spec, i, &log->shards[shard]);
+		now->partitions[i] = &p->base;
+	}
+}
+
 struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *spec)
 {
-	struct topic *t = calloc(1, sizeof(*t));
+	size_t name_bytes = strlen(spec->name) + 1;
+	struct topic *t = calloc(1, sizeof(*t) + name_bytes);
 
 	CHECK(t);
 	t->log = log;
-	t->base.spec = *spec;
-	t->settings = spec->settings;
-	t->owned = calloc(spec->partition_count, sizeof(*t->owned));
-	t->base.partitions = calloc(spec->partition_count, sizeof(struct store_partition *));
-	CHECK(t->owned);
-	CHECK(t->base.partitions);
-	for (uint32_t i = 0; i < spec->partition_count; i++) {
-		unsigned shard = partition_shard(&spec->uuid, i, log->config.shard_count);
-
-		partition_init(&t->owned[i], t, i, &log->shards[shard]);
-		t->base.partitions[i] = &t->owned[i].base;
-	}
-	HASH_ADD(hh, log->topics, base.spec.uuid, sizeof(struct uuid), t);
+	t->uuid = spec->uuid;
+	memcpy(t->name, spec->name, name_bytes);
+	t->now = store_topic_new(spec);
+	make_partitions(t, t->now, 0);
+	HASH_ADD(hh, log->topics, uuid, sizeof(struct uuid), t);
 	return t;
 }
 
 void chunklog_topic_free(struct topic *t)
 {
-	for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
-		partition_fini(&t->owned[i]);
-	free(t->base.partitions);
-	free(t->owned);
+	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+		struct partition *p = topic_partition(t, i);
+
+		partition_fini(p);
+		free(p);
+	}
+	store_topic_put(t->now);
 	free(t);
 }
 
@@ -50,11 +61,19 @@ struct topic *chunklog_topic_find(struct chunklog *log, const struct uuid *uuid)
 	return t;
 }
 
+static void attach_from(struct topic *t, uint32_t first, struct shard *shard)
+{
+	for (uint32_t i = first; i < t->now->spec.partition_count; i++) {
+		struct partition *p = topic_partition(t, i);
+
+		if (p->shard == shard)
+			list_append(&shard->partitions, &p->node);
+	}
+}
+
 void chunklog_topic_attach(struct topic *t, struct shard *shard)
 {
-	for (uint32_t i = 0; i < t->base.spec.partition_count; i++)
-		if (t->owned[i].shard == shard)
-			list_append(&shard->partitions, &t->owned[i].node);
+	attach_from(t, 0, shard);
 }
 
 struct segment_home partition_home(struct partition *p)
@@ -79,7 +98,8 @@ struct topic_job {
 	struct catalog_change change;
 	struct store_checkpoint save; /* before a class is raised from `none` */
 	struct task finish;
-	bool holds; /* the partitions begin no frames until released */
+	bool holds;      /* the partitions begin no frames until released */
+	uint32_t before; /* partitions that were there before */
 };
 
 static void finish(struct task *task)
@@ -148,7 +168,7 @@ static void created(struct catalog_change *change)
 		return;
 	}
 	j->topic = chunklog_topic_new(j->log, &change->spec);
-	j->op->topic = &j->topic->base;
+	j->op->topic = j->topic->now;
 	fanout_start(j->log, attach, finish_visited, j);
 }
 
@@ -174,16 +194,18 @@ void chunklog_topic_create(struct store_topic_op *op)
 
 /* --- alter ------------------------------------------------------------------------------------------- */
 
-/* Call `each` for the topic's partitions that this shard owns. */
+/* Call `each` for those of the partitions there were that this shard owns. */
 static void visit_partitions(struct fanout_visit *v,
                              void (*each)(struct topic_job *j, struct partition *p))
 {
 	struct topic_job *j = v->fanout->context;
 
-	for (uint32_t i = 0; i < j->topic->base.spec.partition_count; i++)
-		if (j->topic->owned[i].shard == v->shard)
-			each(j, &j->topic->owned[i]);
-	fanout_leave(v);
+	for (uint32_t i = 0; i < j->before; i++) {
+		struct partition *p = topic_partition(j->topic, i);
+
+		if (p->shard == v->shard)
+			each(j, p);
+	}
 }
 
 static void apply_one(struct topic_job *j, struct partition *p)
@@ -199,7 +221,24 @@ static void apply_one(struct topic_job *j, struct partition *p)
 
 static void apply(struct fanout_visit *v)
 {
+	struct topic_job *j = v->fanout->context;
+
 	visit_partitions(v, apply_one);
+	attach_from(j->topic, j->before, v->shard);
+	fanout_leave(v);
+}
+
+/* The old one goes with the last reference to it. */
+static void renew(struct topic *t, const struct topic_spec *spec)
+{
+	struct store_topic *before = t->now;
+	struct store_topic *now = store_topic_new(spec);
+
+	for (uint32_t i = 0; i < before->spec.partition_count; i++)
+		now->partitions[i] = before->partitions[i];
+	make_partitions(t, now, before->spec.partition_count);
+	t->now = now;
+	store_topic_put(before);
 }
 
 static void altered(struct catalog_change *change)
@@ -207,8 +246,10 @@ static void altered(struct catalog_change *change)
 	struct topic_job *j = job_of(change);
 
 	j->op->fault = change->fault;
-	if (!change->fault.code)
-		j->topic->settings = change->spec.settings;
+	if (!change->fault.code) {
+		renew(j->topic, &change->spec);
+		j->op->topic = j->topic->now;
+	}
 	fanout_start(j->log, apply, finish_visited, j);
 }
 
@@ -242,22 +283,28 @@ static void hold_one(struct topic_job *j __attribute__((unused)), struct partiti
 static void hold(struct fanout_visit *v)
 {
 	visit_partitions(v, hold_one);
+	fanout_leave(v);
 }
 
 void chunklog_topic_alter(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
+	struct topic_spec *spec = &j->change.spec;
 
+	CHECK(op->spec.partition_count <= TOPIC_PARTITIONS_MAX);
 	j->topic = chunklog_topic_find(j->log, &op->spec.uuid);
 	if (!j->topic) {
 		fault_set(&op->fault, ERR_TOPIC_UNKNOWN, 0, "%s", op->spec.name);
 		finish_later(j);
 		return;
 	}
-	j->change.spec = j->topic->base.spec;
-	j->change.spec.settings = op->spec.settings;
-	j->holds = j->topic->settings.durability == DURABILITY_NONE &&
+	*spec = j->topic->now->spec;
+	j->before = spec->partition_count;
+	j->holds = spec->settings.durability == DURABILITY_NONE &&
 	           op->spec.settings.durability != DURABILITY_NONE;
+	spec->settings = op->spec.settings;
+	if (op->spec.partition_count > j->before)
+		spec->partition_count = op->spec.partition_count;
 	if (j->holds)
 		fanout_start(j->log, hold, held, j);
 	else
@@ -281,11 +328,13 @@ static void drop(struct fanout_visit *v)
 	struct topic *t = j->topic;
 
 	v->pending = 1; /* this visit itself */
-	for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-		if (t->owned[i].shard != v->shard)
+	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+		struct partition *p = topic_partition(t, i);
+
+		if (p->shard != v->shard)
 			continue;
 		v->pending++;
-		partition_drop(&t->owned[i], partition_gone, v);
+		partition_drop(p, partition_gone, v);
 	}
 	if (--v->pending == 0)
 		fanout_leave(v);
@@ -317,8 +366,9 @@ void chunklog_topic_delete(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
 
-	j->topic = CONTAINER_OF(op->topic, struct topic, base);
-	j->change.spec = j->topic->base.spec;
+	j->topic = chunklog_topic_find(j->log, &op->topic->spec.uuid);
+	CHECK(j->topic);
+	j->change.spec = j->topic->now->spec;
 	change_catalog(j, CATALOG_DELETE, deleted);
 }
 
@@ -402,8 +452,8 @@ static void bury(struct work *w)
 		struct topic *t = LIST_ENTRY(node, struct topic, node);
 
 		if (chunklog_is_tiered(log))
-			cold_forget_topic(log->cold, &t->base.spec.uuid);
-		t->files_removed = chunklog_topic_remove_files(log, &t->base.spec.uuid);
+			cold_forget_topic(log->cold, &t->uuid);
+		t->files_removed = chunklog_topic_remove_files(log, &t->uuid);
 	}
 }
 
@@ -416,7 +466,7 @@ static void buried(struct work *w)
 		struct topic *t = LIST_ENTRY(node, struct topic, node);
 
 		if (t->files_removed)
-			tomb_add(log, &t->base.spec.uuid);
+			tomb_add(log, &t->uuid);
 		chunklog_topic_free(t);
 	}
 	log->burying = false;

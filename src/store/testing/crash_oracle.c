@@ -108,6 +108,7 @@ static bool look_at_partition(struct look *l, unsigned topic, struct store_parti
 
 	if (p->state.fenced.code)
 		return breaks(l, p->state.fenced.where, topic, p->index, p->state.log_end);
+	seen->there = true;
 	seen->log_start = seen->from = p->state.log_start;
 	seen->end = p->state.high_watermark;
 	for (; fine && at < seen->end; at = next) {
@@ -138,7 +139,7 @@ typedef bool partition_do(struct look *l, unsigned topic, struct store_partition
 static bool each_partition(struct look *l, partition_do *each)
 {
 	size_t count;
-	struct store_topic *const *topics = l->rig.store->ops->topics(l->rig.store, &count);
+	const struct store_topic *const *topics = l->rig.store->ops->topics(l->rig.store, &count);
 
 	for (size_t i = 0; i < count; i++) {
 		int topic = index_of(l->run, &topics[i]->spec.uuid);
@@ -185,6 +186,8 @@ static bool same_but_own(const struct seen_partition *before, const struct seen_
 {
 	int64_t count = before->end - before->from;
 
+	if (!before->there || !after->there)
+		return before->there == after->there;
 	return before->log_start == after->log_start && after->end == before->end + 1 &&
 	       (count == 0 || before->from == after->from) &&
 	       memcmp(before->numbers, after->numbers, (size_t)count) == 0 &&
@@ -335,6 +338,7 @@ struct partition_promise {
 
 struct ledger {
 	bool created, create_done, deleted, delete_done;
+	int64_t count_asked, count_done; /* of partitions */
 	struct partition_promise partitions[RUN_PARTITIONS];
 };
 
@@ -372,8 +376,16 @@ static void add_up(const struct crash_run *r, size_t lines, struct ledger topics
 		struct partition_promise *p = &t->partitions[line->partition];
 
 		switch (line->kind) {
-		case RUN_CREATE_ASKED: t->created = true; break;
-		case RUN_CREATE_DONE: t->create_done = true; break;
+		case RUN_CREATE_ASKED:
+			t->created = true;
+			t->count_asked = line->count;
+			break;
+		case RUN_CREATE_DONE:
+			t->create_done = true;
+			t->count_done = line->count;
+			break;
+		case RUN_GROW_ASKED: t->count_asked = line->count; break;
+		case RUN_GROW_DONE: t->count_done = line->count; break;
 		case RUN_DELETE_ASKED: t->deleted = true; break;
 		case RUN_DELETE_DONE: t->delete_done = true; break;
 		case RUN_APPEND_ASKED:
@@ -493,7 +505,11 @@ static bool judge(struct case_at *c, const struct crash_run *r, size_t lines,
 		if (o->there[i] ? !t->created || t->delete_done : t->create_done && !t->deleted)
 			wrong(c, other, o->there[i] ? "is there" : "is not there", -1);
 		for (uint32_t p = 0; p < RUN_PARTITIONS && o->there[i]; p++) {
+			bool there = o->partitions[i][p].there;
+
 			c->partition = p;
+			if (there ? p >= t->count_asked : p < t->count_done)
+				wrong(c, other, there ? "is there" : "is not there", p);
 			judge_partition(c, &t->partitions[p], &o->partitions[i][p]);
 		}
 	}

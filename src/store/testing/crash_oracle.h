@@ -10,6 +10,7 @@
 enum { ORACLE_TEXT_BYTES = 240 };
 
 struct seen_partition {
+	bool there;
 	int64_t log_start;
 	int64_t from;                    /* first offset read: of the batch that holds log_start */
 	int64_t end;                     /* high watermark */

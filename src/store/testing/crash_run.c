@@ -84,17 +84,45 @@ void run_kill(struct crash_run *r)
 
 /* --- topics --------------------------------------------------------------------------------------- */
 
-void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability)
+void run_create_small(struct crash_run *r, unsigned topic, const char *name,
+                      enum durability durability, uint32_t partitions)
 {
 	struct run_topic *t = &r->topics[topic];
+	struct ledger_line line = {
+		.kind = RUN_CREATE_ASKED,
+		.topic = topic,
+		.count = partitions,
+	};
 
 	CHECK(t->spec.name[0] == '\0');
-	t->spec = rig_spec(&r->rig, name, RUN_PARTITIONS);
+	t->spec = rig_spec(&r->rig, name, partitions);
 	t->spec.settings.durability = durability;
 	t->spec.settings.retention_ms = -1;
-	write_line(r, (struct ledger_line){.kind = RUN_CREATE_ASKED, .topic = topic});
+	write_line(r, line);
 	CHECK(rig_create(&r->rig, &t->spec, &t->topic, NULL) == OK);
-	write_line(r, (struct ledger_line){.kind = RUN_CREATE_DONE, .topic = topic});
+	line.kind = RUN_CREATE_DONE;
+	write_line(r, line);
+}
+
+void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability)
+{
+	run_create_small(r, topic, name, durability, RUN_PARTITIONS);
+}
+
+void run_grow(struct crash_run *r, unsigned topic)
+{
+	struct run_topic *t = &r->topics[topic];
+	struct ledger_line line = {
+		.kind = RUN_GROW_ASKED,
+		.topic = topic,
+		.count = RUN_PARTITIONS,
+	};
+
+	write_line(r, line);
+	t->spec.partition_count = RUN_PARTITIONS;
+	CHECK(rig_alter(&r->rig, &t->spec, &t->topic, NULL) == OK);
+	line.kind = RUN_GROW_DONE;
+	write_line(r, line);
 }
 
 void run_delete(struct crash_run *r, unsigned topic)
@@ -109,7 +137,9 @@ void run_delete(struct crash_run *r, unsigned topic)
 
 void run_alter(struct crash_run *r, unsigned topic)
 {
-	CHECK(rig_alter(&r->rig, &r->topics[topic].spec, NULL) == OK);
+	struct run_topic *t = &r->topics[topic];
+
+	CHECK(rig_alter(&r->rig, &t->spec, &t->topic, NULL) == OK);
 }
 
 /* --- appends -------------------------------------------------------------------------------------- */

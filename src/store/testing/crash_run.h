@@ -18,6 +18,8 @@ enum {
 enum ledger_kind {
 	RUN_CREATE_ASKED,
 	RUN_CREATE_DONE,
+	RUN_GROW_ASKED,
+	RUN_GROW_DONE,
 	RUN_DELETE_ASKED,
 	RUN_DELETE_DONE,
 	RUN_APPEND_ASKED,
@@ -37,7 +39,7 @@ struct ledger_line {
 	unsigned topic;
 	uint32_t partition;
 	int64_t number; /* APPEND: of the first event; BACKUP: which */
-	int64_t count;  /* APPEND: of events */
+	int64_t count;  /* APPEND: of events; CREATE, GROW: of partitions */
 	int64_t offset; /* APPEND_DONE: of the first event; TRIM: the new log start */
 };
 
@@ -78,8 +80,12 @@ void run_die(struct crash_run *r);
 /* The same, and a start on what it left. What is there then is on the disk: it counts as saved. */
 void run_kill(struct crash_run *r);
 
-/* Topics have RUN_PARTITIONS partitions; each index is created once, under any name. */
+/* Topics have RUN_PARTITIONS partitions, or fewer until they grow; each index is created once, under
+ * any name. */
 void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability);
+void run_create_small(struct crash_run *r, unsigned topic, const char *name,
+                      enum durability durability, uint32_t partitions);
+void run_grow(struct crash_run *r, unsigned topic);
 void run_delete(struct crash_run *r, unsigned topic);
 /* Settings that change nothing; not in the ledger. */
 void run_alter(struct crash_run *r, unsigned topic);

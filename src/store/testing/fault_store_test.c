@@ -143,8 +143,11 @@ TEST(fault_store__each_other_operation_fails_once)
 	assert_int_equal(rig_trim(r, p, 0), OK);
 	assert_int_equal(rig_create(r, &spec, &created, NULL), ERR_IO);
 	assert_int_equal(rig_create(r, &spec, &created, NULL), OK);
-	assert_int_equal(rig_alter(r, &spec, NULL), ERR_IO);
-	assert_int_equal(rig_alter(r, &spec, NULL), OK);
+	spec.partition_count = 3;
+	assert_int_equal(rig_alter(r, &spec, NULL, NULL), ERR_IO);
+	assert_int_equal(created->spec.partition_count, 1);
+	assert_int_equal(rig_alter(r, &spec, &created, NULL), OK);
+	assert_int_equal(created->spec.partition_count, 3);
 	assert_int_equal(rig_delete(r, topic, NULL), ERR_IO);
 	assert_int_equal(rig_delete(r, topic, NULL), OK);
 }

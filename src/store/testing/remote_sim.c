@@ -18,8 +18,7 @@ enum {
 static const char saved_name[] = "remote_sim";
 
 struct sim_topic {
-	struct store_topic base;
-	struct topic_settings settings; /* the present ones; base.spec is immutable */
+	struct store_topic *now; /* as last altered, a reference; owns the partitions */
 };
 
 /* Topic operations go one at a time; each visits the topic's partitions on their shards. */
@@ -30,8 +29,9 @@ struct sim_store {
 	struct loop *const *loops;
 	unsigned shard_count;
 	char *path;
-	struct store_topic **topics; /* each in a struct sim_topic */
+	struct sim_topic **topics;
 	size_t topic_count;
+	const struct store_topic **listed; /* what topics() gave out; NULL: nothing yet */
 	struct entropy_seeded seeds;
 	unsigned gap_percent;
 	struct list checkpoints;      /* struct store_checkpoint */
@@ -72,46 +72,58 @@ static struct remote_partition *partition_new(struct sim_store *s, const struct 
 	return p;
 }
 
+static void make_partitions(struct sim_store *s, struct store_topic *t, uint32_t from)
+{
+	for (uint32_t i = from; i < t->spec.partition_count; i++)
+		t->partitions[i] = &partition_new(s, &t->spec, i)->base;
+}
+
 static struct sim_topic *topic_new(struct sim_store *s, const struct topic_spec *spec)
 {
 	struct sim_topic *t = calloc(1, sizeof(*t));
 
 	CHECK(t != NULL);
-	t->base.spec = *spec;
-	snprintf(t->base.spec.engine, sizeof(t->base.spec.engine), "%s", store_remote_sim.name);
-	t->settings = spec->settings;
-	t->base.partitions = calloc(spec->partition_count, sizeof(*t->base.partitions));
+	t->now = store_topic_new(spec);
+	snprintf(t->now->spec.engine, sizeof(t->now->spec.engine), "%s", store_remote_sim.name);
 	s->topics = realloc(s->topics, (s->topic_count + 1) * sizeof(*s->topics));
-	CHECK(t->base.partitions != NULL);
 	CHECK(s->topics != NULL);
-	for (uint32_t i = 0; i < spec->partition_count; i++)
-		t->base.partitions[i] = &partition_new(s, &t->base.spec, i)->base;
-	s->topics[s->topic_count++] = &t->base;
+	make_partitions(s, t->now, 0);
+	s->topics[s->topic_count++] = t;
 	return t;
+}
+
+static void topic_renew(struct sim_store *s, struct sim_topic *t, const struct topic_spec *change)
+{
+	struct store_topic *before = t->now;
+	uint32_t count = before->spec.partition_count;
+	struct topic_spec spec = before->spec;
+
+	spec.settings = change->settings;
+	if (change->partition_count > count)
+		spec.partition_count = change->partition_count;
+	t->now = store_topic_new(&spec);
+	memcpy(t->now->partitions, before->partitions, count * sizeof(before->partitions[0]));
+	make_partitions(s, t->now, count);
+	store_topic_put(before);
 }
 
 static void topic_free(struct sim_topic *t)
 {
-	for (uint32_t i = 0; i < t->base.spec.partition_count; i++) {
-		struct remote_partition *p = remote_partition_of(t->base.partitions[i]);
+	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
+		struct remote_partition *p = remote_partition_of(t->now->partitions[i]);
 
 		remote_partition_fini(p);
 		free(p);
 	}
-	free(t->base.partitions);
+	store_topic_put(t->now);
 	free(t);
-}
-
-static struct sim_topic *topic_at(const struct sim_store *s, size_t index)
-{
-	return CONTAINER_OF(s->topics[index], struct sim_topic, base);
 }
 
 static void topic_forget(struct sim_store *s, const struct sim_topic *t)
 {
 	size_t i = 0;
 
-	while (s->topics[i] != &t->base)
+	while (s->topics[i] != t)
 		i++;
 	s->topics[i] = s->topics[--s->topic_count];
 }
@@ -119,8 +131,8 @@ static void topic_forget(struct sim_store *s, const struct sim_topic *t)
 static struct sim_topic *topic_named(const struct sim_store *s, const char *name)
 {
 	for (size_t i = 0; i < s->topic_count; i++) {
-		if (strcmp(s->topics[i]->spec.name, name) == 0)
-			return topic_at(s, i);
+		if (strcmp(s->topics[i]->now->spec.name, name) == 0)
+			return s->topics[i];
 	}
 	return NULL;
 }
@@ -128,8 +140,8 @@ static struct sim_topic *topic_named(const struct sim_store *s, const char *name
 static struct sim_topic *topic_of(const struct sim_store *s, const struct uuid *uuid)
 {
 	for (size_t i = 0; i < s->topic_count; i++) {
-		if (uuid_eq(&s->topics[i]->spec.uuid, uuid))
-			return topic_at(s, i);
+		if (uuid_eq(&s->topics[i]->now->spec.uuid, uuid))
+			return s->topics[i];
 	}
 	return NULL;
 }
@@ -198,9 +210,9 @@ static void visit_all(struct sim_store *s, struct store_topic_op *o, struct sim_
 	s->going = o;
 	s->going_what = what;
 	s->going_topic = topic;
-	s->visits_left = topic->base.spec.partition_count;
-	for (uint32_t i = 0; i < topic->base.spec.partition_count; i++) {
-		struct remote_partition *p = remote_partition_of(topic->base.partitions[i]);
+	s->visits_left = topic->now->spec.partition_count;
+	for (uint32_t i = 0; i < topic->now->spec.partition_count; i++) {
+		struct remote_partition *p = remote_partition_of(topic->now->partitions[i]);
 
 		p->visit.deliver = visit_deliver;
 		loop_post(p->loop, &p->visit);
@@ -227,7 +239,7 @@ static void create(struct sim_store *s, struct store_topic_op *o)
 	} else if (!has_class(&o->spec.settings)) {
 		refuse(o, ERR_NOT_IMPLEMENTED, "remote_sim has class commit only");
 	} else {
-		o->topic = &topic_new(s, &o->spec)->base;
+		o->topic = topic_new(s, &o->spec)->now;
 		o->fault = (struct fault){.code = OK};
 		o->done(o);
 	}
@@ -242,7 +254,8 @@ static void alter(struct sim_store *s, struct store_topic_op *o)
 	} else if (!has_class(&o->spec.settings)) {
 		refuse(o, ERR_NOT_IMPLEMENTED, "remote_sim has class commit only");
 	} else {
-		topic->settings = o->spec.settings;
+		topic_renew(s, topic, &o->spec);
+		o->topic = topic->now;
 		visit_all(s, o, topic, VISIT_ALTER);
 	}
 }
@@ -319,12 +332,17 @@ static void sim_backup(struct store_backup_op *o)
 	store_expect_tick(s);
 }
 
-static struct store_topic *const *sim_topics(struct store *base, size_t *count)
+static const struct store_topic *const *sim_topics(struct store *base, size_t *count)
 {
 	struct sim_store *s = sim_of(base);
 
+	free(s->listed);
+	s->listed = calloc(s->topic_count + 1, sizeof(*s->listed));
+	CHECK(s->listed != NULL);
+	for (size_t i = 0; i < s->topic_count; i++)
+		s->listed[i] = s->topics[i]->now;
 	*count = s->topic_count;
-	return s->topics;
+	return s->listed;
 }
 
 static int64_t sim_epoch_end(struct store_partition *p, int32_t epoch)
@@ -349,13 +367,11 @@ void remote_sim_set_gaps(struct store *s, unsigned percent)
 static void save(const struct sim_store *s, struct buf *out)
 {
 	for (size_t i = 0; i < s->topic_count; i++) {
-		struct sim_topic *t = topic_at(s, i);
-		struct topic_spec spec = t->base.spec;
+		const struct store_topic *t = s->topics[i]->now;
 
-		spec.settings = t->settings;
-		topic_spec_encode(&spec, out);
-		for (uint32_t p = 0; p < spec.partition_count; p++)
-			remote_log_save(&remote_partition_of(t->base.partitions[p])->log, out);
+		topic_spec_encode(&t->spec, out);
+		for (uint32_t p = 0; p < t->spec.partition_count; p++)
+			remote_log_save(&remote_partition_of(t->partitions[p])->log, out);
 	}
 }
 
@@ -370,7 +386,7 @@ static enum err load(struct sim_store *s, struct slice from, struct fault *f)
 			return err;
 		t = topic_new(s, &spec);
 		for (uint32_t i = 0; i < spec.partition_count; i++) {
-			struct remote_partition *p = remote_partition_of(t->base.partitions[i]);
+			struct remote_partition *p = remote_partition_of(t->now->partitions[i]);
 
 			err = remote_log_load(&p->log, &from, f);
 			if (err)
@@ -384,8 +400,9 @@ static enum err load(struct sim_store *s, struct slice from, struct fault *f)
 static void sim_free(struct sim_store *s)
 {
 	for (size_t i = 0; i < s->topic_count; i++)
-		topic_free(topic_at(s, i));
+		topic_free(s->topics[i]);
 	free(s->topics);
+	free(s->listed);
 	free(s->path);
 	free(s);
 }

@@ -249,11 +249,15 @@ const struct store_topic *rig_topic(struct store_rig *r, const char *name, uint3
 	return topic;
 }
 
-enum err rig_alter(struct store_rig *r, const struct topic_spec *spec, struct fault *f)
+enum err rig_alter(struct store_rig *r, const struct topic_spec *spec,
+                   const struct store_topic **out, struct fault *f)
 {
 	struct topic_call c = {.op = {.spec = *spec}};
+	enum err err = topic_run(r, &c, r->store->ops->topic_alter, f);
 
-	return topic_run(r, &c, r->store->ops->topic_alter, f);
+	if (!err && out)
+		*out = c.op.topic;
+	return err;
 }
 
 enum err rig_delete(struct store_rig *r, const struct store_topic *topic, struct fault *f)
@@ -266,7 +270,7 @@ enum err rig_delete(struct store_rig *r, const struct store_topic *topic, struct
 const struct store_topic *rig_find(struct store_rig *r, const char *name)
 {
 	size_t count;
-	struct store_topic *const *topics = r->store->ops->topics(r->store, &count);
+	const struct store_topic *const *topics = r->store->ops->topics(r->store, &count);
 
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(topics[i]->spec.name, name) == 0)

@@ -60,7 +60,8 @@ bool rig_run(struct store_rig *r, const bool *until);
 const struct store_topic *rig_topic(struct store_rig *r, const char *name, uint32_t partitions);
 enum err rig_create(struct store_rig *r, const struct topic_spec *spec,
                     const struct store_topic **out, struct fault *f);
-enum err rig_alter(struct store_rig *r, const struct topic_spec *spec, struct fault *f);
+enum err rig_alter(struct store_rig *r, const struct topic_spec *spec,
+                   const struct store_topic **out, struct fault *f);
 enum err rig_delete(struct store_rig *r, const struct store_topic *topic, struct fault *f);
 /* NULL when the store lists none of that name; before the loops run, as after rig_reopen. */
 const struct store_topic *rig_find(struct store_rig *r, const char *name);
