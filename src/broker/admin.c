@@ -178,6 +178,30 @@ static enum admin_state snapshot_begin(struct admin_job *j)
 	return ADMIN_STORE;
 }
 
+static void backup_done(struct store_backup_op *o)
+{
+	struct admin_job *j = CONTAINER_OF(o, struct admin_job, backup);
+	struct admin *a = j->admin;
+
+	a->fault = o->fault;
+	a->backups = o->backups;
+	a->backup_count = o->count;
+	a->backup_root = o->root;
+	a->backup_ms = o->took_ms;
+	j->state = ADMIN_FINISH;
+	admin_step(j);
+}
+
+static enum admin_state backup_begin(struct admin_job *j, enum store_backup_verb verb)
+{
+	if (!(j->at->ops->capabilities & STORE_BACKUP))
+		return admin_refuse(j, ERR_NOT_IMPLEMENTED, "this storage engine has no backups");
+	j->backup = (struct store_backup_op){.verb = verb, .name = j->name, .done = backup_done};
+	j->backup.store = j->at->group->config.store;
+	j->at->ops->backup(&j->backup);
+	return ADMIN_STORE;
+}
+
 static enum admin_state admin_begin(struct admin_job *j)
 {
 	enum admin_kind kind = j->admin->kind;
@@ -197,6 +221,9 @@ static enum admin_state admin_begin(struct admin_job *j)
 	case ADMIN_TOPIC_PURGE: return purge_begin(j);
 	case ADMIN_TOPIC_DELETE: return visit_all(j, VISIT_UNPUBLISH);
 	case ADMIN_SNAPSHOT: return snapshot_begin(j);
+	case ADMIN_BACKUP_MAKE: return backup_begin(j, BACKUP_MAKE);
+	case ADMIN_BACKUP_LIST: return backup_begin(j, BACKUP_LIST);
+	case ADMIN_BACKUP_REMOVE: return backup_begin(j, BACKUP_REMOVE);
 	case ADMIN_FENCED: return visit_all(j, VISIT_FENCED);
 	}
 	UNREACHABLE();
@@ -344,6 +371,9 @@ static enum operation operation_of(enum admin_kind kind)
 	case ADMIN_TOPIC_PURGE: return OPERATION_TOPIC_ALTER;
 	case ADMIN_TOPIC_DELETE: return OPERATION_TOPIC_DELETE;
 	case ADMIN_SNAPSHOT:
+	case ADMIN_BACKUP_MAKE:
+	case ADMIN_BACKUP_LIST:
+	case ADMIN_BACKUP_REMOVE:
 	case ADMIN_FENCED: return OPERATION_ADMIN;
 	}
 	UNREACHABLE();
@@ -351,7 +381,14 @@ static enum operation operation_of(enum admin_kind kind)
 
 static bool is_about_a_topic(const struct admin *a)
 {
-	return a->kind != ADMIN_SNAPSHOT && a->kind != ADMIN_FENCED;
+	return operation_of(a->kind) != OPERATION_ADMIN;
+}
+
+/* After a topic, or as topics are. */
+static bool is_named(const struct admin *a)
+{
+	return is_about_a_topic(a) || a->kind == ADMIN_BACKUP_MAKE ||
+	       a->kind == ADMIN_BACKUP_REMOVE;
 }
 
 static enum err admin_check(struct admin *a)
@@ -361,8 +398,14 @@ static enum err admin_check(struct admin *a)
 	if (!err)
 		err = broker_authorize(a->caller, operation_of(a->kind),
 		                       is_about_a_topic(a) ? a->name : SLICE_NONE);
-	if (!err && is_about_a_topic(a))
+	if (!err && is_named(a))
 		err = topic_name_check(a->name, &a->fault);
+	if (err == ERR_BAD_TOPIC && !is_about_a_topic(a)) {
+		struct fault rule = a->fault;
+
+		err = fault_set(&a->fault, ERR_BAD_PARAMETER, 0, "name of a backup: %s",
+		                rule.where);
+	}
 	return err;
 }
 
@@ -386,10 +429,10 @@ static enum err admin_start(struct admin *a)
 	j->at = b;
 	j->task.run = admin_resumed;
 	list_init(&j->behind);
-	if (is_about_a_topic(a)) {
+	if (is_about_a_topic(a))
 		j->name_bytes = a->name.len;
+	if (is_named(a))
 		memcpy(j->name, a->name.ptr, a->name.len);
-	}
 	a->job = j;
 	shard_begin(b);
 	if (admin_move(j, shard_of(b, 0)))
@@ -414,6 +457,8 @@ void broker_admin(struct admin *a)
 	a->fenced = NULL;
 	a->fenced_count = 0;
 	a->snapshot_bytes = 0;
+	a->backups = NULL;
+	a->backup_count = 0;
 	a->job = NULL;
 	err = admin_start(a);
 	if (!err)
@@ -432,6 +477,9 @@ void broker_admin_fini(struct admin *a)
 	free(a->fenced);
 	a->fenced = NULL;
 	a->fenced_count = 0;
+	free(a->backups);
+	a->backups = NULL;
+	a->backup_count = 0;
 }
 
 /* --- this shard's table ----------------------------------------------------------------------- */

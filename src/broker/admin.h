@@ -1,4 +1,4 @@
-/* admin: topics created, listed, described, changed, emptied, deleted; snapshot.
+/* admin: topics created, listed, described, changed, emptied, deleted; snapshot; backups.
  * Any shard may ask; the answer comes back to it. */
 #ifndef BOURN_BROKER_ADMIN_H
 #define BOURN_BROKER_ADMIN_H
@@ -30,6 +30,9 @@ enum admin_kind {
 	ADMIN_TOPIC_PURGE,    /* in: name, partition (-1 all), upto (-1: everything). out: topic */
 	ADMIN_TOPIC_DELETE,   /* in: name */
 	ADMIN_SNAPSHOT,       /* out: snapshot_bytes */
+	ADMIN_BACKUP_MAKE,    /* in: name. out: backups (the one), backup_root, backup_ms */
+	ADMIN_BACKUP_LIST,    /* out: backups, backup_root */
+	ADMIN_BACKUP_REMOVE,  /* in: name */
 	ADMIN_FENCED,         /* out: fenced partitions, as topics with only those partitions */
 };
 
@@ -59,6 +62,10 @@ struct admin {
 	struct topic_description *fenced;
 	size_t fenced_count;
 	int64_t snapshot_bytes;
+	struct store_backup *backups; /* owned by the request */
+	size_t backup_count;
+	const char *backup_root; /* directory that they are in; the store's */
+	int64_t backup_ms;       /* that it took */
 
 	/* the broker's own */
 	struct admin_job *job;

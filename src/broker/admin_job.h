@@ -7,6 +7,7 @@
  *	CLAIM → BEGIN → (STORE) → (VISIT 0, 1, … → VISITED) → (STORE) → FINISH → HOME
  *	create: store, publish      describe: look      alter: store, replace
  *	purge:  trim                delete: unpublish, store (if that fails: publish again)
+ *	snapshot, backups: store
  *
  * After what a visit does to a shard, the shard's partitions are DESCRIBEd: their state, and by two
  * reads each the times of the first and the last event. The topic cannot be deleted meanwhile, for
@@ -57,10 +58,11 @@ struct admin_job {
 	union {
 		struct store_topic_op topic_op;
 		struct store_checkpoint checkpoint;
+		struct store_backup_op backup;
 		struct store_trim trim;
 		struct store_read read;
 	};
-	size_t name_bytes; /* 0: it is about no topic */
+	size_t name_bytes; /* 0: it is about no topic, `name` may be a backup's */
 	char name[TOPIC_NAME_BYTES_MAX + 1];
 };
 

@@ -13,6 +13,7 @@ static const struct cli_verb verbs[] = {
 	{"consume", "read a topic from any position", cli_consume},
 	{"subscribe", "print events as they come", cli_subscribe},
 	{"topic", "list, create, describe, empty and delete topics", cli_topic},
+	{"backup", "back up all topics while the broker runs", cli_backup},
 	{"demo", "broker, producer and consumer in one process", cli_demo},
 	{"config", "check a configuration file, show the settings", cli_config},
 	{"verify", "check every byte of a data directory", cli_verify},
@@ -166,6 +167,7 @@ int cli_fail(const struct fault *f)
 	case ERR_NOT_FOUND:
 	case ERR_TOPIC_UNKNOWN:
 	case ERR_TOPIC_GONE:
+	case ERR_BACKUP_UNKNOWN:
 	case ERR_PARTITION_UNKNOWN: return CLI_NOT_FOUND;
 	case ERR_SHUTTING_DOWN: return atomic_load(&stopped) ? CLI_OK : CLI_REFUSED;
 	case ERR_NO_MEMORY:

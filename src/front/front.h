@@ -50,6 +50,7 @@ struct front_config {
 	struct metrics *const *metrics; /* of all shards, for /metrics */
 	struct front *const *fronts; /* the same, for /v1/connections; filled in by front_serve */
 	unsigned shard_count;
+	const char *cwd;                 /* what paths of the store that are not whole begin at */
 	const char *engine;              /* storage.type, for /v1/info */
 	const char *const *capabilities; /* what the engine can do, for /v1/info */
 	size_t capability_count;

@@ -7,6 +7,7 @@
 #include "io/stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +19,7 @@
 
 enum {
 	SHARDS_MAX = 256,
-	CAPABILITY_COUNT = 6,
+	CAPABILITY_COUNT = 7,
 	CREDITS = 4096,
 	FILES_RESERVED = 256,    /* descriptors that are not for connections */
 	BLOCK_BYTES = 128 << 10, /* memory from this size on is the system's again when freed */
@@ -48,7 +49,8 @@ struct server {
 	unsigned fronts_waited_for;                 /* to serve, later to stop */
 	bool opened;                                /* the store, or not: `fault` */
 	const char *capabilities[CAPABILITY_COUNT]; /* of the engine, by name */
-	const char **allowed_hosts;                 /* owned arrays of the config's texts */
+	char cwd[PATH_MAX];
+	const char **allowed_hosts; /* owned arrays of the config's texts */
 	const char **allowed_origins;
 	const struct store_ops *engine;
 	struct store *store; /* NULL until it has recovered */
@@ -380,6 +382,7 @@ static const struct capability_name {
 	{STORE_RETENTION, "retention"},
 	{STORE_CHECKPOINT, "snapshot"},
 	{STORE_CLASSES, "durability_classes"},
+	{STORE_BACKUP, "backup"},
 };
 
 static enum err make_fronts(struct server *s, struct fault *f)
@@ -391,9 +394,12 @@ static enum err make_fronts(struct server *s, struct fault *f)
 	                              .metrics = s->metrics,
 	                              .fronts = s->fronts,
 	                              .shard_count = s->shard_count,
+	                              .cwd = s->cwd,
 	                              .engine = s->engine->name,
 	                              .capabilities = s->capabilities};
 
+	if (!getcwd(s->cwd, sizeof(s->cwd)))
+		snprintf(s->cwd, sizeof(s->cwd), ".");
 	for (size_t i = 0; i < ARRAY_COUNT(capability_names); i++)
 		if (s->engine->capabilities & capability_names[i].bit)
 			s->capabilities[config.capability_count++] = capability_names[i].name;

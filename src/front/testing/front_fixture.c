@@ -25,6 +25,7 @@ void front_fixture_init(struct front_fixture *fx)
 		.version = "0.0.0",
 		.host = "broker.example",
 		.shard_count = 1,
+		.cwd = "/",
 		.engine = "plain",
 	};
 }
