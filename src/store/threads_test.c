@@ -14,6 +14,7 @@ enum {
 	PARTITIONS = 6,
 	APPENDS = 60,
 	ROUNDS = 8,
+	BACKUP_ROUNDS = 4, /* between two backups */
 	VISIT_APPENDS = 4,
 	BATCH_LIMIT = 1 << 16,
 };
@@ -38,12 +39,13 @@ struct pair {
 };
 
 /* At home: a topic is created, written to by its shards, altered, and deleted while the last
- * appends may be under way; then the next. */
+ * appends may be under way; a checkpoint, now and then a backup; then the next. */
 struct home {
 	struct message start;
 	struct run *run;
 	struct store_topic_op op;
 	struct store_checkpoint checkpoint;
+	struct store_backup_op backup;
 	struct visit {
 		struct message message; /* there and back */
 		struct home *home;
@@ -157,15 +159,44 @@ static void pair_start(struct message *m)
 
 static void home_create(struct home *h);
 
+static void home_next(struct home *h)
+{
+	if (++h->round < ROUNDS)
+		home_create(h);
+	else
+		end_one(h->run);
+}
+
+static void home_backup(struct home *h, struct store *s, enum store_backup_verb verb);
+
+static void home_backed_up(struct store_backup_op *o)
+{
+	struct home *h = CONTAINER_OF(o, struct home, backup);
+
+	CHECK(o->fault.code == OK || o->fault.code == ERR_NOT_IMPLEMENTED);
+	free(o->backups);
+	if (o->verb == BACKUP_MAKE && !o->fault.code)
+		home_backup(h, o->store, BACKUP_REMOVE);
+	else
+		home_next(h);
+}
+
+static void home_backup(struct home *h, struct store *s, enum store_backup_verb verb)
+{
+	h->backup = (struct store_backup_op){
+		.store = s, .verb = verb, .name = "b", .done = home_backed_up};
+	s->ops->backup(&h->backup);
+}
+
 static void home_checkpointed(struct store_checkpoint *c)
 {
 	struct home *h = CONTAINER_OF(c, struct home, checkpoint);
 
 	CHECK(c->fault.code == OK || c->fault.code == ERR_NOT_IMPLEMENTED);
-	if (++h->round < ROUNDS)
-		home_create(h);
+	if (h->round % BACKUP_ROUNDS == 0)
+		home_backup(h, c->store, BACKUP_MAKE);
 	else
-		end_one(h->run);
+		home_next(h);
 }
 
 static void home_deleted(struct store_topic_op *o)

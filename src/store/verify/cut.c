@@ -87,6 +87,7 @@ static void aside(struct disk *d, const char *path, char into[SEGMENT_PATH_BYTES
 static enum err copy_aside(struct disk *d, const char *path, int64_t at, struct fault *f)
 {
 	char beside[SEGMENT_PATH_BYTES];
+	int64_t size;
 	enum err err;
 	int from, to;
 
@@ -94,9 +95,11 @@ static enum err copy_aside(struct disk *d, const char *path, int64_t at, struct 
 	err = disk_open(d, path, O_RDONLY, &from, f);
 	if (err)
 		return err;
-	err = disk_open(d, beside, O_RDWR | O_CREAT | O_EXCL, &to, f);
+	size = d->ops->size(d, from);
+	err = size < 0 ? fault_set(f, ERR_IO, (int)-size, "measure %s", path)
+	               : disk_open(d, beside, O_RDWR | O_CREAT | O_EXCL, &to, f);
 	if (!err) {
-		err = disk_copy(d, from, to, at, d->ops->size(d, from) - at, beside, f);
+		err = disk_copy(d, from, to, at, size - at, beside, f);
 		d->ops->close(d, to);
 	}
 	d->ops->close(d, from);
