@@ -119,6 +119,39 @@ FIXTURE_TEST(disk_states__what_was_synced_stays)
 	each_state(x, 1, holds_a);
 }
 
+/* --- two names of one file ---------------------------------------------------------------------- */
+
+static bool second_name_alone(void *arg, const struct disk_state *s)
+{
+	struct disk_sim *sim = disk_sim_new(2, DISK_BYTES);
+	struct disk *d = disk_sim_disk(sim);
+	const struct disk_state_entry *first = find(s, "/f"), *second = find(s, "/g");
+	int fd;
+
+	if (second) {
+		assert_ptr_equal(first->file, second->file);
+		disk_state_write(s, d);
+		fd = d->ops->open(d, "/g", O_RDONLY);
+		assert_int_equal(d->ops->links(d, fd), 2);
+		((struct fixture *)arg)->seen++;
+	}
+	disk_sim_free(sim);
+	return true;
+}
+
+FIXTURE_TEST(disk_states__two_names_lead_to_one_file)
+{
+	struct fixture *x = *state;
+	int fd = create(x, "/f");
+
+	put(x, fd, 'a', BLOCK, 0);
+	sync_all(x, fd);
+	disk_trace_mark(&x->trace);
+	assert_int_equal(x->disk->ops->link(x->disk, "/f", "/g"), 0);
+	put(x, fd, 'b', BLOCK, 0);
+	each_state(x, 1, second_name_alone);
+}
+
 /* --- what was not may be anything between ------------------------------------------------------ */
 
 enum { SAW_NONE = 1, SAW_OLD = 2, SAW_NEW = 4, SAW_TORN = 8, SAW_SHORT = 16 };
@@ -280,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(disk_states__what_was_synced_stays),
+		T(disk_states__two_names_lead_to_one_file),
 		T(disk_states__what_was_not_synced_is_old_new_torn_or_missing),
 		T(disk_states__a_replaced_file_is_the_old_or_the_new_one),
 		T(disk_states__a_synced_write_makes_only_itself_last),
