@@ -103,6 +103,13 @@ enum err disk_sync_dir(struct disk *d, const char *path, struct fault *f)
 	return got < 0 ? disk_fault(f, got, "sync directory", path) : OK;
 }
 
+enum err disk_rename(struct disk *d, const char *from, const char *to, struct fault *f)
+{
+	int got = d->ops->rename(d, from, to);
+
+	return got < 0 ? disk_fault(f, got, "rename to", to) : OK;
+}
+
 enum err disk_make_dir(struct disk *d, const char *path, struct fault *f)
 {
 	int got = d->ops->mkdir(d, path);
@@ -135,7 +142,6 @@ enum err disk_replace_file(struct disk *d, const char *dir, const char *name, st
 {
 	char path[PATH_MAX], tmp[PATH_MAX];
 	enum err err;
-	int got;
 
 	if (snprintf(tmp, sizeof(tmp), "%s/%s.tmp", dir, name) >= (int)sizeof(tmp))
 		return disk_fault(f, -ENAMETOOLONG, "create", name);
@@ -143,11 +149,9 @@ enum err disk_replace_file(struct disk *d, const char *dir, const char *name, st
 	err = write_new_file(d, tmp, bytes, f);
 	if (err)
 		goto unlink_tmp;
-	got = d->ops->rename(d, tmp, path);
-	if (got < 0) {
-		err = disk_fault(f, got, "rename to", path);
+	err = disk_rename(d, tmp, path, f);
+	if (err)
 		goto unlink_tmp;
-	}
 	return disk_sync_dir(d, dir, f);
 
 unlink_tmp:
@@ -260,13 +264,12 @@ static enum err replace_by_start(struct disk *d, int fd, const char *path, int64
 {
 	char tmp[PATH_MAX];
 	enum err err;
-	int got;
 
 	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
 		return disk_fault(f, -ENAMETOOLONG, "create", path);
 	err = copy_start(d, fd, len, tmp, f);
-	if (!err && (got = d->ops->rename(d, tmp, path)) < 0)
-		err = disk_fault(f, got, "rename to", path);
+	if (!err)
+		err = disk_rename(d, tmp, path, f);
 	if (err)
 		d->ops->unlink(d, tmp);
 	return err ? err : sync_parent(d, path, f);

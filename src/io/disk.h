@@ -86,6 +86,7 @@ enum err disk_read_all(struct disk *d, int fd, void *into, size_t len, int64_t a
                        struct fault *f) MUST_CHECK;
 enum err disk_sync(struct disk *d, int fd, const char *path, struct fault *f) MUST_CHECK;
 enum err disk_sync_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
+enum err disk_rename(struct disk *d, const char *from, const char *to, struct fault *f) MUST_CHECK;
 /* mkdir that is content with an existing directory; does not sync the parent. */
 enum err disk_make_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
 /* Replace `dir`/`name` by `bytes` so that after a crash it is the old or the new content, whole:

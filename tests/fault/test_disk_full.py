@@ -153,3 +153,24 @@ def test_purge_gives_space_back(start, engine, seed, tmp_path, small_disk):
     broker.kill()
     broker.start()
     assert broker.values("commit") == ["x" * 1000]
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+@pytest.mark.parametrize("engine", ["memory", "log"])
+def test_a_backup_on_a_full_disk_is_refused_and_leaves_nothing(start, make_disk, engine, kind):
+    disk = make_disk(kind, 64 << 20)
+    broker = start(data=disk.path / "data", storage=engine)
+    for i in range(100):
+        broker.produce("t", f"{i} {'x' * 10000}")
+    with open(disk.path / "ballast", "wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(b"\0" * 4096)
+        except OSError:
+            pass
+    reply = broker.client.post("/v1/admin/backup")
+    assert (reply.status, reply.json()["code"]) == (507, "disk_full")
+    assert not list((broker.data / "backups").glob("*"))
+    (disk.path / "ballast").unlink()
+    assert broker.client.post("/v1/admin/backup").status == 201
+    assert len(broker.values("t", "?limit=10000&max_bytes=1MiB")) == 100

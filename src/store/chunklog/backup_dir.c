@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "io/disk.h"
+#include "io/log.h"
 #include "store/catalog.h"
 #include "store/chunklog/manifest.h"
 #include "store/datadir.h"
@@ -171,19 +172,16 @@ enum err backup_dir_remove(struct disk *d, const char *root, const char *name, s
 	struct store_backup found;
 	char path[PATH_BYTES], tmp[PATH_BYTES];
 	enum err err;
-	int got;
 
 	if (!note_read(d, root, name, &found))
 		return fault_set(f, ERR_BACKUP_UNKNOWN, 0, "'%s'", name);
 	path_of(root, name, "", path);
 	path_of(root, name, TMP, tmp);
 	err = disk_remove_tree(d, tmp, f);
-	if (err)
-		return err;
-	got = d->ops->rename(d, path, tmp);
-	if (got < 0)
-		return fault_set(f, ERR_IO, -got, "rename to %s", tmp);
-	err = disk_sync_dir(d, root, f);
+	if (!err)
+		err = disk_rename(d, path, tmp, f);
+	if (!err)
+		err = disk_sync_dir(d, root, f);
 	return err ? err : disk_remove_tree(d, tmp, f);
 }
 
@@ -420,14 +418,11 @@ static enum err name_it(struct making *m, const char *root, struct fault *f)
 {
 	char path[PATH_BYTES];
 	enum err err;
-	int got;
 
 	path_of(root, m->out->name, "", path);
-	got = m->disk->ops->rename(m->disk, m->dir, path);
-	if (got == -ENOTEMPTY || got == -EEXIST)
-		return fault_set(f, ERR_BACKUP_EXISTS, 0, "'%s'", m->out->name);
-	if (got < 0)
-		return fault_set(f, ERR_IO, -got, "rename to %s", path);
+	err = disk_rename(m->disk, m->dir, path, f);
+	if (err)
+		return err;
 	err = disk_sync_dir(m->disk, root, f);
 	if (!err)
 		err = disk_sync_dir(m->disk, m->from->config->path, f);
@@ -440,15 +435,16 @@ enum err backup_dir_make(const struct backup_source *from, const char *root,
                          struct store_backup *out, struct fault *f)
 {
 	struct making m = {.from = from, .disk = from->config->disk, .out = out};
-	struct fault unused;
+	struct fault why;
+	char text[320];
 	enum err err;
 
 	snprintf(m.dir, sizeof(m.dir), "%s/%s" TMP, root, out->name);
 	err = make_all(&m, f);
 	if (!err)
 		err = name_it(&m, root, f);
-	/* What cannot be removed now is by the next one. */
-	if (err && disk_remove_tree(m.disk, m.dir, &unused))
-		return err;
+	if (err && disk_remove_tree(m.disk, m.dir, &why))
+		log_line(from->config->log, LOG_WARN, "backup", "left for the next one: %s",
+		         fault_text(&why, text, sizeof(text)));
 	return err;
 }
