@@ -89,6 +89,7 @@ static void end(struct chunklog *log)
 	if (!c->fault.code) {
 		wal_free_through(log->wal, c->sequence);
 		tombs_age(log);
+		c->saved_mono_us = c->began_mono_us;
 		c->not_before_mono_us = 0;
 	} else {
 		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us +
@@ -393,9 +394,8 @@ static bool is_due(struct chunklog *log)
 		return budget_is_full(log) && !c->fault.code;
 	if (wal.bytes + unlogged >= config->checkpoint_bytes || budget_is_due(log))
 		return true;
-	if (wal.oldest_ms > 0 && now.wall_ms - wal.oldest_ms >= config->checkpoint_ms)
-		return true;
-	return unlogged > 0 && now.mono_us - c->began_mono_us >= config->checkpoint_ms * 1000;
+	return (wal.oldest_ms > 0 || unlogged > 0) &&
+	       now.mono_us - c->saved_mono_us >= config->checkpoint_ms * 1000;
 }
 
 static void report_wal(struct chunklog *log)
@@ -408,6 +408,8 @@ static void report_wal(struct chunklog *log)
 	metric_add(m, METRIC_WAL_BYTES, (int64_t)(wal.written_bytes - before.written_bytes));
 	metric_add(m, METRIC_WAL_FLUSHES, (int64_t)(wal.flush_count - before.flush_count));
 	log->checkpoint.reported = wal;
+	if (wal.oldest_ms == 0 && atomic_load(&log->unlogged_bytes) == 0)
+		log->checkpoint.saved_mono_us = loop_now(log->shards[0].loop).mono_us;
 }
 
 static void look_later(struct chunklog *log)
@@ -452,7 +454,7 @@ static void start_looking(struct message *m)
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
 
 	c->looking = true;
-	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
+	c->saved_mono_us = loop_now(log->shards[0].loop).mono_us;
 	look_later(log);
 }
 

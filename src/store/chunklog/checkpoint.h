@@ -65,6 +65,7 @@ struct checkpoint {
 	int64_t bytes;       /* written to segments */
 	int64_t began_bytes; /* the budget's clock then */
 	int64_t began_mono_us;
+	int64_t saved_mono_us; /* what came before is in segments. Not by the wall clock: it may jump */
 	int64_t not_before_mono_us; /* after a failure */
 	struct fault fault;
 };

@@ -193,6 +193,19 @@ FIXTURE_TEST(expiry__a_wall_clock_that_jumps_deletes_nothing)
 	assert_int_equal(p->state.log_start, 3);
 }
 
+FIXTURE_TEST(checkpoint__a_wall_clock_set_back_puts_none_off)
+{
+	struct fixture *x = *state;
+	struct store_partition *p = make_topic(x, DURABILITY_COMMIT);
+	int64_t before = atomic_load(&x->rig.metrics[0].values[METRIC_CHECKPOINTS]);
+
+	append(x, p);
+	jump(x, -HOUR_MS);
+	pass(x, MINUTE_MS);
+	settle(x);
+	assert_int_equal(atomic_load(&x->rig.metrics[0].values[METRIC_CHECKPOINTS]), before + 1);
+}
+
 FIXTURE_TEST(expiry__an_old_timestamp_of_a_new_event_does_not_count)
 {
 	struct fixture *x = *state;
@@ -366,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(expiry__what_is_older_than_the_limit_goes_by_itself),
 		T(expiry__a_wall_clock_that_jumps_deletes_nothing),
+		T(checkpoint__a_wall_clock_set_back_puts_none_off),
 		T(expiry__an_old_timestamp_of_a_new_event_does_not_count),
 		ON(memory, expiry__after_a_restart_timestamps_count),
 		T(expiry__what_is_gone_does_not_come_back_after_a_kill),
