@@ -21,7 +21,7 @@ enum {
 	SHARDS_MAX = 256,
 	CAPABILITY_COUNT = 7,
 	CREDITS = 4096,
-	FILES_RESERVED = 256,    /* descriptors that are not for connections */
+	FILES_RESERVED = 512, /* descriptors that are not for connections; half are for reading */
 	BLOCK_BYTES = 128 << 10, /* memory from this size on is the system's again when freed */
 };
 
@@ -220,12 +220,19 @@ static uint64_t raise_descriptor_limit(struct log *log)
 	return limit.rlim_cur;
 }
 
+/* Descriptors that are not for connections. */
+static uint64_t files_reserved(const struct server *s)
+{
+	uint64_t quarter = s->descriptors / 4;
+
+	return quarter < FILES_RESERVED ? quarter : FILES_RESERVED;
+}
+
 /* As configured, or fewer: connections must not take the descriptors that the store needs. */
 static size_t connections_max(const struct server *s)
 {
 	uint64_t configured = (uint64_t)s->parts.config->limits.connections;
-	uint64_t quarter = s->descriptors / 4;
-	uint64_t room = s->descriptors - (quarter < FILES_RESERVED ? quarter : FILES_RESERVED);
+	uint64_t room = s->descriptors - files_reserved(s);
 
 	if (configured <= room)
 		return (size_t)configured;
@@ -279,6 +286,7 @@ static void open_store(struct work *w)
 	                              .flush_ms = c->storage.flush_ms,
 	                              .checkpoint_bytes = c->storage.snapshot_bytes,
 	                              .checkpoint_ms = c->storage.snapshot_ms,
+	                              .files_max = (unsigned)files_reserved(s) / 2,
 	                              .memory_bytes = c->storage.memory_bytes};
 
 	if (s->engine->open(&config, &s->store, &s->fault) == OK)

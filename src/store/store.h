@@ -54,6 +54,7 @@ struct store_config {
 	int64_t checkpoint_bytes; /* a checkpoint starts when the WAL holds this much; 256 MiB */
 	int64_t checkpoint_ms;    /* … or when its oldest frame is this old; 60 s */
 	int64_t wal_file_bytes;   /* tests: a WAL file is full at this size; 0: 64 MiB */
+	unsigned files_max;       /* kept open for reading, at most; 0: the engine's own limit */
 	int64_t memory_bytes; /* an engine that need not keep everything in memory keeps this much
 	                             of the newest, all partitions together; 256 MiB */
 };

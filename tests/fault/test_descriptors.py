@@ -5,8 +5,6 @@ import os
 import socket
 import time
 
-import pytest
-
 from harness.broker import BIN
 from harness.http import Connection
 from harness.oracle import report
@@ -30,7 +28,6 @@ def is_open(connection):
         return False
 
 
-@pytest.mark.parametrize("engine", ["memory"])
 def test_more_connections_than_descriptors(start, engine, busy, tmp_path):
     limited = tmp_path / "bourn"
     limited.write_text(f'#!/bin/sh\nulimit -n {LIMIT} && exec {BIN} "$@"\n')

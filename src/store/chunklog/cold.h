@@ -15,14 +15,15 @@
 #include "store/store.h"
 
 enum {
-	COLD_FILES_MAX = 256,
+	COLD_FILES_MAX = 256,          /* open at once, unless there is room for fewer */
 	COLD_READ_BYTES_MAX = 1 << 20, /* of one read, or one larger batch */
 };
 
 struct cold;
 struct segment_index;
 
-struct cold *cold_new(void);
+/* At most `files_max` of them are kept open; 0: COLD_FILES_MAX. */
+struct cold *cold_new(unsigned files_max);
 /* Nobody reads or holds a range any more. */
 void cold_free(struct cold *c);
 

@@ -8,13 +8,14 @@
 
 /* --- the table ------------------------------------------------------------------------------------- */
 
-struct cold *cold_new(void)
+struct cold *cold_new(unsigned files_max)
 {
 	struct cold *c = calloc(1, sizeof(*c));
 
 	CHECK(c);
 	pthread_mutex_init(&c->lock, NULL);
 	list_init(&c->recent);
+	c->files_max = files_max > 0 ? files_max : COLD_FILES_MAX;
 	return c;
 }
 
@@ -104,7 +105,7 @@ static struct cold_file *find_idle(struct cold *c)
 /* Close those that are too many, but none that is used: readers may hold more for a while. */
 static void evict(struct cold *c)
 {
-	while (c->recent_count > COLD_FILES_MAX) {
+	while (c->recent_count > c->files_max) {
 		struct cold_file *file = find_idle(c);
 
 		if (!file)

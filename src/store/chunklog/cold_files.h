@@ -1,6 +1,6 @@
 /* cold_files: the segment files that are read, with their indexes.
  *
- * At most COLD_FILES_MAX of them are open; the one not read for longest is closed first, and none
+ * At most `files_max` of them are kept open; the one not read for longest is closed first, and none
  * that somebody reads. These descriptors are for reading only; whoever writes a segment has one of
  * his own and has synced it before he closes it.
  *
@@ -47,6 +47,7 @@ struct cold {
 	struct cold_file *files; /* by key */
 	struct list recent;      /* … the one longest not used first */
 	unsigned recent_count;
+	unsigned files_max;
 };
 
 /* A use of it, until cold_file_put: it stays open once it is. */

@@ -44,7 +44,7 @@ static struct chunklog *chunklog_new(const struct store_ops *ops, const struct s
 
 	CHECK(log);
 	log->base.ops = ops;
-	log->cold = ops == &store_log ? cold_new() : NULL;
+	log->cold = ops == &store_log ? cold_new(config->files_max) : NULL;
 	log->config = *config;
 	log->dir = *dir;
 	log->config.path = log->dir.path;
