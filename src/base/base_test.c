@@ -206,6 +206,19 @@ TEST(crc32c__known_answers)
 }
 
 /* Every length up to several times what is summed in parallel, from every alignment. */
+TEST(crc32c__joined_is_that_of_the_whole)
+{
+	uint8_t bytes[5000];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 251);
+	for (size_t cut = 0; cut <= sizeof(bytes); cut += cut < 70 ? 1 : 307)
+		assert_int_equal(crc32c_join(crc32c(0, bytes, cut),
+		                             crc32c(0, bytes + cut, sizeof(bytes) - cut),
+		                             sizeof(bytes) - cut),
+		                 crc32c(0, bytes, sizeof(bytes)));
+}
+
 TEST(crc32c__the_instruction_agrees_with_the_table)
 {
 	uint8_t bytes[2500];
@@ -278,6 +291,7 @@ int main(void)
 		cmocka_unit_test(varint__round_trips_at_every_size),
 		cmocka_unit_test(varint__longer_than_64_bits_is_refused),
 		cmocka_unit_test(crc32c__known_answers),
+		cmocka_unit_test(crc32c__joined_is_that_of_the_whole),
 		cmocka_unit_test(crc32c__the_instruction_agrees_with_the_table),
 		cmocka_unit_test(uuid__text_round_trips_and_garbage_is_refused),
 		cmocka_unit_test(shared__the_last_holder_frees_once),

@@ -21,6 +21,40 @@ uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t len)
 	return ~crc;
 }
 
+/* --- joining ---------------------------------------------------------------------------------------- */
+
+/* x^(8 * 2^n) modulo the polynomial, reflected: what moves a sum over 2^n bytes. */
+static const uint32_t moves[32] = {
+	0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955,
+	0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564,
+	0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915,
+	0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42,
+	0x40000000, 0x20000000, 0x08000000, 0x00800000,
+};
+
+/* The product of two polynomials, reflected as sums are, modulo ours. */
+static uint32_t multiply(uint32_t a, uint32_t b)
+{
+	uint32_t product = 0;
+
+	for (; a; a <<= 1) {
+		if (a & UINT32_C(0x80000000))
+			product ^= b;
+		b = (b >> 1) ^ (b & 1 ? UINT32_C(0x82f63b78) : 0);
+	}
+	return product;
+}
+
+uint32_t crc32c_join(uint32_t first, uint32_t second, size_t len)
+{
+	for (size_t n = 0; len >> n; n++)
+		if (len >> n & 1)
+			first = multiply(moves[n], first);
+	return first ^ second;
+}
+
+/* --- by the instruction ----------------------------------------------------------------------------- */
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>

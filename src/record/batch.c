@@ -115,6 +115,14 @@ bool batch_crc_ok(const struct batch *b)
 	return load_be32(b->bytes.ptr + CRC_AT) == crc_of(b->bytes);
 }
 
+uint32_t batch_checksum(const struct batch *b)
+{
+	uint32_t body = load_be32(b->bytes.ptr + CRC_AT);
+
+	return crc32c_join(crc32c(0, b->bytes.ptr, ATTRIBUTES_AT), body,
+	                   b->bytes.len - ATTRIBUTES_AT);
+}
+
 void batch_assign(uint8_t *batch, int64_t base_offset, int32_t leader_epoch)
 {
 	CHECK(base_offset >= 0);

@@ -88,6 +88,10 @@ bool batch_crc_ok(const struct batch *b);
  *         ERR_NOT_IMPLEMENTED  compressed: not built yet. */
 enum err batch_validate(struct slice from, struct batch *out, struct fault *f) MUST_CHECK;
 
+/* The CRC-32C of the whole batch, header and all, from the one over its body that it bears, which is
+ * not looked over: a fixed cost however large it is. */
+uint32_t batch_checksum(const struct batch *b);
+
 /* Records of one batch in order; a control batch has none. */
 struct batch_iter {
 	struct batch batch;

@@ -297,6 +297,20 @@ TEST(batch_parse__more_records_than_bytes_are_refused)
 	buf_fini(&to);
 }
 
+TEST(batch_checksum__is_that_of_all_its_bytes)
+{
+	struct buf to = BUF_INIT(LIMIT);
+	struct batch b;
+
+	for (uint32_t count = 1; count < 50; count += 7) {
+		buf_clear(&to);
+		build(&to, count);
+		assert_int_equal(batch_parse(buf_slice(&to), &b, NULL), OK);
+		assert_int_equal(batch_checksum(&b), crc32c(0, to.ptr, to.len));
+	}
+	buf_fini(&to);
+}
+
 TEST(batch_parse__gaps_and_empty_batches_of_compaction_are_legal)
 {
 	struct buf to = BUF_INIT(LIMIT);
@@ -497,6 +511,7 @@ int main(void)
 		cmocka_unit_test(batch_parse__impossible_headers_are_refused),
 		cmocka_unit_test(batch_parse__more_records_than_bytes_are_refused),
 		cmocka_unit_test(batch_parse__gaps_and_empty_batches_of_compaction_are_legal),
+		cmocka_unit_test(batch_checksum__is_that_of_all_its_bytes),
 		cmocka_unit_test(batch_validate__every_flipped_bit_after_the_crc_is_found),
 		cmocka_unit_test(batch_validate__malformed_under_a_right_crc),
 		cmocka_unit_test(batch_validate__bytes_after_the_last_record_are_refused),

@@ -80,6 +80,7 @@ struct wal_frame {
 	int64_t log_end;
 	int32_t leader_epoch;
 	struct slice payload; /* borrowed until the callback returns */
+	uint32_t payload_crc; /* in a write: CRC-32C of it, if that is known already; else 0 */
 	uint64_t file;        /* number, as is the next of a frame that was read */
 	int64_t at;           /* byte in it */
 };

@@ -82,7 +82,9 @@ void wal_frame_encode(const struct wal_frame *frame, uint64_t generation,
 	store_le64(out + FRAME_BASE_AT, (uint64_t)frame->base_offset);
 	store_le64(out + FRAME_END_AT, (uint64_t)frame->log_end);
 	store_le32(out + FRAME_EPOCH_AT, (uint32_t)frame->leader_epoch);
-	store_le32(out + FRAME_PAYLOAD_CRC_AT, crc32c(0, frame->payload.ptr, frame->payload.len));
+	store_le32(out + FRAME_PAYLOAD_CRC_AT,
+	           frame->payload_crc ? frame->payload_crc
+	                              : crc32c(0, frame->payload.ptr, frame->payload.len));
 	store_le32(out + FRAME_CRC_AT, crc32c(0, out, FRAME_CRC_AT));
 }
 
@@ -118,6 +120,7 @@ bool wal_frame_header_decode(const uint8_t in[WAL_FRAME_HEADER_BYTES], struct wa
 	if (load_le32(in + FRAME_CRC_AT) != crc32c(0, in, FRAME_CRC_AT))
 		return false;
 	frame->payload = slice_of(NULL, load_le32(in + FRAME_LENGTH_AT));
+	frame->payload_crc = 0; /* who writes it again may change it before */
 	frame->sequence = load_le64(in + FRAME_SEQUENCE_AT);
 	frame->durable_through = load_le64(in + FRAME_DURABLE_AT);
 	memcpy(frame->topic.bytes, in + FRAME_TOPIC_AT, sizeof(frame->topic.bytes));

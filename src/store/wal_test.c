@@ -190,6 +190,11 @@ TEST(wal_write__payloads_of_every_size_come_back)
 	                               8,
 	                               4008,
 	                               4009,
+	                               (16 << 10) - 1,
+	                               16 << 10,
+	                               (16 << 10) + 1,
+	                               3,
+	                               70001,
 	                               1 << 20,
 	                               (4 << 20) - 88,
 	                               (4 << 20) - 87,
@@ -198,6 +203,8 @@ TEST(wal_write__payloads_of_every_size_come_back)
 	struct wal_fixture fx;
 	uint8_t *large = calloc(1, WAL_PAYLOAD_BYTES_MAX);
 
+	for (size_t i = 0; i < WAL_PAYLOAD_BYTES_MAX; i++)
+		large[i] = (uint8_t)(i + i / 251);
 	begin(&fx);
 	open_well(&fx);
 	for (size_t i = 0; i < ARRAY_COUNT(sizes); i++)

@@ -6,7 +6,12 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { MARK_DELAY_US = 50000 };
+enum {
+	MARK_DELAY_US = 50000,
+	FRAME_UNIT = 8,             /* a frame begins at a multiple of it */
+	APART_BYTES_MIN = 16 << 10, /* copying such a payload costs more than one piece more */
+	IOV_COUNT_MAX = 2 * (WAL_GROUP_BYTES_MAX / APART_BYTES_MIN) + 3,
+};
 
 static int64_t mono_us(const struct wal *w)
 {
@@ -218,18 +223,22 @@ static bool group_is_reserved(const struct wal *w)
 
 /* --- writing ---------------------------------------------------------------------------------------- */
 
-static size_t put_frame(struct wal *w, struct wal_frame *frame, uint8_t *at)
+/* Its header into the buffer, of which `at` bytes are used; how many then are. */
+static size_t put_header(struct wal *w, struct wal_frame *frame, size_t at)
 {
-	size_t end = WAL_FRAME_HEADER_BYTES + frame->payload.len;
-	size_t len = (size_t)wal_frame_bytes(frame->payload.len);
-
 	frame->sequence = ++w->last_sequence;
 	frame->durable_through = w->durable_through;
-	wal_frame_encode(frame, w->files.generation, at);
-	if (frame->payload.len)
-		memcpy(at + WAL_FRAME_HEADER_BYTES, frame->payload.ptr, frame->payload.len);
-	memset(at + end, 0, len - end);
-	return len;
+	wal_frame_encode(frame, w->files.generation, w->buffer + at);
+	return at + WAL_FRAME_HEADER_BYTES;
+}
+
+/* Zeros up to where `bytes` of the write are a multiple of `unit`; how much of the buffer is used then. */
+static size_t put_zeros(struct wal *w, size_t at, int64_t bytes, int64_t unit)
+{
+	size_t zeros = (size_t)((unit - bytes % unit) % unit);
+
+	memset(w->buffer + at, 0, zeros);
+	return at + zeros;
 }
 
 /* The iov is whole blocks; `bytes` of it are frames. */
@@ -263,39 +272,42 @@ static void count_content(struct wal *w, int64_t bytes)
 		file->since_ms = w->config.clock->now(w->config.clock).wall_ms;
 }
 
-/* A frame larger than the buffer goes alone, from where its payload lies. */
-static enum err write_large(struct wal *w, struct wal_frame *frame, int64_t bytes, struct fault *f)
+/* The frames of the group behind each other: from the buffer, but large payloads from where they lie.
+ * Returns how many pieces that are. */
+static int lay_out_group(struct wal *w, int64_t group_bytes, struct iovec *iov)
 {
-	uint8_t *padding = w->buffer + WAL_BLOCK_BYTES;
-	size_t used = WAL_FRAME_HEADER_BYTES + frame->payload.len;
-	struct iovec iov[] = {
-		{w->buffer, WAL_FRAME_HEADER_BYTES},
-		{(void *)(uintptr_t)frame->payload.ptr, frame->payload.len},
-		{padding, (size_t)wal_block_round(bytes) - used},
-	};
+	size_t at = 0, piece = 0; /* in the buffer: what is used, what the open piece begins with */
+	int64_t bytes = 0;
+	int count = 0;
 
-	frame->sequence = ++w->last_sequence;
-	frame->durable_through = w->durable_through;
-	wal_frame_encode(frame, w->files.generation, w->buffer);
-	memset(padding, 0, WAL_BLOCK_BYTES);
-	return write_blocks(w, iov, iov[2].iov_len ? 3 : 2, bytes, f);
+	for (size_t i = 0; i < w->group_count; i++) {
+		struct slice payload = w->group[i]->frame.payload;
+
+		at = put_header(w, &w->group[i]->frame, at);
+		bytes += WAL_FRAME_HEADER_BYTES + (int64_t)payload.len;
+		if (payload.len >= APART_BYTES_MIN) {
+			iov[count++] = (struct iovec){w->buffer + piece, at - piece};
+			iov[count++] = (struct iovec){(void *)(uintptr_t)payload.ptr, payload.len};
+			piece = at;
+		} else if (payload.len > 0) {
+			memcpy(w->buffer + at, payload.ptr, payload.len);
+			at += payload.len;
+		}
+		at = put_zeros(w, at, (int64_t)payload.len, FRAME_UNIT);
+		bytes = (bytes + FRAME_UNIT - 1) / FRAME_UNIT * FRAME_UNIT;
+	}
+	CHECK(bytes == group_bytes);
+	at = put_zeros(w, at, bytes, WAL_BLOCK_BYTES);
+	if (at > piece)
+		iov[count++] = (struct iovec){w->buffer + piece, at - piece};
+	return count;
 }
 
 static enum err write_group(struct wal *w, int64_t bytes, struct fault *f)
 {
-	struct iovec iov = {w->buffer, (size_t)wal_block_round(bytes)};
-	size_t at = 0;
-	enum err err;
+	struct iovec iov[IOV_COUNT_MAX];
+	enum err err = write_blocks(w, iov, lay_out_group(w, bytes, iov), bytes, f);
 
-	if (bytes > WAL_GROUP_BYTES_MAX) {
-		err = write_large(w, &w->group[0]->frame, bytes, f);
-	} else {
-		for (size_t i = 0; i < w->group_count; i++)
-			at += put_frame(w, &w->group[i]->frame, w->buffer + at);
-		CHECK((int64_t)at == bytes);
-		memset(w->buffer + at, 0, iov.iov_len - at);
-		err = write_blocks(w, &iov, 1, bytes, f);
-	}
 	if (!err)
 		count_content(w, bytes);
 	return err;
@@ -332,8 +344,8 @@ enum err wal_writer_mark(struct wal *w, struct fault *f)
 		return err;
 	if (err)
 		return fail(w, f);
-	len = put_frame(w, &mark, w->buffer);
-	memset(w->buffer + len, 0, iov.iov_len - len);
+	len = put_header(w, &mark, 0);
+	put_zeros(w, len, (int64_t)len, WAL_BLOCK_BYTES);
 	return write_blocks(w, &iov, 1, (int64_t)len, f);
 }
 
