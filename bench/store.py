@@ -292,14 +292,17 @@ def main():
         signal.signal(number, fanout.ended)
     pathlib.Path(o.within).mkdir(parents=True, exist_ok=True)
     o.within = str(pathlib.Path(o.within).resolve())
-    began, busy = time.monotonic(), fanout.busy_seconds()
+    began = time.monotonic()
     doers = {"append": append, "catchup": catchup, "small": lambda o: Small(o).run(), "start": start}
     results = {}
     for part in o.parts:
+        since, busy, own = time.monotonic(), fanout.busy_seconds(), fanout.own_seconds([])
         results[part] = doers[part](o)
+        others = fanout.busy_seconds() - busy - (fanout.own_seconds([]) - own)
         results[part]["of"] = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": fanout.commit(),
                                "machine": report.machine(), "file_system": file_system(o.within),
-                               "rounds": o.rounds, "version": peers.BournLog(o.bourn).version()}
+                               "rounds": o.rounds, "version": peers.BournLog(o.bourn).version(),
+                               "others_share": max(0, others) / (time.monotonic() - since) / os.cpu_count()}
     say(f"{time.monotonic() - began:.0f} s in all")
     if o.dry:
         print(store_report.section(results))

@@ -16,6 +16,8 @@ enum {
 	FILE_BYTES = 64 << 20, /* as a file of the WAL */
 	BLOCK_BYTES = 4096,
 	ZERO_BYTES = 1 << 20,
+	WARM_UP_ROUNDS = 16,
+	WARM_UP_BATCHES = 6 << 10, /* 600 MiB: more than is kept in memory */
 };
 
 struct append_race {
@@ -26,6 +28,7 @@ struct append_race {
 	int files[FILES];
 	size_t files_open;
 	int64_t bare_batches; /* written in this round */
+	int64_t warm_up_batches;
 };
 
 /* --- the bare loop --------------------------------------------------------------------------------- */
@@ -167,11 +170,23 @@ static bool round_of_ours(struct append_race *r, struct store_figures *out)
 
 /* --- the race ---------------------------------------------------------------------------------------- */
 
+/* Until memory and files of the WAL go round. */
+static bool warm_up(struct append_race *r)
+{
+	int64_t each = r->o->batches / r->o->driver.partitions;
+	struct store_figures unused;
+
+	for (int i = 0; i < WARM_UP_ROUNDS && r->warm_up_batches < WARM_UP_BATCHES; i++) {
+		if (!driver_append(&r->driver, each) || !driver_checkpoint(&r->driver))
+			return false;
+		r->warm_up_batches += r->o->batches;
+	}
+	return round_of_bare(r, &unused);
+}
+
 static bool race(struct append_race *r, struct store_append_result *result)
 {
-	struct store_figures warm_up;
-
-	if (!round_of_bare(r, &warm_up) || !round_of_ours(r, &warm_up))
+	if (!warm_up(r))
 		return false;
 	for (uint32_t i = 0; i < r->o->rounds; i++) {
 		bool ours_first = i % 2;
