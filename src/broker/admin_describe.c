@@ -15,7 +15,7 @@ void partition_describe(struct partition_description *to, const struct store_par
 		.latest_ms = -1,
 		.leader_epoch = p->state.leader_epoch,
 		.shard = p->shard,
-		.fenced = p->state.fenced,
+		.fenced = store_partition_fenced(p),
 	};
 }
 

@@ -420,7 +420,7 @@ static void fence(struct broker *b, void *arg)
 	struct store_partition *p = arg;
 
 	(void)b;
-	fault_set(&p->state.fenced, ERR_IO, 5, "flush");
+	store_partition_fence(p, ERR_IO, "flush");
 }
 
 TEST(fenced__names_the_partitions)

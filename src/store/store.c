@@ -72,3 +72,28 @@ void store_partition_moved(struct store_partition *p, struct loop *l)
 	if (!list_is_empty(&p->watchers))
 		loop_defer(l, LOOP_WORK, &p->notify);
 }
+
+void store_partition_fence(struct store_partition *p, enum err code, const char *why)
+{
+	char *copy = strdup(why);
+
+	CHECK(copy);
+	CHECK(code != OK);
+	free(p->state.fenced.where);
+	p->state.fenced = (struct fence){code, copy};
+}
+
+void store_partition_unfence(struct store_partition *p)
+{
+	free(p->state.fenced.where);
+	p->state.fenced = (struct fence){0};
+}
+
+struct fault store_partition_fenced(const struct store_partition *p)
+{
+	struct fault f = {0};
+
+	if (p->state.fenced.code)
+		(void)fault_set(&f, p->state.fenced.code, 0, "%s", p->state.fenced.where);
+	return f;
+}

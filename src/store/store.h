@@ -61,6 +61,12 @@ struct store_config {
 
 /* --- a partition as everybody sees it ------------------------------------------------------------ */
 
+/* Why a partition takes no writes. */
+struct fence {
+	enum err code; /* OK: it takes them */
+	char *where;   /* owned by the partition; as in struct fault; NULL: it takes them */
+};
+
 /* Kept by the engine, read by anyone on the owning shard. Always
  * log_start <= last_stable <= high_watermark <= log_end. */
 struct partition_state {
@@ -72,8 +78,8 @@ struct partition_state {
 	int64_t bytes;          /* of batches between log_start and log_end */
 	uint32_t segments;      /* files that the engine keeps it in, as of the last checkpoint; 0
 	                           where there are none, or they are nobody's business here */
-	struct fault fenced; /* code OK: takes writes. Else why not; reads go on below the damage */
-	bool deleted;        /* the topic is gone: every operation answers ERR_TOPIC_GONE */
+	struct fence fenced;    /* reads go on below the damage */
+	bool deleted;           /* the topic is gone: every operation answers ERR_TOPIC_GONE */
 };
 
 /* First member of every engine's own struct. */
@@ -287,6 +293,14 @@ void store_partition_init(struct store_partition *p, struct store *s, const stru
 
 /* Tell the watchers, later in this turn of loop `l` (the owning shard's). */
 void store_partition_moved(struct store_partition *p, struct loop *l);
+
+/* It takes no more writes (`why` is copied; one that is fenced gets a new reason), or does again, as
+ * it must before it is freed. */
+void store_partition_fence(struct store_partition *p, enum err code, const char *why);
+void store_partition_unfence(struct store_partition *p);
+
+/* As a fault; code OK: it is not fenced. */
+struct fault store_partition_fenced(const struct store_partition *p);
 
 /* --- registry: the only place that knows engines by name ----------------------------------------------- */
 

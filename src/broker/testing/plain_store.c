@@ -371,6 +371,7 @@ static void topic_free(struct plain_topic *t)
 		CHECK(list_is_empty(&p->base.watchers));
 		for (size_t k = 0; k < p->count; k++)
 			shared_put(&p->batches[k]->shared);
+		store_partition_unfence(&p->base);
 		free(p->batches);
 		free(p);
 	}

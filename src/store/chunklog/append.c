@@ -17,7 +17,7 @@ static void answer_later(struct partition *p)
 
 static bool may_begin_frame(const struct partition *p)
 {
-	return !p->in_flight && !p->held && !p->shard->held && !list_is_empty(&p->waiting);
+	return !p->frame && !p->held && !p->shard->held && !list_is_empty(&p->waiting);
 }
 
 static void submit_later(struct partition *p)
@@ -30,7 +30,7 @@ static void submit_later(struct partition *p)
 
 static bool is_quiet(const struct partition *p)
 {
-	return !p->in_flight && p->trims == 0 && p->cold_reads == 0 && list_is_empty(&p->waiting) &&
+	return !p->frame && p->trims == 0 && p->cold_reads == 0 && list_is_empty(&p->waiting) &&
 	       list_is_empty(&p->answered);
 }
 
@@ -118,12 +118,19 @@ static void frame_end(struct partition *p, const struct fault *cause)
 	answer_later(p);
 }
 
+/* Allocated, as few partitions have one at a time. */
+struct frame {
+	struct wal_write write; /* first */
+	struct partition *partition;
+};
+
 static void frame_written(struct wal_write *ww)
 {
-	struct partition *p = CONTAINER_OF(ww, struct partition, frame);
+	struct partition *p = CONTAINER_OF(ww, struct frame, write)->partition;
 
-	p->in_flight = false;
+	p->frame = NULL;
 	frame_end(p, ww->fault.code ? &ww->fault : NULL);
+	free(ww);
 	submit_later(p);
 }
 
@@ -139,7 +146,7 @@ static enum err append_check(const struct partition *p, struct store_append *a)
 	if (s->deleted)
 		return fault_set(&a->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
 	if (s->fenced.code) {
-		a->fault = s->fenced;
+		a->fault = store_partition_fenced(&p->base);
 		return ERR_FENCED;
 	}
 	if (budget_is_full(p->shard->log)) { /* only while nothing can be saved: see has_to_wait */
@@ -191,9 +198,11 @@ static uint32_t payload_crc(struct slice payload)
 static void frame_write(struct partition *p, struct slice payload)
 {
 	const struct partition_state *s = &p->base.state;
+	struct frame *frame = calloc(1, sizeof(*frame));
 
-	p->in_flight = true;
-	p->frame = (struct wal_write){
+	CHECK(frame);
+	frame->partition = p;
+	frame->write = (struct wal_write){
 		.frame = {.topic = p->base.topic,
 	                  .partition = p->base.index,
 	                  .type = WAL_BATCHES,
@@ -206,7 +215,8 @@ static void frame_write(struct partition *p, struct slice payload)
 		.loop = p->shard->loop,
 		.done = frame_written,
 	};
-	wal_write(p->shard->log->wal, &p->frame);
+	p->frame = &frame->write;
+	wal_write(p->shard->log->wal, p->frame);
 }
 
 /* For a checkpoint to make room. Appends that will be refused do not wait. */

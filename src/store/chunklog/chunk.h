@@ -18,7 +18,7 @@
 #include "record/batch.h"
 
 enum {
-	CHUNK_BYTES_MIN = 1 << 10,
+	CHUNK_BYTES_MIN = 896, /* 1 KiB in all: thousands of topics have no more */
 	CHUNK_BYTES_MAX = 1 << 20,
 	CHUNK_MARK_BYTES = 4 << 10, /* one mark at most for so many bytes */
 };

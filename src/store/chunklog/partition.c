@@ -39,7 +39,7 @@ void partition_drop_chunks(struct partition *p, uint32_t count)
 
 void partition_fini(struct partition *p)
 {
-	CHECK(!p->in_flight);
+	CHECK(!p->frame);
 	CHECK(list_is_empty(&p->waiting));
 	CHECK(list_is_empty(&p->answered));
 	task_cancel(&p->base.notify);
@@ -49,6 +49,7 @@ void partition_fini(struct partition *p)
 	if (p->sealed)
 		shared_put(&p->sealed->shared);
 	age_fini(&p->age);
+	store_partition_unfence(&p->base);
 	free(p->epochs);
 	free(p->saved.segments);
 }
@@ -223,14 +224,14 @@ void partition_fence(struct partition *p, const char *why)
 {
 	if (!p->base.state.fenced.code)
 		count_fenced(p, 1);
-	fault_set(&p->base.state.fenced, ERR_FENCED, 0, "%s", why);
+	store_partition_fence(&p->base, ERR_FENCED, why);
 }
 
 void partition_lift_fence(struct partition *p)
 {
 	if (p->base.state.fenced.code)
 		count_fenced(p, -1);
-	p->base.state.fenced = (struct fault){0};
+	store_partition_unfence(&p->base);
 }
 
 void partition_settle(struct partition *p)
@@ -310,7 +311,7 @@ void partition_retain(struct partition *p)
 
 void partition_set_damage(struct partition *p, struct damage d)
 {
-	char why[sizeof(p->base.state.fenced.where)];
+	char why[sizeof(((struct fault *)0)->where)];
 
 	if (d.from < 0 || (d.to <= p->base.state.log_start && d.from < d.to))
 		return;

@@ -85,8 +85,7 @@ struct partition {
 	size_t waiting_bytes;
 	struct task submit;
 	struct task answer;
-	struct wal_write frame;
-	bool in_flight;                     /* `frame` is the WAL's */
+	struct wal_write *frame;            /* owned, but now the WAL's; NULL: none is in flight */
 	bool held;                          /* no frame is begun: the class is being raised */
 	struct age age;                     /* of what is visible; expiry.h's, as is the next */
 	bool expiring;                      /* a trim of what is too old is under way */

@@ -14,7 +14,7 @@ enum {
 	HEADER_BYTES = 80,
 	MARK_BYTES = 32,
 	CRC_BYTES = 4,
-	CAP_FIRST = 4, /* marks */
+	CAP_FIRST = 1, /* marks */
 };
 
 static const char magic[8] = "bournidx";

@@ -236,5 +236,6 @@ void remote_partition_fini(struct remote_partition *p)
 	CHECK(is_idle(p));
 	CHECK(list_is_empty(&p->base.watchers));
 	task_cancel(&p->base.notify);
+	store_partition_unfence(&p->base);
 	remote_log_fini(&p->log);
 }
