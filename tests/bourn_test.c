@@ -24,6 +24,7 @@ static const char *const call_names[DISK_CALL_COUNT] = {
 	[DISK_PWRITEV_SYNC] = "pwritev_sync",
 	[DISK_SYNC] = "sync",
 	[DISK_SYNC_DIR] = "sync_dir",
+	[DISK_SYNC_ALL] = "sync_all",
 	[DISK_TRUNCATE] = "truncate",
 	[DISK_SIZE] = "size",
 	[DISK_RENAME] = "rename",

@@ -110,6 +110,13 @@ enum err disk_rename(struct disk *d, const char *from, const char *to, struct fa
 	return got < 0 ? disk_fault(f, got, "rename to", to) : OK;
 }
 
+enum err disk_sync_all(struct disk *d, int fd, const char *path, struct fault *f)
+{
+	int got = d->ops->sync_all(d, fd);
+
+	return got < 0 ? disk_fault(f, got, "sync the file system of", path) : OK;
+}
+
 enum err disk_make_dir(struct disk *d, const char *path, struct fault *f)
 {
 	int got = d->ops->mkdir(d, path);

@@ -25,6 +25,7 @@ enum disk_call {
 	DISK_PWRITEV_SYNC,
 	DISK_SYNC,     /* fdatasync */
 	DISK_SYNC_DIR, /* open + fsync of a directory: makes names in it last */
+	DISK_SYNC_ALL, /* syncfs */
 	DISK_TRUNCATE,
 	DISK_SIZE,
 	DISK_RENAME,
@@ -56,6 +57,9 @@ struct disk_ops {
 	                        int64_t at);
 	int (*sync)(struct disk *d, int fd);
 	int (*sync_dir)(struct disk *d, const char *path);
+	/* Bytes and names of every file of the file system that `fd` is on. Fails once for each error of
+	 * writing any of them back since `fd` was opened, also of files that are closed. */
+	int (*sync_all)(struct disk *d, int fd);
 	int (*truncate)(struct disk *d, int fd, int64_t len);
 	int64_t (*size)(struct disk *d, int fd);
 	int (*rename)(struct disk *d, const char *from, const char *to);
@@ -87,6 +91,7 @@ enum err disk_read_all(struct disk *d, int fd, void *into, size_t len, int64_t a
 enum err disk_sync(struct disk *d, int fd, const char *path, struct fault *f) MUST_CHECK;
 enum err disk_sync_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
 enum err disk_rename(struct disk *d, const char *from, const char *to, struct fault *f) MUST_CHECK;
+enum err disk_sync_all(struct disk *d, int fd, const char *path, struct fault *f) MUST_CHECK;
 /* mkdir that is content with an existing directory; does not sync the parent. */
 enum err disk_make_dir(struct disk *d, const char *path, struct fault *f) MUST_CHECK;
 /* Replace `dir`/`name` by `bytes` so that after a crash it is the old or the new content, whole:

@@ -191,6 +191,15 @@ static int fault_sync_dir(struct disk *d, const char *path)
 	return got ? got : df->inner->ops->sync_dir(df->inner, path);
 }
 
+static int fault_sync_all(struct disk *d, int fd)
+{
+	struct disk_fault *df = fault_of(d);
+	int got = enter(df, DISK_SYNC_ALL);
+
+	delay_sync(df);
+	return got ? got : df->inner->ops->sync_all(df->inner, fd);
+}
+
 static int fault_truncate(struct disk *d, int fd, int64_t len)
 {
 	struct disk_fault *df = fault_of(d);
@@ -289,6 +298,7 @@ struct disk_fault *disk_fault_new(struct disk *inner)
 		.pwritev_sync = fault_pwritev_sync,
 		.sync = fault_sync,
 		.sync_dir = fault_sync_dir,
+		.sync_all = fault_sync_all,
 		.truncate = fault_truncate,
 		.size = fault_size,
 		.rename = fault_rename,

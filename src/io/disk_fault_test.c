@@ -94,6 +94,7 @@ TEST(disk_fault__every_kind_can_fail)
 	assert_int_equal(d->ops->pwritev_sync(d, fx.fd, &text, 1, 0), -EIO);
 	assert_int_equal(d->ops->sync(d, fx.fd), -EIO);
 	assert_int_equal(d->ops->sync_dir(d, "/"), -EIO);
+	assert_int_equal(d->ops->sync_all(d, fx.fd), -EIO);
 	assert_int_equal(d->ops->truncate(d, fx.fd, 0), -EIO);
 	assert_int_equal(d->ops->size(d, fx.fd), -EIO);
 	assert_int_equal(d->ops->rename(d, "a", "b"), -EIO);

@@ -74,6 +74,11 @@ static int real_sync_dir(struct disk *d, const char *path)
 	return got;
 }
 
+static int real_sync_all(struct disk *d __attribute__((unused)), int fd)
+{
+	return (int)RETRY(syncfs(fd));
+}
+
 static int real_truncate(struct disk *d __attribute__((unused)), int fd, int64_t len)
 {
 	return (int)RETRY(ftruncate(fd, len));
@@ -160,6 +165,7 @@ struct disk *disk_real(void)
 		.pwritev_sync = real_pwritev_sync,
 		.sync = real_sync,
 		.sync_dir = real_sync_dir,
+		.sync_all = real_sync_all,
 		.truncate = real_truncate,
 		.size = real_size,
 		.rename = real_rename,

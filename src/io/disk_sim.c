@@ -418,6 +418,16 @@ static int sim_sync_dir(struct disk *d, const char *path)
 	return (int)leave(ds, got);
 }
 
+static int sim_sync_all(struct disk *d, int fd)
+{
+	struct disk_sim *ds = enter(d);
+
+	if (!find_handle(ds, fd))
+		return (int)leave(ds, -EBADF);
+	sim_tree_sync(ds->root);
+	return (int)leave(ds, 0);
+}
+
 /* Of copies, so that `each` may use the disk. */
 static int sim_list(struct disk *d, const char *path, disk_list_cb *each, void *arg)
 {
@@ -466,6 +476,7 @@ struct disk_sim *disk_sim_new(uint64_t seed, int64_t capacity_bytes)
 		.pwritev_sync = sim_pwritev_sync,
 		.sync = sim_sync,
 		.sync_dir = sim_sync_dir,
+		.sync_all = sim_sync_all,
 		.truncate = sim_truncate,
 		.size = sim_size,
 		.rename = sim_rename,

@@ -351,6 +351,17 @@ void sim_dir_sync(struct sim_node *dir)
 	apply_changes(dir, dir->change_count);
 }
 
+void sim_tree_sync(struct sim_node *root)
+{
+	if (!root->is_dir) {
+		sim_file_sync(root);
+		return;
+	}
+	sim_dir_sync(root);
+	for (size_t i = 0; i < root->names_now.count; i++)
+		sim_tree_sync(root->names_now.list[i].node);
+}
+
 /* --- crash --------------------------------------------------------------------------- */
 
 static int64_t crashed_size(const struct sim_node *n, struct entropy_seeded *random)

@@ -80,6 +80,9 @@ void sim_dir_change(struct sim_node *dir, const char *removed, const char *added
                     struct sim_node *node);
 void sim_dir_sync(struct sim_node *dir);
 
+/* `root` and all below it. */
+void sim_tree_sync(struct sim_node *root);
+
 /* The power is cut and comes again: for `root` and all below it. */
 void sim_tree_crash(struct sim_node *root, struct entropy_seeded *random);
 

@@ -80,6 +80,26 @@ TEST(disk_sim_crash__what_is_synced_survives_every_seed)
 	}
 }
 
+TEST(disk_sim_crash__what_was_there_when_all_was_synced_stays)
+{
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct disk_sim *sim;
+		struct disk *d = new_disk(&sim, seed);
+		int fd = create(d, "a");
+		char read[9];
+
+		assert_int_equal(d->ops->mkdir(d, "in"), 0);
+		fill(d, create(d, "in/b"), 'x', BLOCK, 0);
+		assert_int_equal(d->ops->sync_all(d, fd), 0);
+		disk_sim_crash(sim);
+		fd = d->ops->open(d, "in/b", O_RDONLY);
+		sectors(d, fd, 0, read);
+		assert_string_equal(read, "xxxxxxxx");
+		assert_true(d->ops->open(d, "a", O_RDONLY) >= 0);
+		disk_sim_free(sim);
+	}
+}
+
 TEST(disk_sim_crash__a_synced_file_without_a_synced_name_may_be_gone)
 {
 	unsigned kept = 0;
@@ -370,6 +390,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(disk_sim_crash__what_is_synced_survives_every_seed),
+		cmocka_unit_test(disk_sim_crash__what_was_there_when_all_was_synced_stays),
 		cmocka_unit_test(disk_sim_crash__a_synced_file_without_a_synced_name_may_be_gone),
 		cmocka_unit_test(disk_sim_crash__unsynced_blocks_come_new_old_torn_or_as_zeros),
 		cmocka_unit_test(disk_sim_crash__a_grown_file_may_be_short_or_hold_zeros),

@@ -348,6 +348,16 @@ static void play_close(struct disk_model *m, int fd)
 	*h = m->handles[--m->handle_count];
 }
 
+static void sync_everything(struct disk_model *m)
+{
+	for (struct model_node *n = m->nodes; n; n = n->older) {
+		if (n->is_dir)
+			sync_names(n);
+		else
+			sync_file(n);
+	}
+}
+
 void disk_model_play(struct disk_model *m, const struct trace_step *s)
 {
 	switch (s->call) {
@@ -358,6 +368,7 @@ void disk_model_play(struct disk_model *m, const struct trace_step *s)
 	case DISK_SYNC: sync_file(node_of(m, s->fd)); break;
 	case DISK_TRUNCATE: resize(m, node_of(m, s->fd), s->at); break;
 	case DISK_SYNC_DIR: sync_names(walk(m, s->path, strlen(s->path))); break;
+	case DISK_SYNC_ALL: sync_everything(m); break;
 	case DISK_RENAME: rename_node(m, s->path, s->to); break;
 	case DISK_LINK: link_node(m, s->path, s->to); break;
 	case DISK_UNLINK:

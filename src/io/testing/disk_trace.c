@@ -159,6 +159,13 @@ static int trace_sync_dir(struct disk *d, const char *path)
 	return (int)leave_path(d, DISK_SYNC_DIR, path, to->ops->sync_dir(to, path));
 }
 
+static int trace_sync_all(struct disk *d, int fd)
+{
+	struct disk *to = enter(d);
+
+	return (int)leave_fd(d, DISK_SYNC_ALL, fd, to->ops->sync_all(to, fd));
+}
+
 static int trace_truncate(struct disk *d, int fd, int64_t len)
 {
 	struct disk *to = enter(d);
@@ -256,6 +263,7 @@ void disk_trace_init(struct disk_trace *t, struct disk *inner_disk)
 		.pwritev_sync = trace_pwritev_sync,
 		.sync = trace_sync,
 		.sync_dir = trace_sync_dir,
+		.sync_all = trace_sync_all,
 		.truncate = trace_truncate,
 		.size = trace_size,
 		.rename = trace_rename,
@@ -300,6 +308,7 @@ const char *trace_step_text(const struct trace_step *s, char *into, size_t cap)
 		[DISK_TRUNCATE] = "truncate", [DISK_RENAME] = "rename",
 		[DISK_LINK] = "link",         [DISK_UNLINK] = "unlink",
 		[DISK_MKDIR] = "mkdir",       [DISK_RMDIR] = "rmdir",
+		[DISK_SYNC_ALL] = "sync all",
 		[TRACE_MARK] = "mark",
 	};
 

@@ -247,7 +247,11 @@ struct making {
 static struct segment_home home_in(const struct making *m, const char *root,
                                    const struct uuid *topic, uint32_t partition)
 {
-	return (struct segment_home){m->disk, root, m->from->store_id, topic, partition};
+	return (struct segment_home){.disk = m->disk,
+	                             .root = root,
+	                             .store_id = m->from->store_id,
+	                             .topic = topic,
+	                             .partition = partition};
 }
 
 static void topic_dir(const struct segment_home *h, char into[PATH_BYTES])

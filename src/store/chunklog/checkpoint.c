@@ -15,6 +15,7 @@
 enum {
 	LOOK_MS = 500,           /* how often we look, at the least, whether a checkpoint is due */
 	LOOKS = 4,               /* … in the age that makes it due */
+	SYNC_ALL_FILES = 32,     /* from so many on, one flush for all */
 	RETRY_US = 5000000,      /* after one that failed */
 	RETRY_FULL_US = 1000000, /* … while appends are refused for it */
 };
@@ -265,17 +266,40 @@ static void saved(struct work *w)
 	loop_work(log->shards[0].loop, &c->work);
 }
 
+/* Of few files each is flushed, with the directories that have its name. For many that would be as
+ * many journal commits: there the file system is flushed once, and who else writes to it waits a bit. */
+static bool are_many(const struct save *s)
+{
+	unsigned files = 0;
+
+	for (; s && files < SYNC_ALL_FILES; s = s->next)
+		files += s->slice_count > 0;
+	return files == SYNC_ALL_FILES;
+}
+
+static enum err save_all(struct chunklog *log, struct checkpoint *c, struct fault *f)
+{
+	bool many = are_many(c->saves);
+	char topics[DATADIR_FILE_BYTES_MAX];
+
+	for (struct save *s = c->saves; s; s = s->next) {
+		enum err err = save_write(s, many, &c->bytes, f);
+
+		if (err)
+			return err;
+	}
+	snprintf(topics, sizeof(topics), "%s/topics", log->dir.path);
+	if (many) /* of the lock: it has been open all the time, so no error of writing is missed */
+		return disk_sync_all(log->config.disk, log->dir.lock_fd, topics, f);
+	return c->bytes > 0 ? disk_sync_dir(log->config.disk, topics, f) : OK;
+}
+
 static void save(struct work *w)
 {
 	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
-	char topics[DATADIR_FILE_BYTES_MAX];
 
-	for (struct save *s = c->saves; s; s = s->next)
-		if (save_write(s, &c->bytes, &c->fault))
-			return;
-	snprintf(topics, sizeof(topics), "%s/topics", log->dir.path);
-	if (c->bytes == 0 || !disk_sync_dir(log->config.disk, topics, &c->fault))
+	if (!save_all(log, c, &c->fault))
 		c->fault = (struct fault){0};
 }
 

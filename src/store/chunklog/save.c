@@ -201,12 +201,13 @@ static enum err write_run(struct save *s, const struct segment_home *home, struc
 	return err;
 }
 
-enum err save_write(struct save *s, int64_t *bytes, struct fault *f)
+enum err save_write(struct save *s, bool sync_later, int64_t *bytes, struct fault *f)
 {
 	struct segment_home home = partition_home(s->partition);
 	bool has_new_file = false;
 	enum err err = OK;
 
+	home.sync_later = sync_later;
 	if (s->slice_count > 0 && s->saved.segment_count == 0)
 		err = segment_make_dir(&home, f);
 	for (uint32_t i = 0; i < s->slice_count && !err;) {

@@ -39,8 +39,8 @@ struct save *save_new(struct partition *p);
 
 void save_free(struct save *s);
 
-/* Append to segments, flush. Blocking. Adds to `*bytes` what was written. */
-enum err save_write(struct save *s, int64_t *bytes, struct fault *f) MUST_CHECK;
+/* Append to segments, flush unless `sync_later`. Blocking. Adds to `*bytes` what was written. */
+enum err save_write(struct save *s, bool sync_later, int64_t *bytes, struct fault *f) MUST_CHECK;
 
 /* Exchange the partition's state with the save's. Done twice it is undone. At home. */
 void save_swap(struct save *s);

@@ -71,7 +71,7 @@ enum err segment_make_dir(const struct segment_home *h, struct fault *f)
 	if (err)
 		return err;
 	topic_dir(h, path);
-	return disk_sync_dir(h->disk, path, f);
+	return h->sync_later ? OK : disk_sync_dir(h->disk, path, f);
 }
 
 enum err segment_sync_dir(const struct segment_home *h, struct fault *f)
@@ -79,7 +79,7 @@ enum err segment_sync_dir(const struct segment_home *h, struct fault *f)
 	char path[SEGMENT_PATH_BYTES];
 
 	segment_dir(h, path);
-	return disk_sync_dir(h->disk, path, f);
+	return h->sync_later ? OK : disk_sync_dir(h->disk, path, f);
 }
 
 /* --- the header ------------------------------------------------------------------------------------ */
@@ -212,7 +212,7 @@ static enum err run_write(struct run *r, const struct segment *s, const struct i
 	got = disk->ops->truncate(disk, r->fd, end);
 	if (got < 0)
 		return fault_set(f, ERR_IO, -got, "truncate %s", r->path);
-	return disk_sync(disk, r->fd, r->path, f);
+	return r->home->sync_later ? OK : disk_sync(disk, r->fd, r->path, f);
 }
 
 static enum err append_run(const struct segment_home *h, const struct segment *s, int flags,
@@ -239,7 +239,8 @@ static enum err append_run(const struct segment_home *h, const struct segment *s
 	else
 		err = fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes to write %s", r.cap, path);
 	free(r.buffer);
-	h->disk->ops->close(h->disk, r.fd); /* all is synced: no write error can hide in it */
+	/* All is synced, or will be by disk_sync_all, to which no write error is hidden. */
+	h->disk->ops->close(h->disk, r.fd);
 	return err;
 }
 

@@ -40,6 +40,7 @@ struct segment_home {
 	const struct uuid *store_id;
 	const struct uuid *topic;
 	uint32_t partition;
+	bool sync_later; /* by disk_sync_all, once for many: until then nothing of it lasts */
 };
 
 struct segment {

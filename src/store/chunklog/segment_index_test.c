@@ -128,7 +128,8 @@ FIXTURE_TEST(segment_index_read__refuses_every_flipped_byte)
 {
 	struct fixture *x = *state;
 	struct disk_sim *sim = disk_sim_new(3, 1 << 20);
-	const struct segment_home home = {disk_sim_disk(sim), "/d", &store_id, &topic, 0};
+	const struct segment_home home = {
+		.disk = disk_sim_disk(sim), .root = "/d", .store_id = &store_id, .topic = &topic};
 	char path[SEGMENT_PATH_BYTES];
 	struct segment_index found;
 	struct segment s = {.leader_epoch = 7};

@@ -28,7 +28,10 @@ static int setup(void **state)
 
 	x->sim = disk_sim_new(3, DISK_BYTES);
 	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	x->home = (struct segment_home){disk_fault_disk(x->faults), "/d", &store_id, &topic, 0};
+	x->home = (struct segment_home){.disk = disk_fault_disk(x->faults),
+	                                .root = "/d",
+	                                .store_id = &store_id,
+	                                .topic = &topic};
 	x->expected = BUF_INIT(DISK_BYTES);
 	x->found = BUF_INIT(DISK_BYTES);
 	assert_int_equal(disk_make_dir(x->home.disk, "/d", &f), OK);

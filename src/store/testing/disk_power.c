@@ -94,6 +94,11 @@ static int power_sync_dir(struct disk *d, const char *path)
 	COUNTED(d, inner(d)->ops->sync_dir(inner(d), path));
 }
 
+static int power_sync_all(struct disk *d, int fd)
+{
+	COUNTED(d, inner(d)->ops->sync_all(inner(d), fd));
+}
+
 static int power_truncate(struct disk *d, int fd, int64_t len)
 {
 	COUNTED(d, inner(d)->ops->truncate(inner(d), fd, len));
@@ -157,6 +162,7 @@ static const struct disk_ops power_ops = {
 	.pwritev_sync = power_pwritev_sync,
 	.sync = power_sync,
 	.sync_dir = power_sync_dir,
+	.sync_all = power_sync_all,
 	.truncate = power_truncate,
 	.size = power_size,
 	.rename = power_rename,
