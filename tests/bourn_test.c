@@ -20,6 +20,7 @@ static const char *const call_names[DISK_CALL_COUNT] = {
 	[DISK_OPEN] = "open",
 	[DISK_CLOSE] = "close",
 	[DISK_PREAD] = "pread",
+	[DISK_WILL_READ] = "will_read",
 	[DISK_PWRITEV] = "pwritev",
 	[DISK_PWRITEV_SYNC] = "pwritev_sync",
 	[DISK_SYNC] = "sync",

@@ -21,6 +21,7 @@ enum disk_call {
 	DISK_OPEN,
 	DISK_CLOSE,
 	DISK_PREAD,
+	DISK_WILL_READ,
 	DISK_PWRITEV,
 	DISK_PWRITEV_SYNC,
 	DISK_SYNC,     /* fdatasync */
@@ -51,6 +52,8 @@ struct disk_ops {
 	int (*open)(struct disk *d, const char *path, int flags); /* O_*; new files get mode 0600 */
 	int (*close)(struct disk *d, int fd);
 	ssize_t (*pread)(struct disk *d, int fd, void *into, size_t len, int64_t at);
+	/* A hint: all of this will be read in order; the disk may fetch it meanwhile. */
+	int (*will_read)(struct disk *d, int fd, int64_t at, int64_t len);
 	ssize_t (*pwritev)(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at);
 	/* The same, and when it returns the bytes it took are on the device (RWF_DSYNC). */
 	ssize_t (*pwritev_sync)(struct disk *d, int fd, const struct iovec *iov, int count,

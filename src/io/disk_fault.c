@@ -158,6 +158,14 @@ static ssize_t fault_write(struct disk_fault *df, enum disk_call call, pwritev_o
 	return write_part(df->inner, op, fd, iov, count, at, part);
 }
 
+static int fault_will_read(struct disk *d, int fd, int64_t at, int64_t len)
+{
+	struct disk_fault *df = fault_of(d);
+	int got = enter(df, DISK_WILL_READ);
+
+	return got ? got : df->inner->ops->will_read(df->inner, fd, at, len);
+}
+
 static ssize_t fault_pwritev(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at)
 {
 	struct disk_fault *df = fault_of(d);
@@ -294,6 +302,7 @@ struct disk_fault *disk_fault_new(struct disk *inner)
 		.open = fault_open,
 		.close = fault_close,
 		.pread = fault_pread,
+		.will_read = fault_will_read,
 		.pwritev = fault_pwritev,
 		.pwritev_sync = fault_pwritev_sync,
 		.sync = fault_sync,

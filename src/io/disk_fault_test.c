@@ -90,6 +90,7 @@ TEST(disk_fault__every_kind_can_fail)
 		disk_fault_arm(fx.fault, call, 1, EIO, 0, true);
 	assert_int_equal(d->ops->open(d, "a", O_RDONLY), -EIO);
 	assert_int_equal(d->ops->pread(d, fx.fd, &byte, 1, 0), -EIO);
+	assert_int_equal(d->ops->will_read(d, fx.fd, 0, 1), -EIO);
 	assert_int_equal(d->ops->pwritev(d, fx.fd, &text, 1, 0), -EIO);
 	assert_int_equal(d->ops->pwritev_sync(d, fx.fd, &text, 1, 0), -EIO);
 	assert_int_equal(d->ops->sync(d, fx.fd), -EIO);

@@ -38,6 +38,11 @@ static ssize_t real_pread(struct disk *d __attribute__((unused)), int fd, void *
 	return (ssize_t)RETRY(pread(fd, into, len, at));
 }
 
+static int real_will_read(struct disk *d __attribute__((unused)), int fd, int64_t at, int64_t len)
+{
+	return -posix_fadvise(fd, at, len, POSIX_FADV_WILLNEED);
+}
+
 static ssize_t real_pwritev(struct disk *d __attribute__((unused)), int fd, const struct iovec *iov,
                             int count, int64_t at)
 {
@@ -161,6 +166,7 @@ struct disk *disk_real(void)
 		.open = real_open,
 		.close = real_close,
 		.pread = real_pread,
+		.will_read = real_will_read,
 		.pwritev = real_pwritev,
 		.pwritev_sync = real_pwritev_sync,
 		.sync = real_sync,

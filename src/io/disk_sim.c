@@ -197,6 +197,15 @@ static ssize_t sim_pread(struct disk *d, int fd, void *into, size_t len, int64_t
 	return leave(ds, (ssize_t)sim_file_read(h->node, into, len, at));
 }
 
+static int sim_will_read(struct disk *d, int fd, int64_t at, int64_t len)
+{
+	struct disk_sim *ds = enter(d);
+
+	if (!find_handle(ds, fd))
+		return (int)leave(ds, -EBADF);
+	return (int)leave(ds, at < 0 || len < 0 ? -EINVAL : 0);
+}
+
 /* As pwritev: what was written before the disk became full counts. */
 static ssize_t write_vectors(struct disk_sim *ds, int fd, const struct iovec *iov, int count,
                              int64_t at, bool sync)
@@ -472,6 +481,7 @@ struct disk_sim *disk_sim_new(uint64_t seed, int64_t capacity_bytes)
 		.open = sim_open,
 		.close = sim_close,
 		.pread = sim_pread,
+		.will_read = sim_will_read,
 		.pwritev = sim_pwritev,
 		.pwritev_sync = sim_pwritev_sync,
 		.sync = sim_sync,

@@ -258,6 +258,7 @@ static void contract_directories(void **state)
 	assert_int_equal(d->ops->sync_dir(d, path(fx, 0, "c")), 0);
 	assert_int_equal(d->ops->sync_dir(d, path(fx, 0, "none")), -ENOENT);
 	assert_int_equal(d->ops->sync_all(d, -1), -EBADF);
+	assert_int_equal(d->ops->will_read(d, -1, 0, 1), -EBADF);
 	remove_file(fx, "c/a");
 	assert_int_equal(d->ops->rmdir(d, path(fx, 0, "c")), 0);
 	assert_int_equal(d->ops->rmdir(d, path(fx, 0, "c")), -ENOENT);

@@ -33,11 +33,17 @@ static void cursor_path(const struct wal_cursor *c, char path[PATH_MAX])
 static enum err cursor_open(struct wal_cursor *c, struct fault *f)
 {
 	char path[PATH_MAX];
+	enum err err;
 
 	CHECK(c->fd < 0);
 	cursor_path(c, path);
 	c->window_len = 0;
-	return disk_open(c->config->disk, path, O_RDONLY, &c->fd, f);
+	err = disk_open(c->config->disk, path, O_RDONLY, &c->fd, f);
+	if (err)
+		return err;
+	/* What is read is then checked while the disk goes on. */
+	(void)c->config->disk->ops->will_read(c->config->disk, c->fd, 0, c->files[c->file].size);
+	return OK;
 }
 
 static void cursor_close(struct wal_cursor *c)

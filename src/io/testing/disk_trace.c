@@ -122,6 +122,11 @@ static ssize_t trace_pread(struct disk *d, int fd, void *into, size_t len, int64
 	return inner(d)->ops->pread(inner(d), fd, into, len, at);
 }
 
+static int trace_will_read(struct disk *d, int fd, int64_t at, int64_t len)
+{
+	return inner(d)->ops->will_read(inner(d), fd, at, len);
+}
+
 static ssize_t trace_pwritev(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at)
 {
 	struct disk *to = enter(d);
@@ -259,6 +264,7 @@ void disk_trace_init(struct disk_trace *t, struct disk *inner_disk)
 		.open = trace_open,
 		.close = trace_close,
 		.pread = trace_pread,
+		.will_read = trace_will_read,
 		.pwritev = trace_pwritev,
 		.pwritev_sync = trace_pwritev_sync,
 		.sync = trace_sync,
@@ -308,8 +314,7 @@ const char *trace_step_text(const struct trace_step *s, char *into, size_t cap)
 		[DISK_TRUNCATE] = "truncate", [DISK_RENAME] = "rename",
 		[DISK_LINK] = "link",         [DISK_UNLINK] = "unlink",
 		[DISK_MKDIR] = "mkdir",       [DISK_RMDIR] = "rmdir",
-		[DISK_SYNC_ALL] = "sync all",
-		[TRACE_MARK] = "mark",
+		[DISK_SYNC_ALL] = "sync all", [TRACE_MARK] = "mark",
 	};
 
 	snprintf(into, cap, "%s fd %d at %lld, %zu bytes %s%s%s", names[s->call], s->fd,

@@ -1,5 +1,7 @@
 #include "store/chunklog/chunk.h"
 
+#include "io/memory.h"
+
 #include <stdlib.h>
 
 enum err chunk_accept(struct slice from, int64_t expected_offset, struct batch *out,
@@ -20,15 +22,28 @@ enum err chunk_accept(struct slice from, int64_t expected_offset, struct batch *
 	return OK;
 }
 
+_Static_assert(sizeof(struct chunk) + CHUNK_BYTES_MAX +
+                               (CHUNK_BYTES_MAX / CHUNK_MARK_BYTES + 1) *
+                                       sizeof(struct chunk_mark) <=
+                       MEMORY_LARGE_BYTES,
+               "a full chunk is one large page");
+
 static void chunk_free(struct shared *s)
 {
-	free(CONTAINER_OF(s, struct chunk, shared));
+	struct chunk *c = CONTAINER_OF(s, struct chunk, shared);
+
+	if (c->is_large)
+		memory_large_free(c);
+	else
+		free(c);
 }
 
 struct chunk *chunk_new(int64_t base_offset, int32_t leader_epoch, size_t cap)
 {
 	size_t marks_bytes = (cap / CHUNK_MARK_BYTES + 1) * sizeof(struct chunk_mark);
-	struct chunk *c = malloc(sizeof(*c) + marks_bytes + cap);
+	size_t bytes = sizeof(struct chunk) + marks_bytes + cap;
+	bool is_large = cap == CHUNK_BYTES_MAX;
+	struct chunk *c = is_large ? memory_large_new() : malloc(bytes);
 
 	if (!c)
 		return NULL;
@@ -37,6 +52,7 @@ struct chunk *chunk_new(int64_t base_offset, int32_t leader_epoch, size_t cap)
 		.end_offset = base_offset,
 		.max_timestamp = INT64_MIN,
 		.leader_epoch = leader_epoch,
+		.is_large = is_large,
 		.cap = cap,
 		.marks = (struct chunk_mark *)(c + 1),
 		.bytes = (uint8_t *)(c + 1) + marks_bytes,

@@ -1,4 +1,4 @@
-/* chunk: a stretch of a partition's log in memory, at most 1 MiB or one larger batch alone.
+/* chunk: a stretch of a partition's log in memory, at most 2 MiB or one larger batch alone.
  *
  *   bytes:  | batch | batch | … | batch | batch in flight | room |
  *           0                        len            filled      cap
@@ -19,8 +19,8 @@
 
 enum {
 	CHUNK_BYTES_MIN = 896, /* 1 KiB in all: thousands of topics have no more */
-	CHUNK_BYTES_MAX = 1 << 20,
-	CHUNK_MARK_BYTES = 4 << 10, /* one mark at most for so many bytes */
+	CHUNK_BYTES_MAX = (2 << 20) - (9 << 10), /* with its marks, a large page (io/memory.h) */
+	CHUNK_MARK_BYTES = 4 << 10,              /* one mark at most for so many bytes */
 };
 
 /* Where a batch begins; a search starts at the last mark at or below what is sought. */
@@ -36,6 +36,7 @@ struct chunk {
 	int64_t max_timestamp; /* of its visible batches; INT64_MIN when there is none */
 	int64_t born; /* on the store's clock of chunk bytes, when it came; its partition's */
 	int32_t leader_epoch;
+	bool is_large; /* its block of memory is one of io/memory.h, else malloc's */
 	uint32_t mark_count;
 	size_t len;
 	size_t filled;

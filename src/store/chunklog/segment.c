@@ -384,6 +384,7 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
 		cut_off = asked.bytes != INT64_MAX;
 		asked.bytes = size;
 	}
+	(void)h->disk->ops->will_read(h->disk, fd, 0, asked.bytes);
 	segment_reader_init(&r, h->disk, fd, path, LOAD_BYTES);
 	segment_reader_place(&r, SEGMENT_HEADER_BYTES, s->base_offset, asked.bytes);
 	err = load_all(&r, s, asked.end_offset, each, arg, f);

@@ -73,6 +73,11 @@ static ssize_t power_pread(struct disk *d, int fd, void *into, size_t len, int64
 	LOOKED(d, inner(d)->ops->pread(inner(d), fd, into, len, at));
 }
 
+static int power_will_read(struct disk *d, int fd, int64_t at, int64_t len)
+{
+	LOOKED(d, inner(d)->ops->will_read(inner(d), fd, at, len));
+}
+
 static ssize_t power_pwritev(struct disk *d, int fd, const struct iovec *iov, int count, int64_t at)
 {
 	COUNTED(d, inner(d)->ops->pwritev(inner(d), fd, iov, count, at));
@@ -158,6 +163,7 @@ static const struct disk_ops power_ops = {
 	.open = power_open,
 	.close = power_close,
 	.pread = power_pread,
+	.will_read = power_will_read,
 	.pwritev = power_pwritev,
 	.pwritev_sync = power_pwritev_sync,
 	.sync = power_sync,
