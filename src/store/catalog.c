@@ -25,11 +25,17 @@ enum {
 /* CREATING and DELETING while that record is on its way to disk: both keep the name. */
 enum entry_state { ENTRY_CREATING, ENTRY_LIVE, ENTRY_DELETING, ENTRY_DELETED };
 
+/* A topic's spec, with no more room for the name than it takes. Deleted: only the UUID. */
 struct entry {
-	struct topic_spec spec; /* deleted: only the UUID */
+	struct uuid uuid;
 	enum entry_state state;
+	uint32_t partition_count;
+	int64_t created_at_ms;
+	struct topic_settings settings;
+	char engine[sizeof(((struct topic_spec *)0)->engine)];
 	UT_hash_handle by_uuid;
 	UT_hash_handle by_name; /* in it unless deleted */
+	char name[];            /* NUL-terminated */
 };
 
 struct catalog {
@@ -72,16 +78,22 @@ static struct entry *find_name(const struct catalog *c, const char *name)
 static struct entry *entry_add(struct catalog *c, const struct topic_spec *spec,
                                enum entry_state state)
 {
-	struct entry *e = calloc(1, sizeof(*e));
+	size_t name_len = strlen(spec->name);
+	struct entry *e = calloc(1, sizeof(*e) + name_len + 1);
 
 	CHECK(e);
-	e->spec = *spec;
+	e->uuid = spec->uuid;
 	e->state = state;
-	HASH_ADD(by_uuid, c->by_uuid, spec.uuid, sizeof(e->spec.uuid), e);
+	e->partition_count = spec->partition_count;
+	e->created_at_ms = spec->created_at_ms;
+	e->settings = spec->settings;
+	memcpy(e->engine, spec->engine, sizeof(e->engine));
+	memcpy(e->name, spec->name, name_len);
+	HASH_ADD(by_uuid, c->by_uuid, uuid, sizeof(e->uuid), e);
 	if (state == ENTRY_DELETED)
 		c->deleted_count++;
 	else
-		HASH_ADD(by_name, c->by_name, spec.name, strlen(e->spec.name), e);
+		HASH_ADD(by_name, c->by_name, name, name_len, e);
 	return e;
 }
 
@@ -117,6 +129,27 @@ enum catalog_state catalog_state(const struct catalog *c, const struct uuid *top
 	return is_live(e) ? CATALOG_LIVE : CATALOG_DELETED;
 }
 
+static struct topic_spec entry_spec(const struct entry *e)
+{
+	struct topic_spec spec = {
+		.uuid = e->uuid,
+		.partition_count = e->partition_count,
+		.created_at_ms = e->created_at_ms,
+		.settings = e->settings,
+	};
+
+	memcpy(spec.name, e->name, strlen(e->name));
+	memcpy(spec.engine, e->engine, sizeof(spec.engine));
+	return spec;
+}
+
+static void entry_give(const struct entry *e, catalog_each_cb *each, void *arg)
+{
+	const struct topic_spec spec = entry_spec(e);
+
+	each(arg, &spec);
+}
+
 void catalog_each(const struct catalog *c, enum catalog_state state, catalog_each_cb *each,
                   void *arg)
 {
@@ -124,7 +157,7 @@ void catalog_each(const struct catalog *c, enum catalog_state state, catalog_eac
 
 	HASH_ITER (by_uuid, c->by_uuid, e, after)
 		if (state == CATALOG_LIVE ? is_live(e) : e->state == ENTRY_DELETED)
-			each(arg, &e->spec);
+			entry_give(e, each, arg);
 }
 
 size_t catalog_count(const struct catalog *c, enum catalog_state state)
@@ -178,10 +211,10 @@ static enum err recover_topic(void *arg, const struct topic_spec *spec, bool del
 }
 
 /* Of what a topic is, this can change. */
-static void alter(struct topic_spec *spec, const struct topic_spec *change)
+static void alter(struct entry *e, const struct topic_spec *change)
 {
-	spec->settings = change->settings;
-	spec->partition_count = change->partition_count;
+	e->settings = change->settings;
+	e->partition_count = change->partition_count;
 }
 
 static enum err recover_spec(struct catalog *c, enum catalog_verb verb, struct slice rest,
@@ -200,9 +233,9 @@ static enum err recover_spec(struct catalog *c, enum catalog_verb verb, struct s
 	e = find_uuid(c, &spec.uuid);
 	if (!e || e->state != ENTRY_LIVE)
 		return fault_set(f, ERR_CORRUPT, 0, "a topic was changed that is not there");
-	if (spec.partition_count < e->spec.partition_count)
+	if (spec.partition_count < e->partition_count)
 		return fault_set(f, ERR_CORRUPT, 0, "topic %s lost partitions", spec.name);
-	alter(&e->spec, &spec);
+	alter(e, &spec);
 	return OK;
 }
 
@@ -467,7 +500,7 @@ static void change_apply(struct catalog *c, const struct catalog_change *change)
 	CHECK(e != NULL);
 	switch (change->verb) {
 	case CATALOG_CREATE: e->state = ENTRY_LIVE; break;
-	case CATALOG_ALTER: alter(&e->spec, &change->spec); break;
+	case CATALOG_ALTER: alter(e, &change->spec); break;
 	case CATALOG_DELETE: entry_bury(c, e); break;
 	}
 }
@@ -515,7 +548,7 @@ static enum err change_check(const struct catalog *c, struct catalog_change *cha
 		if (!e || e->state != ENTRY_LIVE)
 			return fault_set(f, ERR_TOPIC_UNKNOWN, 0, "%s", change->spec.name);
 		CHECK(change->verb != CATALOG_ALTER ||
-		      change->spec.partition_count >= e->spec.partition_count);
+		      change->spec.partition_count >= e->partition_count);
 		return OK;
 	}
 	CHECK(e == NULL);
@@ -536,8 +569,9 @@ static void record_encode(const struct catalog *c, struct catalog_change *change
 	switch (change->verb) {
 	case CATALOG_CREATE: topic_spec_encode(&change->spec, &change->record); break;
 	case CATALOG_ALTER:
-		altered = find_uuid(c, &change->spec.uuid)->spec;
-		alter(&altered, &change->spec);
+		altered = entry_spec(find_uuid(c, &change->spec.uuid));
+		altered.settings = change->spec.settings;
+		altered.partition_count = change->spec.partition_count;
 		topic_spec_encode(&altered, &change->record);
 		break;
 	case CATALOG_DELETE:
