@@ -17,24 +17,15 @@
 enum { ENGINES_MAX = 8, ERRNO_MAX = 133, NUMBER_MAX = 1000000 };
 
 static const char *const call_names[DISK_CALL_COUNT] = {
-	[DISK_OPEN] = "open",
-	[DISK_CLOSE] = "close",
-	[DISK_PREAD] = "pread",
-	[DISK_WILL_READ] = "will_read",
-	[DISK_PWRITEV] = "pwritev",
-	[DISK_PWRITEV_SYNC] = "pwritev_sync",
-	[DISK_SYNC] = "sync",
-	[DISK_SYNC_DIR] = "sync_dir",
-	[DISK_SYNC_ALL] = "sync_all",
-	[DISK_TRUNCATE] = "truncate",
-	[DISK_SIZE] = "size",
-	[DISK_RENAME] = "rename",
-	[DISK_UNLINK] = "unlink",
-	[DISK_MKDIR] = "mkdir",
-	[DISK_RMDIR] = "rmdir",
-	[DISK_LIST] = "list",
-	[DISK_LOCK] = "lock",
-	[DISK_SPACE] = "space",
+	[DISK_OPEN] = "open",         [DISK_CLOSE] = "close",
+	[DISK_PREAD] = "pread",       [DISK_WILL_READ] = "will_read",
+	[DISK_PWRITEV] = "pwritev",   [DISK_PWRITEV_SYNC] = "pwritev_sync",
+	[DISK_SYNC] = "sync",         [DISK_SYNC_DIR] = "sync_dir",
+	[DISK_SYNC_ALL] = "sync_all", [DISK_TRUNCATE] = "truncate",
+	[DISK_SIZE] = "size",         [DISK_RENAME] = "rename",
+	[DISK_UNLINK] = "unlink",     [DISK_MKDIR] = "mkdir",
+	[DISK_RMDIR] = "rmdir",       [DISK_LIST] = "list",
+	[DISK_LOCK] = "lock",         [DISK_SPACE] = "space",
 };
 
 static _Noreturn void die(const char *variable)
