@@ -274,7 +274,8 @@ static enum err index_decode(const struct segment_home *h, const struct segment 
 	count = (bytes.len - HEADER_BYTES - CRC_BYTES) / MARK_BYTES;
 	header_encode(h, s, (uint32_t)count, header);
 	if (memcmp(header, bytes.ptr, HEADER_BYTES) != 0)
-		return fault_set(f, ERR_CORRUPT, 0, "an index of something else");
+		return fault_set(f, ERR_CORRUPT, 0,
+		                 "an index of something else, or of another version");
 	if (crc32c(0, bytes.ptr, bytes.len - CRC_BYTES) !=
 	    load_le32((const uint8_t *)bytes.ptr + bytes.len - CRC_BYTES))
 		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");

@@ -370,12 +370,22 @@ static enum err keep_copy(struct cutting *c, const char *path, int64_t keep, str
 	return keep > 0 ? copy_aside(c->disk, path, keep, f) : OK;
 }
 
+/* It tells of a segment that is no more. One that stays does not match what there is. */
+static void drop_index(struct disk *disk, const char *segment)
+{
+	char path[SEGMENT_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%.*sidx", (int)(strlen(segment) - strlen("seg")), segment);
+	(void)!disk->ops->unlink(disk, path);
+}
+
 static enum err cut_file(struct cutting *c, const char *path, int64_t keep, struct fault *f)
 {
 	char beside[SEGMENT_PATH_BYTES];
 	enum err err;
 	int fd, got;
 
+	drop_index(c->disk, path);
 	if (keep == 0) {
 		aside(c->disk, path, beside);
 		got = c->disk->ops->rename(c->disk, path, beside);

@@ -50,7 +50,7 @@ static struct store_partition *partition(struct fixture *x)
 }
 
 /* Twelve events in a segment and eight in the WAL behind it; then it was killed. */
-static void make(struct fixture *x, uint64_t seed)
+static void make(struct fixture *x, const struct store_ops *ops, uint64_t seed)
 {
 	struct store_partition *p;
 	char topic[UUID_TEXT_LEN + 1];
@@ -63,7 +63,7 @@ static void make(struct fixture *x, uint64_t seed)
 	                                   .clock = clock_system(),
 	                                   .found = found,
 	                                   .progress = progress};
-	rig_init(&x->rig, &store_memory, 1, x->disk, "/d", seed);
+	rig_init(&x->rig, ops, 1, x->disk, "/d", seed);
 	open_store(x);
 	p = rig_topic(&x->rig, "t", 1)->partitions[0];
 	assert_int_equal(event_log_append(&x->rig, p, 0, SAVED, EVENT_BYTES), OK);
@@ -127,7 +127,7 @@ static void check_ends_at(struct fixture *x, int64_t end)
 }
 
 /* The power goes at every call of a cut in turn, until there is one that it does not reach. */
-static void check_whenever_it_dies(int64_t at_of_segment, int64_t end)
+static void check_whenever_it_dies(const struct store_ops *ops, int64_t at_of_segment, int64_t end)
 {
 	bool whole = false;
 
@@ -135,7 +135,7 @@ static void check_whenever_it_dies(int64_t at_of_segment, int64_t end)
 		struct fixture x = {0};
 
 		assert_true(calls < 200);
-		make(&x, calls);
+		make(&x, ops, calls);
 		flip(&x, x.segment, at_of_segment);
 		disk_power_on(&x.power, calls, calls % 2);
 		whole = verify_and_cut(&x) == OK && !disk_power_is_off(&x.power);
@@ -148,12 +148,14 @@ static void check_whenever_it_dies(int64_t at_of_segment, int64_t end)
 
 TEST(verify_cut__in_the_first_batch_is_done_whenever_it_dies)
 {
-	check_whenever_it_dies(4096 + 100, 0);
+	check_whenever_it_dies(&store_memory, 4096 + 100, 0);
+	check_whenever_it_dies(&store_log, 4096 + 100, 0);
 }
 
 TEST(verify_cut__further_on_is_done_whenever_it_dies)
 {
-	check_whenever_it_dies(4096 + 3 * 380, 3);
+	check_whenever_it_dies(&store_memory, 4096 + 3 * 380, 3);
+	check_whenever_it_dies(&store_log, 4096 + 3 * 380, 3);
 }
 
 TEST(verify_cut__of_a_plan_that_is_old_is_refused)
@@ -162,7 +164,7 @@ TEST(verify_cut__of_a_plan_that_is_old_is_refused)
 	struct fixture x = {0};
 	struct fault f;
 
-	make(&x, 1);
+	make(&x, &store_log, 1);
 	flip(&x, x.segment, 4096 + 100);
 	x.config.plan = &plan;
 	assert_int_equal(verify_run(&x.config, &x.totals, &f), OK);

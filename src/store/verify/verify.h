@@ -7,6 +7,7 @@
  *   catalog    snapshot, every change, and whether it knows every topic that has bytes somewhere
  *   WAL        file headers, every frame behind the last checkpoint, every batch in it, in order
  *   segments   header, every batch up to the bytes that count: checksum, offsets, epoch
+ *   indexes    those that lie beside segments: a bad one is worth knowing, and no damage
  *
  * Damage is what fails a checksum, is missing or does not fit: what a start would fence or refuse, or
  * pass over because nothing needs it any more (the finding says so). A torn tail of the WAL is none:

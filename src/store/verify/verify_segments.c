@@ -1,6 +1,7 @@
 /* The segments' part of verify. */
 #include "base/endian.h"
 #include "io/disk.h"
+#include "store/chunklog/segment_index.h"
 #include "store/verify/verify_pass.h"
 
 #include <stdio.h>
@@ -118,6 +119,30 @@ static void say_lost(struct reading *r, struct checked_partition *p, const struc
 	           "%s", fault_text(why, text, sizeof(text)));
 }
 
+/* It may be missing, and a bad one costs a reader some time: no damage. */
+static void check_index(struct verify_pass *v, struct checked_partition *p,
+                        const struct segment_home *home, const struct segment *s)
+{
+	char path[SEGMENT_PATH_BYTES], text[VERIFY_TEXT_BYTES];
+	struct segment_index index;
+	struct fault why;
+
+	segment_index_init(&index, s->base_offset, SEGMENT_HEADER_BYTES);
+	if (segment_index_read(home, s, &index, &why) && why.code != ERR_NOT_FOUND) {
+		segment_index_path(home, s->base_offset, path);
+		verify_say(v,
+		           (struct verify_finding){.file = path,
+		                                   .at = -1,
+		                                   .topic = p->topic->name,
+		                                   .partition = p->index,
+		                                   .from = -1,
+		                                   .remedy = "none is needed: it is made anew "
+		                                             "when the segment is read"},
+		           "%s", fault_text(&why, text, sizeof(text)));
+	}
+	segment_index_fini(&index);
+}
+
 static enum err read_segment(struct verify_pass *v, struct checked_partition *p,
                              const struct segment *s, struct fault *f)
 {
@@ -136,6 +161,7 @@ static enum err read_segment(struct verify_pass *v, struct checked_partition *p,
 		                (long long)found.end_offset);
 	if (err)
 		say_lost(&r, p, &found, s, &why);
+	check_index(v, p, &home, s);
 	v->totals->segments++;
 	v->totals->segment_bytes += (uint64_t)found.bytes;
 	v->totals->events += r.events;

@@ -34,7 +34,7 @@ static struct store_partition *fill(struct fixture *x, int64_t from, int64_t to)
 	return t->partitions[0];
 }
 
-static int setup(void **state)
+static int setup(void **state, const struct store_ops *ops)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 	struct fault f;
@@ -43,10 +43,20 @@ static int setup(void **state)
 	x->power.kills = true;
 	x->disk = &x->power.base;
 	x->progress_left = UINT32_MAX;
-	rig_init(&x->rig, &store_memory, 1, x->disk, "/d", 5);
+	rig_init(&x->rig, ops, 1, x->disk, "/d", 5);
 	assert_int_equal(rig_try_open(&x->rig, &f), OK);
 	*state = x;
 	return 0;
+}
+
+static int setup_memory(void **state)
+{
+	return setup(state, &store_memory);
+}
+
+static int setup_log(void **state)
+{
+	return setup(state, &store_log);
 }
 
 static int teardown(void **state)
@@ -236,7 +246,42 @@ FIXTURE_TEST(verify__stops_when_told)
 	assert_int_equal(verify(x), ERR_SHUTTING_DOWN);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* A new epoch begins a new segment; who reads the old one makes its index. */
+FIXTURE_TEST(verify__a_bad_index_is_a_note)
+{
+	struct fixture *x = *state;
+	char path[PATH_BYTES];
+	struct fault f;
+
+	fill(x, 0, EVENTS);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	kill_store(x);
+	assert_int_equal(rig_try_open(&x->rig, &f), OK);
+	fill(x, EVENTS, EVENTS + 3);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	segment_path(fill(x, EVENTS + 3, EVENTS + 4), path);
+	kill_store(x);
+	assert_int_equal(rig_try_open(&x->rig, &f), OK);
+	assert_true(event_log_is_whole(&x->rig, rig_find(&x->rig, "t")->partitions[0], EVENTS + 4));
+	rig_shut(&x->rig);
+	assert_int_equal(verify(x), OK);
+	assert_int_equal(x->findings, 0);
+	memcpy(strrchr(path, '.'), ".idx", 4);
+	for (int64_t at = 0; at < disk_poke_size(x->disk, path); at++) {
+		flip(x, path, at);
+		assert_int_equal(verify(x), OK);
+		assert_int_equal(x->findings, 1);
+		assert_int_equal(x->totals.damages, 0);
+		assert_string_equal(x->first_file, path);
+		flip(x, path, at);
+	}
+	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
+	assert_int_equal(verify(x), OK);
+	assert_int_equal(x->findings, 0);
+}
+
+#define ON(engine, name) cmocka_unit_test_setup_teardown(name, setup_##engine, teardown)
+#define T(name)          ON(memory, name), ON(log, name)
 
 int main(void)
 {
@@ -249,6 +294,7 @@ int main(void)
 		T(verify__an_end_that_never_was_flushed_is_no_damage),
 		T(verify__a_catalog_that_lost_a_topic_is_found),
 		T(verify__stops_when_told),
+		ON(log, verify__a_bad_index_is_a_note),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
