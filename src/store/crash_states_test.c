@@ -104,6 +104,8 @@ static void play_checkpoints(struct crash_run *r)
 		some_appends(r, 0, 1 + run_roll(r, 3));
 		some_appends(r, 1, 1);
 		run_append(r, 0, 0, 1, 100); /* under way while it begins */
+		if (i % 2 == 1)
+			run_age_segments(r);
 		CHECK(run_checkpoint(r) == OK);
 		run_settle(r);
 	}

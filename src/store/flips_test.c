@@ -22,9 +22,9 @@ enum {
 };
 
 /* By the path's ending; in this order. */
-enum kind { SEGMENT, WAL, CATALOG, MANIFEST, MARKER, OTHER, KINDS };
+enum kind { SEGMENT, INDEX, WAL, CATALOG, MANIFEST, MARKER, OTHER, KINDS };
 
-static const char *const kind_names[KINDS] = {"segment",  "wal",    "catalog",
+static const char *const kind_names[KINDS] = {"segment",  "index",  "wal",  "catalog",
                                               "manifest", "marker", "other"};
 
 struct tally {
@@ -50,7 +50,7 @@ static unsigned roll(struct flipper *x, unsigned below)
 	return n % below;
 }
 
-/* --- the store: segments of two checkpoints, a manifest and its predecessor, and a WAL ------------- */
+/* --- the store: two segments a partition, a manifest and its predecessor, and a WAL ---------------- */
 
 static void fill_store(struct crash_run *r)
 {
@@ -65,6 +65,7 @@ static void fill_store(struct crash_run *r)
 		}
 		if (round < 2)
 			CHECK(run_checkpoint(r) == OK);
+		run_age_segments(r);
 	}
 	/* Damage in the last group looks like a torn write: it is another topic's. */
 	run_append(r, 2, 0, 1, 100);
@@ -84,6 +85,8 @@ static enum kind kind_of(const char *path)
 {
 	if (ends_with(path, ".seg"))
 		return SEGMENT;
+	if (ends_with(path, ".idx"))
+		return INDEX;
 	if (strstr(path, "/catalog/"))
 		return CATALOG;
 	if (ends_with(path, ".wal"))
@@ -257,7 +260,7 @@ static const char *judge_partition(struct reading *g, enum kind kind, unsigned *
 
 	if (kind == SEGMENT && !is_hit(g) && (missing || fenced))
 		return "another partition suffers";
-	if ((kind == MANIFEST || kind == CATALOG || kind == MARKER) && (missing || fenced))
+	if (kind != SEGMENT && kind != WAL && kind != OTHER && (missing || fenced))
 		return "events are missing";
 	if (missing && !fenced && !is_last)
 		return "events are missing and nothing is fenced";
@@ -392,10 +395,16 @@ TEST(memory__serves_nothing_wrong_whatever_bit_is_flipped)
 	flip_engine("memory");
 }
 
+TEST(log__serves_nothing_wrong_whatever_bit_is_flipped)
+{
+	flip_engine("log");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory__serves_nothing_wrong_whatever_bit_is_flipped),
+		cmocka_unit_test(log__serves_nothing_wrong_whatever_bit_is_flipped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,20 @@ static void write_line(struct crash_run *r, struct ledger_line line)
 	disk_trace_mark(&r->trace);
 }
 
+static struct now ahead_now(struct clock *c)
+{
+	struct run_clock *clock = CONTAINER_OF(c, struct run_clock, base);
+	struct now now = clock_system()->now(clock_system());
+
+	now.wall_ms += clock->ahead_ms;
+	return now;
+}
+
+void run_age_segments(struct crash_run *r)
+{
+	r->clock.ahead_ms += topic_settings_default(DURABILITY_COMMIT).segment_ms;
+}
+
 /* --- life ----------------------------------------------------------------------------------------- */
 
 void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t seed,
@@ -35,6 +49,8 @@ void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t s
 	r->faults = disk_fault_new(disk_sim_disk(r->sim));
 	disk_trace_init(&r->trace, disk_fault_disk(r->faults));
 	rig_init(&r->rig, ops, 1, &r->trace.base, "/data", seed);
+	r->clock.base.now = ahead_now;
+	r->rig.clock = &r->clock.base;
 	r->rig.memory_bytes = 1; /* an engine that reads from disk shall do so */
 }
 

@@ -4,6 +4,7 @@
 #ifndef BOURN_STORE_TESTING_CRASH_RUN_H
 #define BOURN_STORE_TESTING_CRASH_RUN_H
 
+#include "io/clock.h"
 #include "io/testing/disk_trace.h"
 #include "store/testing/store_rig.h"
 
@@ -52,8 +53,15 @@ struct run_topic {
 	} partitions[RUN_PARTITIONS];
 };
 
+/* The system's, its wall clock so much ahead. */
+struct run_clock {
+	struct clock base;
+	_Atomic int64_t ahead_ms;
+};
+
 struct crash_run {
 	uint64_t seed;
+	struct run_clock clock;
 	struct disk_sim *sim;
 	struct disk_fault *faults; /* between the two */
 	struct disk_trace trace;
@@ -95,6 +103,8 @@ void run_append(struct crash_run *r, unsigned topic, uint32_t partition, int64_t
 /* Until all appends are done. */
 void run_settle(struct crash_run *r);
 void run_trim(struct crash_run *r, unsigned topic, uint32_t partition, int64_t upto);
+/* The next checkpoint begins new segments: the last ones are old. */
+void run_age_segments(struct crash_run *r);
 /* What it answered; a full disk is one that a script may want. */
 enum err run_checkpoint(struct crash_run *r);
 
