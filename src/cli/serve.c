@@ -36,7 +36,7 @@ static const struct argp_option options[] = {
 	{"port", 'p', "PORT", 0, "listen on this port (3030); 0: any free one", 0},
 	{"data", 'd', "DIR", 0, "data directory (./data)", 0},
 	{"shards", OPTION_SHARDS, "N", 0, "event loops (auto: one a core)", 0},
-	{"storage", OPTION_STORAGE, "TYPE", 0, "engine (memory)", 0},
+	{"storage", OPTION_STORAGE, "TYPE", 0, "engine (log)", 0},
 	{"durability", OPTION_DURABILITY, "CLASS", 0, "of new topics: commit, interval, os, none",
          0},
 	{"log-level", OPTION_LOG, "LEVEL", 0, "debug, info, warn, error, off", 0},

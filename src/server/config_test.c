@@ -38,6 +38,7 @@ TEST(config__an_empty_file_is_the_defaults)
 	assert_int_equal(c.server.port, 3030);
 	assert_string_equal(c.server.host, "localhost");
 	assert_int_equal(c.server.shards, 0);
+	assert_string_equal(c.storage.type, "log");
 	assert_int_equal(c.storage.durability, DURABILITY_COMMIT);
 	assert_true(c.broker.auto_create_topics);
 	config_fini(&c);

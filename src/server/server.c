@@ -437,7 +437,7 @@ static enum err compose(struct server *s, struct fault *f)
 	if (!s->engine)
 		return fault_set(
 			f, ERR_CONFIG, 0,
-			"storage.type '%.40s' is no engine of this build; 'memory' and 'log' are",
+			"storage.type '%.40s' is no engine of this build; 'log' and 'memory' are",
 			c->storage.type);
 	err = make_loops(s, f);
 	if (err)

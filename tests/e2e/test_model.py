@@ -267,9 +267,11 @@ class Driver:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("run", range(3))
-def test_memory_engine_agrees_with_the_model(broker, seed, run):
+@pytest.mark.parametrize("run", range(2))
+@pytest.mark.parametrize("engine", ["memory", "log"])
+def test_local_engines_agree_with_the_model(start, shards, seed, engine, run):
     print(f"BOURN_SEED={seed} run={run}")
+    broker = start(shards=shards, storage=engine)
     Driver(broker, f"{seed}-{run}", gaps=False, may_kill=True).run(STEPS)
 
 

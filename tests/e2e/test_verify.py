@@ -48,10 +48,10 @@ def wait_for_mark(broker):
         assert time.monotonic() < deadline
 
 
-@pytest.fixture
-def killed(start):
+@pytest.fixture(params=["memory", "log"])
+def killed(request, start):
     """A directory with segments in two runs, a WAL with frames that are in no segment, and a catalog."""
-    broker = start()
+    broker = start(storage=request.param)
     broker.create("a", partitions=2)
     fill(broker, "t", 40)
     assert broker.client.post("/v1/admin/snapshot").status == 200
