@@ -51,6 +51,9 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	f->date_second = INT64_MIN;
 	f->created_head.limit = 512;
 	f->produced_tail.limit = 128;
+	/* Answers are put together from these: no memory shall cut one of them short. */
+	CHECK(buf_reserve(&f->created_head, f->created_head.limit));
+	CHECK(buf_reserve(&f->produced_tail, f->produced_tail.limit));
 	f->event.limit = EVENT_SCRATCH_BYTES_MAX;
 	f->cursor.limit = CURSOR_TEXT_BYTES_MAX;
 	feeds_init(&f->feeds, f);
