@@ -60,7 +60,7 @@ class Cycle:
 @pytest.mark.timeout(1800)
 def test_kill9(start, engine, busy, seed, tmp_path):
     rng = random.Random(f"{seed}-{engine}")
-    oracle = Oracle(None, tmp_path, "F1 kill -9", seed, TOPICS, engine=engine, **{"class": "all"})
+    oracle = Oracle(None, tmp_path, "F1 kill -9", seed, TOPICS, pad=300, engine=engine, **{"class": "all"})
     checkpoints = changes = killed = 0
     slowest = 0.0
     while killed < CYCLES:

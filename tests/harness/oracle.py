@@ -20,6 +20,7 @@ from harness.http import Connection
 from harness.murmur2 import murmur2
 
 PARTITIONS = 4
+SEGMENT_BYTES = 1 << 20  # the least that there may be: many files
 ENVELOPES = "application/vnd.bourn.events+x-ndjson"
 EVENT = re.compile(rb'\{"offset":(\d+),.*?"value":(\{.*\})\}')
 WHO = re.compile(rb'\{"p": (\d+), "s": (\d+), ')
@@ -44,6 +45,7 @@ class Producer(threading.Thread):
         self.failure = None
         self.refused = {}     # status -> count
         self.refused_s = 0.0  # the longest wait for a refusal
+        self.quickest_s = math.inf  # the shortest for an acknowledgement
 
     def run(self):
         try:
@@ -74,6 +76,7 @@ class Producer(threading.Thread):
         """Read one answer; False when the producer shall end."""
         reply = self.connection.read_reply()
         if reply.status == 201:
+            self.quickest_s = min(self.quickest_s, time.monotonic() - asked)
             acknowledge(reply.json())
             return True
         self.refused[reply.status] = self.refused.get(reply.status, 0) + 1
@@ -187,7 +190,7 @@ class Oracle:
 
     def create_topics(self):
         for topic, settings in self.settings.items():
-            self.broker.create(topic, partitions=PARTITIONS, **settings)
+            self.broker.create(topic, partitions=PARTITIONS, **{"segment_bytes": SEGMENT_BYTES, **settings})
 
     def producer(self, number):
         producer = Producer(self, number)
