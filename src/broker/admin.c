@@ -119,10 +119,38 @@ static enum admin_state refuse_partitions(struct admin_job *j, uint32_t there)
 	return ADMIN_FINISH;
 }
 
+/* New facts for the shards, from what the store keeps now, or is to keep. */
+static enum admin_state publish_new_facts(struct admin_job *j, const struct topic_spec *spec,
+                                          const struct store_topic *stored, enum visit visit)
+{
+	struct topic_facts *facts = topic_facts_new(spec, stored);
+
+	CHECK(facts); /* the store has it already: shards must agree */
+	if (j->facts)
+		shared_put(&j->facts->shared);
+	j->facts = facts;
+	return visit_all(j, visit);
+}
+
+static enum admin_state alter_stored(struct admin_job *j)
+{
+	j->at->ops->topic_alter(&j->topic_op);
+	return ADMIN_STORE;
+}
+
+static enum admin_state restrain(struct admin_job *j, int32_t bytes_max)
+{
+	struct topic_spec spec = j->facts->spec;
+
+	spec.settings.max_message_bytes = bytes_max;
+	return publish_new_facts(j, &spec, j->facts->stored, VISIT_RESTRAIN);
+}
+
 static enum admin_state alter_begin(struct admin_job *j)
 {
 	uint32_t there = j->facts->spec.partition_count;
 	uint32_t asked = j->admin->partition_count ? j->admin->partition_count : there;
+	struct topic_settings *settings;
 
 	if (asked > TOPIC_PARTITIONS_MAX)
 		return admin_refuse(j, ERR_BAD_SETTING, "partitions: 1 to 1024");
@@ -130,10 +158,12 @@ static enum admin_state alter_begin(struct admin_job *j)
 		return refuse_partitions(j, there);
 	j->topic_op = (struct store_topic_op){.done = topic_op_done, .spec = j->facts->spec};
 	j->topic_op.store = j->at->group->config.store;
-	j->topic_op.spec.settings = j->admin->settings;
 	j->topic_op.spec.partition_count = asked;
-	j->at->ops->topic_alter(&j->topic_op);
-	return ADMIN_STORE;
+	settings = &j->topic_op.spec.settings;
+	topic_settings_merge(settings, &j->admin->before, &j->admin->settings);
+	if (settings->max_message_bytes < j->facts->spec.settings.max_message_bytes)
+		return restrain(j, settings->max_message_bytes);
+	return alter_stored(j);
 }
 
 static enum admin_state purge_begin(struct admin_job *j)
@@ -229,22 +259,10 @@ static enum admin_state admin_begin(struct admin_job *j)
 	UNREACHABLE();
 }
 
-/* New facts for the shards, from what the store keeps now. */
-static enum admin_state publish_new_facts(struct admin_job *j, const struct topic_spec *spec,
-                                          const struct store_topic *stored, enum visit visit)
-{
-	struct topic_facts *facts = topic_facts_new(spec, stored);
-
-	CHECK(facts); /* the store has it already: shards must agree */
-	if (j->facts)
-		shared_put(&j->facts->shared);
-	j->facts = facts;
-	return visit_all(j, visit);
-}
-
 static enum admin_state admin_stored(struct admin_job *j)
 {
 	const struct store_topic_op *o = &j->topic_op;
+	const struct store_topic *stored;
 	bool failed = o->fault.code != OK;
 
 	j->admin->fault = o->fault;
@@ -254,8 +272,12 @@ static enum admin_state admin_stored(struct admin_job *j)
 		return failed ? ADMIN_FINISH
 		              : publish_new_facts(j, &o->topic->spec, o->topic, VISIT_PUBLISH);
 	case ADMIN_TOPIC_ALTER:
-		return failed ? ADMIN_FINISH
-		              : publish_new_facts(j, &o->topic->spec, o->topic, VISIT_REPLACE);
+		if (!failed)
+			return publish_new_facts(j, &o->topic->spec, o->topic, VISIT_REPLACE);
+		if (j->visit != VISIT_RESTRAIN)
+			return ADMIN_FINISH;
+		stored = j->facts->stored;
+		return publish_new_facts(j, &stored->spec, stored, VISIT_REPLACE);
 	case ADMIN_TOPIC_DELETE: return failed ? visit_all(j, VISIT_PUBLISH) : ADMIN_FINISH;
 	default: UNREACHABLE();
 	}
@@ -301,7 +323,11 @@ static unsigned shard_count(const struct admin_job *j)
 
 static enum admin_state admin_visited(struct admin_job *j)
 {
-	return j->visit == VISIT_UNPUBLISH ? delete_stored(j) : ADMIN_FINISH;
+	switch (j->visit) {
+	case VISIT_RESTRAIN: return alter_stored(j);
+	case VISIT_UNPUBLISH: return delete_stored(j);
+	default: return ADMIN_FINISH;
+	}
 }
 
 static void admin_end(struct admin_job *j)

@@ -26,7 +26,8 @@ struct topic_description {
 enum admin_kind {
 	ADMIN_TOPIC_CREATE, /* in: name, partition_count (0: default), settings. out: topic, created */
 	ADMIN_TOPIC_DESCRIBE, /* in: name. out: topic */
-	ADMIN_TOPIC_ALTER,    /* in: name, settings, partition_count (0: stays). out: topic */
+	ADMIN_TOPIC_ALTER,    /* in: name, settings and before, partition_count (0: stays). out:
+			      topic */
 	ADMIN_TOPIC_PURGE,    /* in: name, partition (-1 all), upto (-1: everything). out: topic */
 	ADMIN_TOPIC_DELETE,   /* in: name */
 	ADMIN_SNAPSHOT,       /* out: snapshot_bytes */
@@ -45,8 +46,9 @@ struct admin {
 	enum admin_kind kind;
 	struct slice name; /* borrowed during the call */
 	uint32_t partition_count;
-	/* Create: start from broker_default_settings; alter: from the description. */
+	/* Create: start from broker_default_settings; alter: from what broker_topic says. */
 	struct topic_settings settings;
+	struct topic_settings before; /* alter: what that was; only what differs is changed */
 	int32_t partition;
 	int64_t upto;
 	void (*done)(struct admin *a);

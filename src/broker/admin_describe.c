@@ -100,7 +100,8 @@ static bool describe_step(struct admin_job *j, struct store_partition *p)
 
 static bool is_described(const struct admin_job *j)
 {
-	return j->visit != VISIT_UNPUBLISH && j->visit != VISIT_FENCED;
+	return j->visit != VISIT_RESTRAIN && j->visit != VISIT_UNPUBLISH &&
+	       j->visit != VISIT_FENCED;
 }
 
 static bool description_begin(struct admin_job *j)

@@ -5,9 +5,12 @@
  * home. The whole job belongs to the shard that it is on.
  *
  *	CLAIM → BEGIN → (STORE) → (VISIT 0, 1, … → VISITED) → (STORE) → FINISH → HOME
- *	create: store, publish      describe: look      alter: store, replace
+ *	create: store, publish      describe: look      alter: (restrain), store, replace
  *	purge:  trim                delete: unpublish, store (if that fails: publish again)
  *	snapshot, backups: store
+ *
+ * An altered max.message.bytes that is smaller holds for the shards first: what they sent under the
+ * old one is with the store when it changes there, and is not refused for it.
  *
  * After what a visit does to a shard, the shard's partitions are DESCRIBEd: their state, and by two
  * reads each the times of the first and the last event. The topic cannot be deleted meanwhile, for
@@ -31,7 +34,15 @@ enum admin_state {
 };
 
 /* What a visit does to a shard. */
-enum visit { VISIT_LOOK, VISIT_PUBLISH, VISIT_REPLACE, VISIT_TRIM, VISIT_UNPUBLISH, VISIT_FENCED };
+enum visit {
+	VISIT_LOOK,
+	VISIT_PUBLISH,
+	VISIT_RESTRAIN, /* before the store: batches are to be smaller */
+	VISIT_REPLACE,
+	VISIT_TRIM,
+	VISIT_UNPUBLISH,
+	VISIT_FENCED,
+};
 
 /* What of a partition is described next. */
 enum description { DESCRIBE_STATE, DESCRIBE_FIRST, DESCRIBE_LAST };

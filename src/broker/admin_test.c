@@ -243,6 +243,35 @@ TEST(alter__that_fails_adds_none)
 	fixture_stop(&f);
 }
 
+static void bytes_max_here(struct broker *b, void *arg)
+{
+	*(int32_t *)arg = broker_topic(b, SLICE_LIT("t"))->settings.max_message_bytes;
+}
+
+/* Smaller batches hold for the shards before the store knows: what it refuses is taken back. */
+TEST(alter__that_fails_leaves_the_settings)
+{
+	struct administered a;
+	int32_t bytes_max;
+
+	start((struct fixture_options){.shards = 2});
+	create_topic(&f, "t", 1);
+	for (int fails = 1; fails >= 0; fails--) {
+		plain_store_knobs(f.store, 0)->topic_op_fails = fails ? ERR_DISK_FULL : OK;
+		administered_init(&a, &f, 1, ADMIN_TOPIC_ALTER, "t");
+		a.admin.before = a.admin.settings;
+		a.admin.settings.max_message_bytes = 2000;
+		administered_start(&a);
+		assert_int_equal(administered_wait(&a), fails ? ERR_DISK_FULL : OK);
+		broker_admin_fini(&a.admin);
+		for (unsigned shard = 0; shard < 2; shard++) {
+			fixture_on(&f, shard, bytes_max_here, &bytes_max);
+			assert_int_equal(bytes_max, fails ? BATCH_BYTES_MAX_DEFAULT : 2000);
+		}
+	}
+	fixture_stop(&f);
+}
+
 TEST(purge__empties_and_offsets_go_on)
 {
 	struct administered a;
@@ -458,6 +487,7 @@ int main(void)
 		cmocka_unit_test(alter__is_seen_on_every_shard),
 		cmocka_unit_test(alter__adds_partitions_on_every_shard),
 		cmocka_unit_test(alter__that_fails_adds_none),
+		cmocka_unit_test(alter__that_fails_leaves_the_settings),
 		cmocka_unit_test(purge__empties_and_offsets_go_on),
 		cmocka_unit_test(purge__of_one_partition_leaves_the_others),
 		cmocka_unit_test(delete__readers_are_told_and_the_name_is_free),

@@ -1,4 +1,5 @@
 #include "broker/admin_job.h"
+#include "broker/turn_batch.h"
 
 #include <stdlib.h>
 
@@ -44,6 +45,18 @@ static bool unpublish_here(struct admin_job *j)
 	topic_free(j->leaving);
 	j->leaving = NULL;
 	return true;
+}
+
+/* Batches that are open were begun under what held before: off they go. */
+static void restrain_here(struct admin_job *j)
+{
+	struct topic *t = topics_find(&j->at->topics, admin_job_name(j));
+
+	CHECK(t);
+	for (uint32_t i = 0; i < t->facts->spec.partition_count; i++)
+		if (t->open[i])
+			turn_batch_send(t->open[i], -1);
+	shard_replace(j->at, t, j->facts);
 }
 
 static void replace_here(struct admin_job *j)
@@ -108,6 +121,7 @@ bool admin_visit(struct admin_job *j)
 	switch (j->visit) {
 	case VISIT_LOOK: return true;
 	case VISIT_PUBLISH: shard_publish(j->at, j->facts); return true;
+	case VISIT_RESTRAIN: restrain_here(j); return true;
 	case VISIT_REPLACE: replace_here(j); return true;
 	case VISIT_TRIM: return trim_here(j);
 	case VISIT_UNPUBLISH: return unpublish_here(j);

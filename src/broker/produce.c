@@ -48,10 +48,12 @@ static void part_end(struct produce_part *part)
 		produce_end(p);
 }
 
-void produce_part_stored(struct produce_part *part, int64_t offset)
+void produce_part_stored(struct produce_part *part, int64_t offset, enum durability durability)
 {
 	struct produce *p = part->produce;
 
+	if (durability < p->durability)
+		p->durability = durability;
 	p->results[part - p->parts].offset = offset;
 	part_end(part);
 }
@@ -318,7 +320,6 @@ static enum err append_to(struct produce *p, struct topic *t, const struct recor
 
 	if (err)
 		return err;
-	p->durability = t->facts->spec.settings.durability;
 	if (goes_to_one_partition(p, count, partition_count))
 		return append_to_one(p, t, records, count);
 	return append_to_several(p, t, records, count);
@@ -447,6 +448,7 @@ static void produce_begin(struct produce *p)
 	p->fault.code = OK;
 	p->fault.os_errno = 0;
 	p->fault.where[0] = '\0';
+	p->durability = DURABILITY_COMMIT;
 	p->node = (struct list){0};
 	p->results = &p->one;
 	p->result_count = 0;

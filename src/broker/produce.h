@@ -49,8 +49,8 @@ struct produce {
 	 * DENIED BUSY NO_MEMORY SHUTTING_DOWN NOT_IMPLEMENTED + store_append's; of several
 	 * partitions, the first one that failed: the others may have been written. */
 	struct fault fault;
-	enum durability durability;
-	struct produce_result one; /* when result_count is 1 */
+	enum durability durability; /* the weakest that a part was acknowledged under */
+	struct produce_result one;  /* when result_count is 1 */
 	struct produce_result
 		*results; /* by partition; = &one for one; until broker_produce_fini */
 	uint32_t result_count;

@@ -9,8 +9,9 @@
 void produce_topic_appeared(struct produce *p, struct topic *t);
 void produce_topic_failed(struct produce *p, const struct fault *fault);
 
-/* The batch of this part is home. `offset` is of its first record. */
-void produce_part_stored(struct produce_part *part, int64_t offset);
+/* The batch of this part is home. `offset` is of its first record; `durability` what it was stored
+ * under. */
+void produce_part_stored(struct produce_part *part, int64_t offset, enum durability durability);
 void produce_part_failed(struct produce_part *part, const struct fault *fault);
 
 void produce_init(struct broker *b);

@@ -63,7 +63,8 @@ static void batch_complete(struct turn_batch *tb)
 		struct produce_part *next = part->next;
 
 		if (stored)
-			produce_part_stored(part, tb->append.base_offset + part->delta);
+			produce_part_stored(part, tb->append.base_offset + part->delta,
+			                    tb->append.durability);
 		else
 			produce_part_failed(part, &tb->append.fault);
 		part = next;

@@ -133,6 +133,19 @@ bool topic_settings_eq(const struct topic_settings *a, const struct topic_settin
 	return a->durability == b->durability;
 }
 
+void topic_settings_merge(struct topic_settings *s, const struct topic_settings *from,
+                          const struct topic_settings *to)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+		const struct number *n = &numbers[i];
+
+		if (number_get(n, to) != number_get(n, from))
+			number_put(n, s, number_get(n, to));
+	}
+	if (to->durability != from->durability)
+		s->durability = to->durability;
+}
+
 static enum err number_set(const struct number *n, struct topic_settings *s, struct slice text,
                            struct fault *f)
 {

@@ -59,6 +59,11 @@ struct topic_settings topic_settings_default(enum durability durability);
 
 bool topic_settings_eq(const struct topic_settings *a, const struct topic_settings *b);
 
+/* Change in `*s` what differs between `from` and `to`: so changes that were made from the same
+ * settings at the same time do not undo each other. */
+void topic_settings_merge(struct topic_settings *s, const struct topic_settings *from,
+                          const struct topic_settings *to);
+
 /* Set one by its public name: `retention.bytes retention.count retention.ms segment.bytes segment.ms
  * max.message.bytes durability`. `value` is the text of the JSON scalar without quotes.
  *

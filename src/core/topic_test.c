@@ -91,6 +91,27 @@ TEST(topic_settings_eq__sees_each_of_them)
 	}
 }
 
+TEST(topic_settings_merge__changes_of_two_come_together)
+{
+	struct topic_settings from = topic_settings_default(DURABILITY_COMMIT);
+	struct topic_settings one = from, other = from, now = from;
+
+	one.retention_ms = 5;
+	one.max_message_bytes = 2000;
+	other.durability = DURABILITY_OS;
+	other.segment_ms = -1;
+	topic_settings_merge(&now, &from, &one);
+	topic_settings_merge(&now, &from, &other);
+	assert_int_equal(now.retention_ms, 5);
+	assert_int_equal(now.max_message_bytes, 2000);
+	assert_int_equal(now.durability, DURABILITY_OS);
+	assert_int_equal(now.segment_ms, -1);
+	assert_int_equal(now.retention_bytes, from.retention_bytes);
+	topic_settings_merge(&now, &one, &from);
+	assert_int_equal(now.retention_ms, from.retention_ms);
+	assert_int_equal(now.durability, DURABILITY_OS);
+}
+
 TEST(topic_setting_set__a_refusal_changes_nothing_and_names_the_range)
 {
 	static const struct {
@@ -319,6 +340,7 @@ int main(void)
 		cmocka_unit_test(durability__names_round_trip),
 		cmocka_unit_test(topic_setting_set__each_setting_shows_in_the_json),
 		cmocka_unit_test(topic_settings_eq__sees_each_of_them),
+		cmocka_unit_test(topic_settings_merge__changes_of_two_come_together),
 		cmocka_unit_test(topic_setting_set__a_refusal_changes_nothing_and_names_the_range),
 		cmocka_unit_test(topic_spec__round_trips_and_ends_where_the_next_begins),
 		cmocka_unit_test(topic_spec__damage_is_refused_and_nothing_is_taken),

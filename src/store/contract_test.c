@@ -237,6 +237,7 @@ TEST(append__partitions_do_not_mix)
 	for (uint32_t i = 0; i < 8; i++) {
 		struct reading *reading = read_from(r, topic->partitions[i], 0, ALL);
 
+		assert_int_equal(l.appends[i].op.durability, DURABILITY_COMMIT);
 		assert_int_equal(reading->count, PIPELINE_MAX / 8);
 		for (uint32_t j = 0; j < reading->count; j++) {
 			char value[16];

@@ -125,6 +125,8 @@ void store_watch_remove(struct store_watch *w);
 
 /* --- operations on a partition ------------------------------------------------------------------- */
 
+/* It is measured against max.message.bytes when it is given, and acknowledged under the class that
+ * the topic has when it is written: either may change meanwhile. */
 struct store_append {
 	struct store_partition *partition; /* in */
 	struct slice batches;    /* in: one whole valid batch (record/batch.h), borrowed until done;
@@ -132,7 +134,8 @@ struct store_append {
 	int64_t expected_offset; /* in: append only if this is log_end; -1: anywhere.
 	                                       >= 0 needs STORE_EXPECTED_OFFSET */
 	void (*done)(struct store_append *a);
-	int64_t base_offset; /* out: of its first record; valid iff fault.code == OK */
+	int64_t base_offset; /* out: of its first record; valid iff fault.code == OK, as is the next */
+	enum durability durability; /* out: the class that it was acknowledged under */
 	struct fault fault; /* out: OFFSET_MISMATCH TOO_LARGE DISK_FULL FENCED TOPIC_GONE BUSY IO */
 	struct list node;   /* the engine's own, as is the next */
 	void *engine[12];

@@ -128,6 +128,7 @@ static enum err append_now(struct plain_shard *shard, struct store_append *a)
 	CHECK(p->batches);
 	p->batches[p->count++] = stored;
 	a->base_offset = state->log_end;
+	a->durability = p->base.settings.durability;
 	state->bytes += (int64_t)stored->len;
 	state->log_end = stored->last_offset + 1 + shard->knobs.gap;
 	state->high_watermark = state->log_end;

@@ -419,6 +419,7 @@ void topic_patch_handle(struct exchange *x, const struct http_request *r)
 		return;
 	}
 	ask.settings = topic->settings;
+	ask.before = topic->settings;
 	if (params_none(r->query, &x->fault) ||
 	    body_parse(r->body, known, ARRAY_COUNT(known), &root, &x->fault) ||
 	    body_int(root, "partitions", 1, TOPIC_PARTITIONS_MAX, &partitions, &x->fault) ||

@@ -139,7 +139,6 @@ static void frame_written(struct wal_write *ww)
 static enum err append_check(const struct partition *p, struct store_append *a)
 {
 	const struct partition_state *s = &p->base.state;
-	int32_t bytes_max = p->base.settings.max_message_bytes;
 
 	if (a->fault.code)
 		return a->fault.code;
@@ -155,10 +154,6 @@ static enum err append_check(const struct partition *p, struct store_append *a)
 		if (err)
 			return err;
 	}
-	if (a->batches.len > (size_t)bytes_max || a->batches.len > WAL_PAYLOAD_BYTES_MAX)
-		return fault_set(&a->fault, ERR_TOO_LARGE, 0,
-		                 "a batch of %zu bytes; max.message.bytes is %d", a->batches.len,
-		                 bytes_max);
 	if (a->expected_offset >= 0 && a->expected_offset != s->log_end)
 		return fault_set(&a->fault, ERR_OFFSET_MISMATCH, 0, "the log end is %lld",
 		                 (long long)s->log_end);
@@ -177,6 +172,7 @@ static void frame_fill(struct partition *p)
 			                    &a->fault))
 				return;
 			a->base_offset = base_offset;
+			a->durability = p->base.settings.durability;
 		}
 		p->waiting_bytes -= a->batches.len;
 		list_remove(&a->node);
@@ -252,9 +248,15 @@ static void submit(struct task *t)
 
 void partition_append(struct partition *p, struct store_append *a)
 {
+	size_t bytes_max = (size_t)p->base.settings.max_message_bytes;
+
 	a->base_offset = -1;
 	a->fault = (struct fault){0};
-	if (p->waiting_bytes > PARTITION_WAITING_BYTES_MAX)
+	if (a->batches.len > bytes_max || a->batches.len > WAL_PAYLOAD_BYTES_MAX)
+		fault_set(&a->fault, ERR_TOO_LARGE, 0,
+		          "a batch of %zu bytes; max.message.bytes is %zu", a->batches.len,
+		          bytes_max);
+	else if (p->waiting_bytes > PARTITION_WAITING_BYTES_MAX)
 		fault_set(&a->fault, ERR_BUSY, 0, "%zu bytes wait to be appended",
 		          p->waiting_bytes);
 	p->waiting_bytes += a->batches.len;

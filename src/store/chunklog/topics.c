@@ -4,6 +4,7 @@
 #include "io/log.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/cold.h"
+#include "store/chunklog/expiry.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -217,6 +218,8 @@ static void apply_one(struct topic_job *j, struct partition *p)
 	}
 	if (j->holds)
 		partition_release(p);
+	if (!j->op->fault.code)
+		expiry_look(p);
 }
 
 static void apply(struct fanout_visit *v)

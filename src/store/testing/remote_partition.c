@@ -39,6 +39,7 @@ static void append_arrives(struct remote_partition *p, struct store_append *a)
 		          p->base.settings.max_message_bytes);
 	} else {
 		a->base_offset = remote_log_append(&p->log, a->batches);
+		a->durability = p->base.settings.durability;
 		remote_partition_publish(p);
 	}
 	list_append(&p->appended, &a->node);
