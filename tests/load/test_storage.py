@@ -23,9 +23,9 @@ KEPT = 256 * MIB  # by the topic
 ON_DISK = 8 * GIB if LONG else 512 * MIB
 WAL = GIB if LONG else 256 * MIB
 START_READS_MAX = 2 * MIB
-CPU_OF_CAT_MAX = 10  # a start after kill -9, against `cat` of the same files
+CPU_OF_CAT_MAX = 15  # a start after kill -9, against `cat` of the same files
 # On a machine that others use too, only gross disturbance can be told.
-P99_RATIO_MAX = 2 if LONG else 20
+P99_RATIO_MAX = 5 if LONG else 20
 SHARDS = "1,2" if LONG else "2"
 
 
@@ -68,6 +68,15 @@ def test_a_clean_start_reads_next_to_nothing(start, shards):
     assert broker.consume("t", "?offset=last")["next"] == str(ON_DISK // EVENT)
 
 
+def forget(files):
+    """Have the page cache without them, so that reading means the disk."""
+    for file in files:
+        fd = os.open(file, os.O_RDONLY)
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
 def cat(files):
     """(seconds, CPU seconds) that it takes to only read them."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -87,13 +96,14 @@ def test_a_start_after_kill_9_is_little_more_than_reading(start, shards):
     broker.kill()
     files = sorted(broker.data.glob("wal/*.wal"))
     size = sum(file.stat().st_size for file in files)
-    cat(files)  # now they are in the page cache
+    forget(files)
     cat_took, cat_cpu = cat(files)
+    forget(files)
     began = time.monotonic()
     broker.start()
     took = time.monotonic() - began
     cpu = cpu_seconds(broker)
-    report(test=f"start after kill -9, {shards} shards", wal_bytes=size, cpu_s_per_gib=round(cpu * GIB / size, 2),
+    report(test=f"cold start after kill -9, {shards} shards", wal_bytes=size, cpu_s_per_gib=round(cpu * GIB / size, 2),
            s_per_gib=round(took * GIB / size, 2), cat_s_per_gib=round(cat_took * GIB / size, 2),
            cpu_of_cat=round(cpu / cat_cpu, 1), verdict="pass" if cpu <= CPU_OF_CAT_MAX * cat_cpu else "fail")
     assert cpu <= CPU_OF_CAT_MAX * cat_cpu
