@@ -181,6 +181,7 @@ static bool warm_up(struct append_race *r)
 			return false;
 		r->warm_up_batches += r->o->batches;
 	}
+	driver_settle(&r->driver);
 	return round_of_bare(r, &unused);
 }
 
