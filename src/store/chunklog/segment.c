@@ -147,8 +147,8 @@ static void time_batches(struct segment *s, struct slice rest)
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
-/* Bytes on their way into a file, in whole blocks and past the page cache: who reads what is new finds
- * it in chunks. */
+/* Bytes on their way into a file, in whole blocks, and mostly past the page cache: who reads what is
+ * new finds it in chunks. */
 struct run {
 	const struct segment_home *home;
 	const char *path;
@@ -273,6 +273,7 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 	int64_t at = segment_next_at(s);
 	size_t bytes = 0;
 	enum err err;
+	int flags;
 
 	CHECK(end_offset > s->end_offset);
 	for (int i = 0; i < count; i++)
@@ -280,8 +281,10 @@ enum err segment_append(const struct segment_home *h, struct segment *s, const s
 	err = s->bytes == 0 ? make_way(h, s, f) : OK;
 	if (err)
 		return err;
-	err = append_run(h, s, O_DIRECT, iov, count, bytes, f);
-	if (err && f->os_errno == EINVAL) /* a file system that knows no O_DIRECT */
+	/* Small ones among many are for the kernel to gather: each direct write waits for the device. */
+	flags = h->sync_later && bytes < RUN_BYTES ? 0 : O_DIRECT;
+	err = append_run(h, s, flags, iov, count, bytes, f);
+	if (err && flags && f->os_errno == EINVAL) /* a file system that knows no O_DIRECT */
 		err = append_run(h, s, 0, iov, count, bytes, f);
 	if (err)
 		return err;

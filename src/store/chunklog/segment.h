@@ -7,7 +7,8 @@
  * its epoch. How much of a file counts is said by the manifest; what a failed or interrupted
  * checkpoint left behind that is written over. A file that has a second name, because a backup links
  * it, is never written again under either. Where the file system can, runs are written past the
- * page cache: what is new is read from chunks, so copies of it there would only cost.
+ * page cache (but for small ones among many): what is new is read from chunks, so copies of it there
+ * would only cost.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch

@@ -225,8 +225,6 @@ enum err segment_index_write(const struct segment_home *h, const struct segment 
 	if (!err) {
 		iov = (struct iovec){bytes.ptr, bytes.len};
 		err = disk_write_all(h->disk, fd, &iov, 1, 0, path, f);
-		if (!err)
-			err = disk_sync(h->disk, fd, path, f);
 		h->disk->ops->close(h->disk, fd);
 	}
 	buf_fini(&bytes);

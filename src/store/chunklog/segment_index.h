@@ -106,7 +106,7 @@ void segment_index_join(struct segment_index *x, const struct segment_index *mor
 enum err segment_index_read(const struct segment_home *h, const struct segment *s,
                             struct segment_index *x, struct fault *f) MUST_CHECK;
 
-/* `x` covers all of `s`. Blocking. */
+/* `x` covers all of `s`. Not flushed: what a crash leaves of it is told by its checksum. Blocking. */
 enum err segment_index_write(const struct segment_home *h, const struct segment *s,
                              const struct segment_index *x, struct fault *f) MUST_CHECK;
 
