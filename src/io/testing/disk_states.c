@@ -385,7 +385,8 @@ size_t disk_states_each(const struct disk_states_config *config, disk_state_cb *
 {
 	const struct disk_trace *t = config->trace;
 	struct walk w = {.config = config, .each = each, .arg = arg, .goes_on = true};
-	size_t marks = 0, points = 0;
+	size_t marks = 0, reached = 0, points = 0;
+	uint64_t every = config->every ? config->every : 1;
 
 	entropy_seeded_init(&w.dice, config->seed);
 	disk_model_init(&w.model);
@@ -393,6 +394,8 @@ size_t disk_states_each(const struct disk_states_config *config, disk_state_cb *
 		disk_model_play(&w.model, &t->steps[i]);
 		marks += t->steps[i].call == TRACE_MARK;
 		if (!changes_something(&t->steps[i]) || marks < config->from_mark)
+			continue;
+		if (reached++ % every != config->seed % every)
 			continue;
 		w.state.step = i;
 		w.state.marks_least = marks;

@@ -42,10 +42,11 @@ struct disk_states_config {
 	const struct disk_trace *trace; /* nobody adds to it meanwhile */
 	size_t from_mark;               /* crash points before so many marks are passed over */
 	unsigned random_count;          /* random choices a crash point */
+	unsigned every;                 /* one in so many crash points is looked at; 0: each */
 	uint64_t seed;
 };
 
-/* Returns the number of crash points. */
+/* Returns the number of crash points that were looked at. */
 size_t disk_states_each(const struct disk_states_config *config, disk_state_cb *each, void *arg);
 
 /* Make it the content of an empty disk, all of it synced. */
