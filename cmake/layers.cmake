@@ -1,6 +1,6 @@
 # bourn_layer(NAME USES layers… LIBS libraries…): src/NAME/**.c as one static library,
 # each *_test.c beside a module as a cmocka program, each *_fuzz.c as a libFuzzer program that
-# ctest runs for BOURN_FUZZ_SECONDS. What lies in a folder testing/ is a library of its own that
+# ctest runs for $BOURN_FUZZ_SECONDS. What lies in a folder testing/ is a library of its own that
 # only tests and fuzzers are linked with, those of the layers to the right too.
 
 function(bourn_layer name)
@@ -52,8 +52,7 @@ function(bourn_layer name)
       add_executable(${fuzzer} ${source})
       target_link_libraries(${fuzzer} PRIVATE bourn_${name}_testing)
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
-      add_test(NAME fuzz/${fuzzer} COMMAND sh ${CMAKE_SOURCE_DIR}/tests/fuzz.sh
-        $<TARGET_FILE:${fuzzer}> ${BOURN_FUZZ_SECONDS})
+      add_test(NAME fuzz/${fuzzer} COMMAND sh ${CMAKE_SOURCE_DIR}/tests/fuzz.sh $<TARGET_FILE:${fuzzer}>)
     endforeach()
   endif()
 endfunction()
