@@ -36,7 +36,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!o->action || (strcmp(o->action, "check") && strcmp(o->action, "show")))
-			argp_error(state, "what to do? check or show");
+			argp_error(state, "%s%s%scheck or show", o->action ? "'" : "what to do? ",
+			           o->action ? o->action : "", o->action ? "' is not " : "");
 		return 0;
 	default: return ARGP_ERR_UNKNOWN;
 	}

@@ -89,8 +89,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		action = o->action ? action_of(o->action) : NULL;
 		if (!action)
-			argp_error(state,
-			           "what to do? list, create, describe, alter, purge or delete");
+			argp_error(state, "%s%s%slist, create, describe, alter, purge or delete",
+			           o->action ? "'" : "what to do? ", o->action ? o->action : "",
+			           o->action ? "' is not " : "");
 		else if (action->needs_topic && !o->topic)
 			argp_error(state, "which topic?");
 		return 0;

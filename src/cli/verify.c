@@ -220,8 +220,13 @@ static bool agreed(const struct verify_options *o)
 
 static int fail(const struct fault *f)
 {
-	int code = cli_fail(f);
+	int code;
 
+	if (f->code == ERR_NOT_FOUND) {
+		fprintf(stderr, "bourn: there is no data directory: no %s\n", f->where);
+		return CLI_NOT_FOUND;
+	}
+	code = cli_fail(f);
 	return f->code == ERR_IO || f->code == ERR_SHUTTING_DOWN ? CLI_FAILED : code;
 }
 

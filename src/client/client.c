@@ -161,7 +161,7 @@ static int64_t mono_ms(void)
 static enum err unreachable(struct client *c, int os_errno, const char *step, struct fault *f)
 {
 	disconnect(c);
-	return fault_set(f, ERR_UNREACHABLE, os_errno, "%s (%s)", c->url, step);
+	return fault_set(f, ERR_UNREACHABLE, os_errno, "%s: %s", c->url, step);
 }
 
 /* Until the socket is ready for `events`, `deadline_ms` (monotonic) has passed, or we are told to

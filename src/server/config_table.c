@@ -176,20 +176,25 @@ static enum err set_bool(bool *field, struct slice value, struct fault *f)
 static enum err set_choice(int64_t *field, const struct config_row *row, struct slice value,
                            struct fault *f)
 {
+	struct buf all = BUF_INIT(256);
 	const char *near;
 	size_t count = 0;
 
 	while (row->choices[count]) {
 		if (slice_eq(value, slice_str(row->choices[count]))) {
 			*field = (int64_t)count;
+			buf_fini(&all);
 			return OK;
 		}
+		buf_printf(&all, "%s%s", count ? ", " : "", row->choices[count]);
 		count++;
 	}
 	near = suggest(value, row->choices, count);
-	return fault_set(f, ERR_CONFIG, 0, "'%.*s' is none of its values%s%s%s (%s)",
-	                 SLICE_FMT(value), near ? "; did you mean '" : "", near ? near : "",
-	                 near ? "'?" : "", row->help);
+	fault_set(f, ERR_CONFIG, 0, "'%.*s' is not one of: %.*s%s%s%s", SLICE_FMT(value),
+	          SLICE_FMT(buf_slice(&all)), near ? "; did you mean '" : "", near ? near : "",
+	          near ? "'?" : "");
+	buf_fini(&all);
+	return ERR_CONFIG;
 }
 
 static enum err set_duration(int64_t *field, const struct config_row *row, struct slice value,

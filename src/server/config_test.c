@@ -96,6 +96,9 @@ TEST(config__what_is_wrong_is_told_with_its_place)
 	               "b.yaml:2:9: server.port: '70000' is not a number from 0 to 65535");
 	assert_refused("server: {shards: many}\n",
 	               "b.yaml:1:18: server.shards: 'many' is not auto or a number from 1 to 256");
+	assert_refused("storage: {durability: intervall}\n",
+	               "b.yaml:1:23: storage.durability: 'intervall' is not one of: none, os, "
+	               "interval, commit; did you mean 'interval'?");
 	assert_refused("broker: {auto_create_topics: yess}\n",
 	               "b.yaml:1:30: broker.auto_create_topics: 'yess' is neither true nor false");
 	assert_refused("server: {port: [1]}\n",

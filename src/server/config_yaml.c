@@ -221,7 +221,7 @@ enum err config_read_file(struct config *c, const char *path, config_warn_cb *wa
 	ssize_t got;
 
 	if (fd < 0)
-		return fault_set(f, ERR_CONFIG, errno, "%s", path);
+		return fault_set(f, ERR_CONFIG, 0, "%s: %s", path, strerror(errno));
 	do {
 		if (!buf_reserve(&text, 4096)) {
 			err = fault_set(f, ERR_CONFIG, 0, "%s: larger than 1 MiB", path);
@@ -232,7 +232,7 @@ enum err config_read_file(struct config *c, const char *path, config_warn_cb *wa
 			text.len += (size_t)got;
 	} while (got > 0 || (got < 0 && errno == EINTR));
 	if (got < 0)
-		err = fault_set(f, ERR_CONFIG, errno, "%s", path);
+		err = fault_set(f, ERR_CONFIG, 0, "%s: %s", path, strerror(errno));
 	else
 		err = config_read_yaml(c, buf_slice(&text), path, warn, arg, f);
 

@@ -110,7 +110,8 @@ def test_a_running_broker_is_refused_and_not_disturbed(start):
 
 
 def test_where_there_is_nothing(tmp_path):
-    assert verify(tmp_path / "none").returncode == NOT_FOUND
+    nothing = verify(tmp_path / "none")
+    assert nothing.returncode == NOT_FOUND and "no data directory" in nothing.stderr
     assert verify(tmp_path).returncode == NOT_FOUND
     (tmp_path / "photo.jpg").write_text("x")
     assert verify(tmp_path).returncode == REFUSED
