@@ -53,17 +53,6 @@ void log_set_level(struct log *g, enum log_level level)
 	atomic_store_explicit(&g->level, level, memory_order_relaxed);
 }
 
-bool log_level_parse(const char *text, enum log_level *out)
-{
-	for (unsigned i = 0; i < ARRAY_COUNT(level_names); i++) {
-		if (strcmp(text, level_names[i]) == 0) {
-			*out = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* What does not fit is dropped; `keep` bytes stay free. */
 static void line_put(struct line *line, const char *text, size_t len, size_t keep)
 {

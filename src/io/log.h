@@ -19,7 +19,6 @@ struct log;
 struct log *log_new(int fd, enum log_level level, bool json, struct clock *clock);
 void log_free(struct log *g);
 void log_set_level(struct log *g, enum log_level level);
-bool log_level_parse(const char *text, enum log_level *out);
 
 /* `area` is a short noun: "http", "wal". The text becomes one line whatever it holds: control bytes
  * and what is not UTF-8 are escaped (\xHH in text, \uHHHH or U+FFFD in JSON). */

@@ -103,16 +103,6 @@ TEST(log_line__below_the_level_is_silent)
 	close_log(&fx);
 }
 
-TEST(log_level_parse__knows_its_names_only)
-{
-	enum log_level level = LOG_OFF;
-
-	assert_true(log_level_parse("warn", &level));
-	assert_int_equal(level, LOG_WARN);
-	assert_false(log_level_parse("Warn", &level));
-	assert_int_equal(level, LOG_WARN);
-}
-
 static unsigned count_lines(const char *text)
 {
 	unsigned lines = 0;
@@ -146,7 +136,6 @@ int main(void)
 		cmocka_unit_test(log_line__control_bytes_cannot_forge_a_line),
 		cmocka_unit_test(log_line__an_endless_message_is_still_one_whole_line),
 		cmocka_unit_test(log_line__below_the_level_is_silent),
-		cmocka_unit_test(log_level_parse__knows_its_names_only),
 		cmocka_unit_test(log_limited__a_burst_a_second_then_a_count),
 	};
 

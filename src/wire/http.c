@@ -317,16 +317,6 @@ bool http_parser_started(const struct http_parser *p)
 	return p->head.fed > 0;
 }
 
-size_t http_parser_missing(const struct http_parser *p, size_t len)
-{
-	size_t all;
-
-	if (p->state != HTTP_IN_BODY || p->request.content_length <= 0)
-		return 0;
-	all = p->head_bytes + (size_t)p->request.content_length;
-	return all > len ? all - len : 0;
-}
-
 const char *http_method_name(enum http_method method)
 {
 	static const char *const names[HTTP_METHOD_COUNT] = {

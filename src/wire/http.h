@@ -112,9 +112,6 @@ enum http_event http_parse(struct http_parser *p, uint8_t *in, size_t *len);
  */
 bool http_parser_started(const struct http_parser *p);
 
-/* Bytes of the body still to come as far as known (0 when chunked): for sizing the next read. */
-size_t http_parser_missing(const struct http_parser *p, size_t len);
-
 /* The first value of a well-known field, and of any field by its lower-case name; NONE without. */
 static inline struct slice http_field(const struct http_request *r, enum http_field field)
 {

@@ -112,23 +112,6 @@ void http_head_end(struct buf *out)
 	buf_append_lit(out, "\r\n");
 }
 
-void http_chunk_append(struct buf *out, struct slice bytes)
-{
-	static const char digits[] = "0123456789abcdef";
-	char size[16 + 2];
-	size_t at = sizeof(size);
-
-	if (bytes.len == 0)
-		return;
-	size[--at] = '\n';
-	size[--at] = '\r';
-	for (size_t left = bytes.len; left; left >>= 4)
-		size[--at] = digits[left & 15];
-	buf_append(out, size + at, sizeof(size) - at);
-	buf_append_slice(out, bytes);
-	buf_append_lit(out, "\r\n");
-}
-
 void http_chunk_end(struct buf *out)
 {
 	buf_append_lit(out, "0\r\n\r\n");

@@ -31,9 +31,7 @@ void http_head_end_length(struct buf *out, size_t body_bytes);
 void http_head_end_chunked(struct buf *out);
 void http_head_end(struct buf *out);
 
-/* One chunk around bytes, and the last one. Empty `bytes` write nothing: they would end the body.
- */
-void http_chunk_append(struct buf *out, struct slice bytes);
+/* The last chunk. */
 void http_chunk_end(struct buf *out);
 
 /* "Created" for 201; "Unknown" for a status that is not in the table. */

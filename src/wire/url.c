@@ -56,22 +56,6 @@ void url_encode(struct slice text, struct buf *out)
 	}
 }
 
-bool url_path_next(struct slice *path, struct slice *segment)
-{
-	struct slice rest = *path;
-	const uint8_t *slash;
-	size_t len;
-
-	if (rest.len == 0 || rest.ptr[0] != '/')
-		return false;
-	rest = slice_of(rest.ptr + 1, rest.len - 1);
-	slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
-	len = slash ? (size_t)(slash - rest.ptr) : rest.len;
-	*segment = slice_of(rest.ptr, len);
-	*path = slice_of(rest.ptr + len, rest.len - len);
-	return true;
-}
-
 /* Borrow `part` when nothing in it is escaped, else decode it into q->decoded, whose room for the
  * whole query is reserved before the first: what was decoded earlier stays where it is. */
 static bool decode_part(struct url_query *q, struct slice raw, struct slice *part)

@@ -1,4 +1,4 @@
-/* url: path segments and query parameters of a request target, decoded once and no more.
+/* url: paths and query parameters of a request target, decoded once and no more.
  *
  * "+" stands for itself (RFC 3986), so that a time zone can be written as it is. Escapes that are
  * cut off or not hex, and %00, are refused: never guessed, never mangled. */
@@ -16,11 +16,6 @@ bool url_decode(struct slice raw, uint8_t *out, size_t *len);
 
 /* Append `text` with all but unreserved characters (letters, digits, "-._~") escaped. */
 void url_encode(struct slice text, struct buf *out);
-
-/* Take the next segment of a path that begins with "/": "/a/b" gives "a", then "b"; "/a/" gives
- * "a", then ""; "/" gives "". Not decoded, so that an escaped "/" separates nothing. False at the
- * end. */
-bool url_path_next(struct slice *path, struct slice *segment);
 
 struct url_param {
 	struct slice name;

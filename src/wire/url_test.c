@@ -47,23 +47,6 @@ TEST(url_encode__comes_back)
 	buf_fini(&out);
 }
 
-TEST(url_path_next__segments_stay_escaped_and_empty_ones_are_seen)
-{
-	struct slice path = SLICE_LIT("/v1//a%2fb/"), segment;
-
-	assert_true(url_path_next(&path, &segment));
-	assert_text(segment, "v1");
-	assert_true(url_path_next(&path, &segment));
-	assert_text(segment, "");
-	assert_true(url_path_next(&path, &segment));
-	assert_text(segment, "a%2fb");
-	assert_true(url_path_next(&path, &segment));
-	assert_text(segment, "");
-	assert_false(url_path_next(&path, &segment));
-	path = SLICE_LIT("*");
-	assert_false(url_path_next(&path, &segment));
-}
-
 TEST(url_query__names_and_values_decoded_in_order)
 {
 	struct url_query q;
@@ -106,7 +89,6 @@ int main(void)
 		cmocka_unit_test(url_decode__once_and_no_more),
 		cmocka_unit_test(url_decode__bad_escapes_and_nul_are_refused),
 		cmocka_unit_test(url_encode__comes_back),
-		cmocka_unit_test(url_path_next__segments_stay_escaped_and_empty_ones_are_seen),
 		cmocka_unit_test(url_query__names_and_values_decoded_in_order),
 		cmocka_unit_test(url_query__what_is_malformed_is_named),
 	};

@@ -101,12 +101,6 @@ void exchange_answer(struct exchange *x)
 	http_answers(x->http);
 }
 
-void exchange_refuse_fault(struct exchange *x, const struct fault *fault)
-{
-	x->fault = *fault;
-	exchange_answer(x);
-}
-
 void exchange_refuse(struct exchange *x, enum err code, const char *where, ...)
 {
 	va_list args;

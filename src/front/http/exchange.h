@@ -77,7 +77,6 @@ void exchange_answer(struct exchange *x);
 /* Answer with a problem. `where`: what was wrong here, for a person; may be "". */
 void exchange_refuse(struct exchange *x, enum err code, const char *where, ...)
 	__attribute__((format(printf, 3, 4)));
-void exchange_refuse_fault(struct exchange *x, const struct fault *fault);
 
 /* What the broker held came back: answer, if that did not happen yet; free, if nobody waits. */
 void exchange_home(struct exchange *x);
