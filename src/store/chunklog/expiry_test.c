@@ -197,13 +197,15 @@ FIXTURE_TEST(checkpoint__a_wall_clock_set_back_puts_none_off)
 {
 	struct fixture *x = *state;
 	struct store_partition *p = make_topic(x, DURABILITY_COMMIT);
-	int64_t before = atomic_load(&x->rig.metrics[0].values[METRIC_CHECKPOINTS]);
+	_Atomic int64_t *done = &x->rig.metrics[0].values[METRIC_CHECKPOINTS];
+	int64_t before = atomic_load(done);
 
 	append(x, p);
 	jump(x, -HOUR_MS);
 	pass(x, MINUTE_MS);
-	settle(x);
-	assert_int_equal(atomic_load(&x->rig.metrics[0].values[METRIC_CHECKPOINTS]), before + 1);
+	for (int i = 0; i < 200 && atomic_load(done) == before; i++)
+		settle(x); /* a thread of its own makes it */
+	assert_int_equal(atomic_load(done), before + 1);
 }
 
 FIXTURE_TEST(expiry__an_old_timestamp_of_a_new_event_does_not_count)
