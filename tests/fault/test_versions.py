@@ -2,7 +2,6 @@
 from this repository's history, which takes a minute: full form only. Directories of each format that
 ever was are kept beside the unit tests, too (tests/fixtures)."""
 
-import os
 import subprocess
 
 import pytest
@@ -12,8 +11,6 @@ from harness.oracle import report
 
 FORMAT_1 = "9a13dca"  # the last commit that wrote data directories of format 1
 EVENTS = [f"event {i}" for i in range(50)]
-
-pytestmark = pytest.mark.skipif(not os.environ.get("BOURN_LONG"), reason="builds an older program: ./dev fault --full")
 
 
 @pytest.fixture(scope="module")
