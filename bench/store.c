@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
 	{"mib", OPTION_MIB, "N", 0, "how much is stored, or is there, in all (256)", 1},
 	{"class", OPTION_CLASS, "CLASS", 0, "append, fill: none, os, interval or commit (commit)",
          2},
-	{"partitions", OPTION_PARTITIONS, "N", 0, "append, fill: of the topic (append 2, fill 1)",
+	{"partitions", OPTION_PARTITIONS, "N", 0, "append, fill: of the topic (append 4, fill 1)",
          2},
 	{"in-flight", OPTION_IN_FLIGHT, "N", 0, "append, fill: in each partition (1)", 2},
 	{"memory", OPTION_MEMORY, "MIB", 0, "as storage.memory (256)", 2},
@@ -236,7 +236,7 @@ static const struct {
 	bool (*run)(const struct command *c, struct failure *f);
 } commands[] = {
 	{"append", (char[]){"bourn-bench-store append"},
-         "appends through the store against a bare loop of writes, in an empty DIR", 2, append},
+         "appends through the store against a bare loop of writes, in an empty DIR", 4, append},
 	{"fill", (char[]){"bourn-bench-store fill"}, "store something in DIR", 1, fill},
 	{"check", (char[]){"bourn-bench-store check"}, "is what was filled in there, and right?", 1,
          check},

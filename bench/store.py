@@ -146,7 +146,10 @@ def forget_pages(directory):
 
 def append(o):
     results = {}
+    two = ("--class", "commit", "--mib", o.mib // 2, "--partitions", 2)
     for name, words in {"commit": ("--class", "commit", "--mib", o.mib),
+                        "commit-two": two,
+                        "commit-late": (*two, "--memory", 4 * o.mib, "--checkpoint", 4 * o.mib),
                         "os": ("--class", "os", "--mib", o.mib),
                         "os-burst": ("--class", "os", "--mib", min(o.mib, 48))}.items():
         with Directory(o) as directory:

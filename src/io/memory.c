@@ -1,10 +1,23 @@
 #include "io/memory.h"
 
 #include "base/check.h"
+#include "base/shared.h"
 
-#include <stddef.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+
+struct memory_pool {
+	struct shared shared; /* first; held by the owner and by each block that is out */
+	pthread_mutex_t lock; /* of what follows */
+	unsigned kept_max;
+	unsigned count;
+	void *kept[];
+};
+
+/* --- blocks of the system ---------------------------------------------------------------------------- */
 
 static void unmap(uint8_t *from, const uint8_t *to)
 {
@@ -12,7 +25,7 @@ static void unmap(uint8_t *from, const uint8_t *to)
 		CHECK(munmap(from, (size_t)(to - from)) == 0);
 }
 
-void *memory_large_new(void)
+static void *block_new(void)
 {
 	uint8_t *all = mmap(NULL, 2 * MEMORY_LARGE_BYTES, PROT_READ | PROT_WRITE,
 	                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -28,7 +41,65 @@ void *memory_large_new(void)
 	return block;
 }
 
-void memory_large_free(void *block)
+static void block_free(void *block)
 {
 	unmap(block, (uint8_t *)block + MEMORY_LARGE_BYTES);
+}
+
+/* --- the pool ---------------------------------------------------------------------------------------- */
+
+static void pool_free(struct shared *s)
+{
+	struct memory_pool *p = CONTAINER_OF(s, struct memory_pool, shared);
+
+	while (p->count > 0)
+		block_free(p->kept[--p->count]);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+struct memory_pool *memory_pool_new(unsigned kept_max)
+{
+	struct memory_pool *p = calloc(1, sizeof(*p) + kept_max * sizeof(p->kept[0]));
+
+	if (!p)
+		return NULL;
+	shared_init(&p->shared, pool_free);
+	pthread_mutex_init(&p->lock, NULL);
+	p->kept_max = kept_max;
+	return p;
+}
+
+void memory_pool_put(struct memory_pool *p)
+{
+	shared_put(&p->shared);
+}
+
+void *memory_pool_take(struct memory_pool *p)
+{
+	void *block = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->count > 0)
+		block = p->kept[--p->count];
+	pthread_mutex_unlock(&p->lock);
+	if (!block)
+		block = block_new();
+	if (block)
+		shared_get(&p->shared);
+	return block;
+}
+
+void memory_pool_give(struct memory_pool *p, void *block)
+{
+	bool is_kept;
+
+	pthread_mutex_lock(&p->lock);
+	is_kept = p->count < p->kept_max;
+	if (is_kept)
+		p->kept[p->count++] = block;
+	pthread_mutex_unlock(&p->lock);
+	if (!is_kept)
+		block_free(block);
+	shared_put(&p->shared);
 }

@@ -5,30 +5,58 @@
 #include <stdint.h>
 #include <string.h>
 
-TEST(memory_large__is_zeros_on_its_boundary_and_apart)
+enum { KEPT = 4, BLOCKS = 16 };
+
+TEST(memory_pool__blocks_are_whole_on_their_boundary_and_apart)
 {
-	enum { BLOCKS = 16 };
+	struct memory_pool *p = memory_pool_new(KEPT);
 	uint8_t *blocks[BLOCKS];
 
-	for (int i = 0; i < BLOCKS; i++) {
-		blocks[i] = memory_large_new();
-		assert_non_null(blocks[i]);
-		assert_int_equal((uintptr_t)blocks[i] % MEMORY_LARGE_BYTES, 0);
-		for (size_t at = 0; at < MEMORY_LARGE_BYTES; at += 1024)
-			assert_int_equal(blocks[i][at], 0);
-		memset(blocks[i], i, MEMORY_LARGE_BYTES);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < BLOCKS; i++) {
+			blocks[i] = memory_pool_take(p);
+			assert_non_null(blocks[i]);
+			assert_int_equal((uintptr_t)blocks[i] % MEMORY_LARGE_BYTES, 0);
+			memset(blocks[i], i, MEMORY_LARGE_BYTES);
+		}
+		for (int i = 0; i < BLOCKS; i++) {
+			assert_int_equal(blocks[i][0], i);
+			assert_int_equal(blocks[i][MEMORY_LARGE_BYTES - 1], i);
+			memory_pool_give(p, blocks[i]);
+		}
 	}
-	for (int i = 0; i < BLOCKS; i++) {
-		assert_int_equal(blocks[i][0], i);
-		assert_int_equal(blocks[i][MEMORY_LARGE_BYTES - 1], i);
-		memory_large_free(blocks[i]);
-	}
+	memory_pool_put(p);
+}
+
+TEST(memory_pool__what_was_given_is_taken_again)
+{
+	struct memory_pool *p = memory_pool_new(1);
+	uint8_t *first = memory_pool_take(p);
+
+	first[7] = 42;
+	memory_pool_give(p, first);
+	assert_ptr_equal(memory_pool_take(p), first);
+	assert_int_equal(first[7], 42);
+	memory_pool_give(p, first);
+	memory_pool_put(p);
+}
+
+TEST(memory_pool__a_block_may_outlive_its_owner)
+{
+	struct memory_pool *p = memory_pool_new(KEPT);
+	uint8_t *block = memory_pool_take(p);
+
+	memory_pool_put(p);
+	memset(block, 1, MEMORY_LARGE_BYTES);
+	memory_pool_give(p, block);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(memory_large__is_zeros_on_its_boundary_and_apart),
+		cmocka_unit_test(memory_pool__blocks_are_whole_on_their_boundary_and_apart),
+		cmocka_unit_test(memory_pool__what_was_given_is_taken_again),
+		cmocka_unit_test(memory_pool__a_block_may_outlive_its_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

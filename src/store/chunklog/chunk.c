@@ -32,18 +32,19 @@ static void chunk_free(struct shared *s)
 {
 	struct chunk *c = CONTAINER_OF(s, struct chunk, shared);
 
-	if (c->is_large)
-		memory_large_free(c);
+	if (c->pool)
+		memory_pool_give(c->pool, c);
 	else
 		free(c);
 }
 
-struct chunk *chunk_new(int64_t base_offset, int32_t leader_epoch, size_t cap)
+struct chunk *chunk_new(struct memory_pool *pool, int64_t base_offset, int32_t leader_epoch,
+                        size_t cap)
 {
 	size_t marks_bytes = (cap / CHUNK_MARK_BYTES + 1) * sizeof(struct chunk_mark);
 	size_t bytes = sizeof(struct chunk) + marks_bytes + cap;
 	bool is_large = cap == CHUNK_BYTES_MAX;
-	struct chunk *c = is_large ? memory_large_new() : malloc(bytes);
+	struct chunk *c = is_large ? memory_pool_take(pool) : malloc(bytes);
 
 	if (!c)
 		return NULL;
@@ -52,7 +53,7 @@ struct chunk *chunk_new(int64_t base_offset, int32_t leader_epoch, size_t cap)
 		.end_offset = base_offset,
 		.max_timestamp = INT64_MIN,
 		.leader_epoch = leader_epoch,
-		.is_large = is_large,
+		.pool = is_large ? pool : NULL,
 		.cap = cap,
 		.marks = (struct chunk_mark *)(c + 1),
 		.bytes = (uint8_t *)(c + 1) + marks_bytes,

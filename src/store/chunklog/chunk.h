@@ -17,6 +17,8 @@
 #include "base/slice.h"
 #include "record/batch.h"
 
+struct memory_pool;
+
 enum {
 	CHUNK_BYTES_MIN = 896, /* 1 KiB in all: thousands of topics have no more */
 	CHUNK_BYTES_MAX = (2 << 20) - (9 << 10), /* with its marks, a large page (io/memory.h) */
@@ -34,9 +36,9 @@ struct chunk {
 	int64_t base_offset;   /* of its first batch */
 	int64_t end_offset;    /* behind its last visible batch; base_offset when there is none */
 	int64_t max_timestamp; /* of its visible batches; INT64_MIN when there is none */
+	struct memory_pool *pool; /* where its block of memory is from; NULL: malloc */
 	int64_t born; /* on the store's clock of chunk bytes, when it came; its partition's */
 	int32_t leader_epoch;
-	bool is_large; /* its block of memory is one of io/memory.h, else malloc's */
 	uint32_t mark_count;
 	size_t len;
 	size_t filled;
@@ -51,8 +53,10 @@ struct chunk {
 enum err chunk_accept(struct slice from, int64_t expected_offset, struct batch *out,
                       struct fault *f) MUST_CHECK;
 
-/* NULL when there is no memory. The caller owns one reference. */
-struct chunk *chunk_new(int64_t base_offset, int32_t leader_epoch, size_t cap);
+/* A full one takes its memory from `pool`. NULL when there is no memory. The caller owns one
+ * reference. */
+struct chunk *chunk_new(struct memory_pool *pool, int64_t base_offset, int32_t leader_epoch,
+                        size_t cap);
 
 static inline void chunk_put(struct chunk *c)
 {

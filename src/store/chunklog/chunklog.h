@@ -72,6 +72,7 @@ struct chunklog {
 		unlogged_bytes;          /* appended under class `none` since the last checkpoint */
 	unsigned operations;             /* home; topic operations under way */
 	struct cold *cold;               /* owned; NULL under `memory`, which has no use for it */
+	struct memory_pool *chunk_pool;  /* owned, but for its blocks */
 	atomic_int_fast64_t chunk_bytes; /* of all chunks there ever were: their clock */
 	atomic_int_fast64_t saved_bytes; /* budget.h's: where that clock stood, as is the next */
 	atomic_int cannot_save; /* … and why the last checkpoint failed; OK: it did not */

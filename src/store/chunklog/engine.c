@@ -2,6 +2,7 @@
 #include "store/chunklog/engine.h"
 
 #include "io/disk.h"
+#include "io/memory.h"
 #include "store/chunklog/backup.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/cold.h"
@@ -9,6 +10,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { CHUNKS_KEPT = 8 }; /* that were freed, for those that come: 16 MiB */
 
 /* --- open and close ---------------------------------------------------------------------------------- */
 
@@ -30,6 +33,7 @@ static void chunklog_free(struct chunklog *log)
 	datadir_close(&log->dir);
 	if (log->cold)
 		cold_free(log->cold);
+	memory_pool_put(log->chunk_pool);
 	free(log->checkpoint.gathered);
 	free(log->backups_root);
 	free(log->listed);
@@ -45,6 +49,8 @@ static struct chunklog *chunklog_new(const struct store_ops *ops, const struct s
 	CHECK(log);
 	log->base.ops = ops;
 	log->cold = ops == &store_log ? cold_new(config->files_max) : NULL;
+	log->chunk_pool = memory_pool_new(CHUNKS_KEPT);
+	CHECK(log->chunk_pool);
 	log->config = *config;
 	log->dir = *dir;
 	log->config.path = log->dir.path;

@@ -128,7 +128,7 @@ bool partition_fill(struct partition *p, struct slice batch, size_t more_bytes, 
 			return false;
 		if (c && c->len == 0)
 			drop_empty_tail(p);
-		c = chunk_new(s->log_end, s->leader_epoch,
+		c = chunk_new(p->shard->log->chunk_pool, s->log_end, s->leader_epoch,
 		              chunk_size_next(p, batch.len, batch.len + more_bytes));
 		if (!c) {
 			fault_set(f, ERR_BUSY, 0, "no memory for a chunk");
