@@ -18,9 +18,11 @@ enum {
 	WAL_FILE_BYTES = 32 << 10,
 	CATALOG_CHANGES = 2044, /* the snapshot comes a few later */
 	RANDOM_A_POINT = 24,
-	STATES_SHORT = TEST_TIMES(600), /* a script; a seed that was begun is played to its end */
+	STATES_SHORT = TEST_TIMES(200), /* a script; a seed that was begun is played to its end */
 	STATES_LONG = TEST_TIMES(30000),
-	EVERY = TEST_TIMES(10) < 10 ? 40 : 1, /* one in so many crash points is looked at */
+	IS_SLOW = TEST_TIMES(10) < 10,  /* it runs under a sanitizer */
+	EVERY_SHORT = IS_SLOW ? 40 : 4, /* one in so many crash points is looked at */
+	EVERY_LONG = IS_SLOW ? 40 : 1,
 	LIE_BYTES = 160,
 };
 
@@ -314,13 +316,18 @@ static bool explore_state(void *arg, const struct disk_state *s)
 	return x->lies < 20;
 }
 
+static bool is_long(void)
+{
+	return getenv("BOURN_LONG") != NULL;
+}
+
 static void play(struct explorer *x, const struct store_ops *ops, run_script *script, uint64_t seed)
 {
 	struct explored *e, *after;
 	struct disk_states_config config = {
 		.trace = &x->run.trace,
 		.random_count = RANDOM_A_POINT,
-		.every = EVERY,
+		.every = is_long() ? EVERY_LONG : EVERY_SHORT,
 		.seed = seed,
 	};
 
@@ -347,7 +354,7 @@ static void explore(const char *engine, const char *name, run_script *script, si
 {
 	const struct store_ops *ops = store_registry_find(store_registry_default(), engine);
 	const char *only = getenv("BOURN_SEED");
-	size_t wanted = getenv("BOURN_LONG") ? STATES_LONG : STATES_SHORT;
+	size_t wanted = is_long() ? STATES_LONG : STATES_SHORT;
 	struct explorer x = {0};
 	const struct verdict *v = &x.verdict;
 	uint64_t seed = only ? strtoull(only, NULL, 10) : 1;
