@@ -108,8 +108,9 @@ enum err disk_read_file(struct disk *d, const char *path, struct buf *into,
  * is for what is said of faults. */
 enum err disk_copy(struct disk *d, int from, int to, int64_t at, int64_t len, const char *path,
                    struct fault *f) MUST_CHECK;
-/* Give `from` the second name `to`, which does not last before its directory is synced. Where the file
- * system cannot, `to` is a copy of its first `len` bytes, as far as there are so many, synced. ERR_NOT_FOUND: there is no `from`. */
+/* Give `from` the second name `to`, which does not last before its directory is synced. Where the
+ * file system cannot, `to` is a copy of its first `len` bytes, as far as there are so many, synced.
+ * ERR_NOT_FOUND: there is no `from`. */
 enum err disk_link(struct disk *d, const char *from, const char *to, int64_t len,
                    struct fault *f) MUST_CHECK;
 /* The file at `path`, open as `fd`, ends after `len` bytes, for good. One that has other names is

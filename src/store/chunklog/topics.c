@@ -6,7 +6,6 @@
 #include "store/chunklog/cold.h"
 #include "store/chunklog/expiry.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -377,50 +376,19 @@ void chunklog_topic_delete(struct store_topic_op *op)
 
 /* --- the graveyard ----------------------------------------------------------------------------------- */
 
-struct removal {
-	struct disk *disk;
-	char path[DATADIR_FILE_BYTES_MAX];
-	size_t len; /* of the directory's path */
-};
-
-static int remove_name(void *arg, const char *name)
-{
-	struct removal *r = arg;
-	int got;
-
-	snprintf(r->path + r->len, sizeof(r->path) - r->len, "/%s", name);
-	got = r->disk->ops->unlink(r->disk, r->path);
-	r->path[r->len] = '\0';
-	return got;
-}
-
-static int remove_partition_dir(void *arg, const char *name)
-{
-	const struct removal *topic = arg;
-	struct removal r = *topic;
-	int got;
-
-	r.len += (size_t)snprintf(r.path + r.len, sizeof(r.path) - r.len, "/%s", name);
-	got = r.disk->ops->list(r.disk, r.path, remove_name, &r);
-	return got < 0 ? got : r.disk->ops->rmdir(r.disk, r.path);
-}
-
 bool chunklog_topic_remove_files(struct chunklog *log, const struct uuid *topic)
 {
-	struct removal r = {.disk = log->config.disk};
+	char path[DATADIR_FILE_BYTES_MAX];
 	char text[UUID_TEXT_LEN + 1];
-	int got;
+	struct fault f;
 
-	r.len = (size_t)snprintf(r.path, sizeof(r.path), "%s/topics/%s", log->dir.path,
-	                         uuid_format(topic, text));
-	got = r.disk->ops->list(r.disk, r.path, remove_partition_dir, &r);
-	if (got >= 0)
-		got = r.disk->ops->rmdir(r.disk, r.path);
-	if (got < 0 && got != -ENOENT)
-		log_line(log->config.log, LOG_WARN, "store",
-		         "files of a deleted topic stay until the next start: remove %s: %s",
-		         r.path, strerror(-got));
-	return got >= 0 || got == -ENOENT;
+	snprintf(path, sizeof(path), "%s/topics/%s", log->dir.path, uuid_format(topic, text));
+	if (!disk_remove_tree(log->config.disk, path, &f))
+		return true;
+	log_line(log->config.log, LOG_WARN, "store",
+	         "files of a deleted topic stay until the next start: remove %s: %s", path,
+	         strerror(f.os_errno));
+	return false;
 }
 
 void tomb_add(struct chunklog *log, const struct uuid *topic)
