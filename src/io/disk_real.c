@@ -11,6 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+enum { HINT_BYTES = 256 << 10 };
+
 /* `expr` again while a signal cuts it off; a failure as -errno. */
 #define RETRY(expr)                                                                                \
 	({                                                                                         \
@@ -38,9 +40,15 @@ static ssize_t real_pread(struct disk *d __attribute__((unused)), int fd, void *
 	return (ssize_t)RETRY(pread(fd, into, len, at));
 }
 
+/* The kernel takes no more of one hint than the device takes in one request, or than it reads ahead by
+ * itself, and forgets the rest: so it is told in pieces that are small enough. */
 static int real_will_read(struct disk *d __attribute__((unused)), int fd, int64_t at, int64_t len)
 {
-	return -posix_fadvise(fd, at, len, POSIX_FADV_WILLNEED);
+	int got = 0;
+
+	for (int64_t end = at + len; got == 0 && at < end; at += HINT_BYTES)
+		got = -posix_fadvise(fd, at, HINT_BYTES, POSIX_FADV_WILLNEED);
+	return got;
 }
 
 static ssize_t real_pwritev(struct disk *d __attribute__((unused)), int fd, const struct iovec *iov,

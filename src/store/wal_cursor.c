@@ -19,31 +19,48 @@ void wal_cursor_init(struct wal_cursor *c, const struct wal_config *config,
 		.files = files,
 		.file_count = file_count,
 		.file = file,
+		.asked = file,
 		.fd = -1,
 	};
 }
 
-static void cursor_path(const struct wal_cursor *c, char path[PATH_MAX])
+static void file_path(const struct wal_cursor *c, size_t file, char path[PATH_MAX])
 {
 	char name[WAL_NAME_BYTES_MAX];
 
-	snprintf(path, PATH_MAX, "%s/%s", c->config->dir, wal_name(c->files[c->file].number, name));
+	snprintf(path, PATH_MAX, "%s/%s", c->config->dir, wal_name(c->files[file].number, name));
+}
+
+static void ask_for(const struct wal_cursor *c, size_t file)
+{
+	struct disk *disk = c->config->disk;
+	struct fault unused;
+	char path[PATH_MAX];
+	int fd;
+
+	file_path(c, file, path);
+	if (disk_open(disk, path, O_RDONLY, &fd, &unused))
+		return; /* whoever reads it will hear why */
+	(void)disk->ops->will_read(disk, fd, 0, c->files[file].size);
+	disk->ops->close(disk, fd);
+}
+
+/* For this file and the next: so the disk never waits until what it gave was checked. */
+static void ask_ahead(struct wal_cursor *c)
+{
+	for (; c->asked < c->file_count && c->asked <= c->file + 1; c->asked++)
+		ask_for(c, c->asked);
 }
 
 static enum err cursor_open(struct wal_cursor *c, struct fault *f)
 {
 	char path[PATH_MAX];
-	enum err err;
 
 	CHECK(c->fd < 0);
-	cursor_path(c, path);
+	ask_ahead(c);
+	file_path(c, c->file, path);
 	c->window_len = 0;
-	err = disk_open(c->config->disk, path, O_RDONLY, &c->fd, f);
-	if (err)
-		return err;
-	/* What is read is then checked while the disk goes on. */
-	(void)c->config->disk->ops->will_read(c->config->disk, c->fd, 0, c->files[c->file].size);
-	return OK;
+	return disk_open(c->config->disk, path, O_RDONLY, &c->fd, f);
 }
 
 static void cursor_close(struct wal_cursor *c)
@@ -105,7 +122,7 @@ static enum err cursor_view(struct wal_cursor *c, int64_t at, size_t len, const 
 	err = window_reserve(c, want, f);
 	if (err)
 		return err;
-	cursor_path(c, path);
+	file_path(c, c->file, path);
 	c->window_len = 0;
 	err = disk_read_all(c->config->disk, c->fd, c->window, want, at, path, f);
 	if (err)

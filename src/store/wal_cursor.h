@@ -45,8 +45,9 @@ struct wal_cursor {
 	struct wal_found_file *files;
 	size_t file_count;
 	size_t file;
-	int fd;     /* of that file; -1: not open yet */
-	int64_t at; /* where the search goes on */
+	size_t asked; /* the disk was told that files before this one will be read */
+	int fd;       /* of `file`; -1: not open yet */
+	int64_t at;   /* where the search goes on */
 	bool generation_known;
 	uint64_t generation;
 	uint8_t *window; /* owned: a piece of the file */

@@ -8,6 +8,7 @@
 #include "io/log.h"
 #include "store/testing/wal_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -678,6 +679,26 @@ TEST(wal_recover__a_length_beyond_the_file_is_not_allocated)
 	bench_fini(&b);
 }
 
+/* Three files: while one is checked the disk may fetch the next. */
+TEST(wal_recover__asks_for_each_file_once_and_ahead)
+{
+	struct disk_fault *df;
+	struct bench b;
+
+	bench_init(&b);
+	df = disk_fault_new(b.disk);
+	b.config.disk = disk_fault_disk(df);
+	save_three(&b);
+	disk_fault_arm(df, DISK_PREAD, 4, EIO, 0, true); /* the first behind three headers */
+	assert_int_equal(recover_fault(&b, NULL), ERR_IO);
+	assert_int_equal(disk_fault_calls(df, DISK_WILL_READ), 2);
+	disk_fault_disarm(df);
+	recover(&b);
+	assert_int_equal(disk_fault_calls(df, DISK_WILL_READ), 2 + 3);
+	disk_fault_free(df);
+	bench_fini(&b);
+}
+
 TEST(wal_name_parse__takes_our_names_only)
 {
 	uint64_t number;
@@ -715,6 +736,7 @@ int main(void)
 		cmocka_unit_test(wal_recover__a_newer_format_is_refused),
 		cmocka_unit_test(wal_recover__an_unknown_frame_type_is_refused),
 		cmocka_unit_test(wal_recover__a_length_beyond_the_file_is_not_allocated),
+		cmocka_unit_test(wal_recover__asks_for_each_file_once_and_ahead),
 		cmocka_unit_test(wal_name_parse__takes_our_names_only),
 	};
 
