@@ -7,6 +7,7 @@
  * broker_has_credits).
  *
  *   produce.h   append events                  reader.h   a cursor that events flow from
+ *   append.h    append whole batches
  *   admin.h     topics, snapshot, facts        caller.h   who asks, and may he
  *   topic_match.h   the topics of a pattern
  *

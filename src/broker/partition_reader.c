@@ -477,3 +477,22 @@ enum run_next partition_reader_next(struct partition_reader *pr, struct record *
 			return next;
 	}
 }
+
+enum run_next partition_reader_take_run(struct partition_reader *pr, struct slice *out,
+                                        int64_t *next_offset)
+{
+	struct slice run = pr->run;
+	struct batch batch;
+
+	if (run.len == 0)
+		return RUN_END;
+	while (pr->run.len > 0) {
+		if (batch_parse(pr->run, &batch, NULL))
+			return RUN_CORRUPT;
+		pr->run.ptr += batch.bytes.len;
+		pr->run.len -= batch.bytes.len;
+		*next_offset = batch.last_offset + 1;
+	}
+	*out = run;
+	return RUN_EVENT;
+}

@@ -101,6 +101,11 @@ enum run_next { RUN_EVENT, RUN_END, RUN_CORRUPT };
 enum run_next partition_reader_next(struct partition_reader *pr, struct record *out,
                                     int64_t *next_offset);
 
+/* All that is left of the run (RUN_EVENT), which stays until it is dropped; `*next_offset` moves to
+ * the place after it. */
+enum run_next partition_reader_take_run(struct partition_reader *pr, struct slice *out,
+                                        int64_t *next_offset);
+
 /* Let go of the run. */
 void partition_reader_drop_run(struct partition_reader *pr);
 

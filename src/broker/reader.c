@@ -396,30 +396,36 @@ void reader_topic_gone(struct list *node)
 
 /* --- taking ----------------------------------------------------------------------------------- */
 
-enum reader_take reader_take(struct reader *r, struct delivery *out)
+static bool still_unknown(struct reader *r)
 {
 	CHECK(!r->closed);
-	if (r->fault.code == OK && r->unknown > 0) {
-		r->asleep = true;
-		return READER_WAIT;
-	}
-	while (!list_is_empty(&r->ready)) {
-		struct partition_reader *pr =
-			LIST_ENTRY(r->ready.next, struct partition_reader, node);
-		struct reader_bounds *at = bounds_of(pr);
-		enum run_next next = partition_reader_next(pr, &out->record, &at->next_offset);
+	if (r->fault.code != OK || r->unknown == 0)
+		return false;
+	r->asleep = true;
+	return true;
+}
 
-		if (next == RUN_EVENT) {
-			out->partition = at->partition;
-			return READER_EVENT;
-		}
-		list_remove(&pr->node);
-		partition_reader_drop_run(pr);
-		if (next == RUN_CORRUPT)
-			reader_fail_corrupt(r, at);
-		else
-			ask_on(r, pr);
-	}
+/* The first of those with a run; NULL: there is none. */
+static struct partition_reader *first_ready(struct reader *r)
+{
+	if (list_is_empty(&r->ready))
+		return NULL;
+	return LIST_ENTRY(r->ready.next, struct partition_reader, node);
+}
+
+static void run_used_up(struct reader *r, struct partition_reader *pr, enum run_next next)
+{
+	list_remove(&pr->node);
+	partition_reader_drop_run(pr);
+	if (next == RUN_CORRUPT)
+		reader_fail_corrupt(r, bounds_of(pr));
+	else
+		ask_on(r, pr);
+}
+
+/* There is no run at hand. */
+static enum reader_take take_nothing(struct reader *r)
+{
 	if (r->fault.code != OK)
 		return READER_FAILED;
 	if (r->grew) {
@@ -428,6 +434,46 @@ enum reader_take reader_take(struct reader *r, struct delivery *out)
 	}
 	r->asleep = true;
 	return r->asked > 0 ? READER_WAIT : READER_CAUGHT_UP;
+}
+
+enum reader_take reader_take(struct reader *r, struct delivery *out)
+{
+	struct partition_reader *pr;
+
+	if (still_unknown(r))
+		return READER_WAIT;
+	while ((pr = first_ready(r))) {
+		struct reader_bounds *at = bounds_of(pr);
+		enum run_next next = partition_reader_next(pr, &out->record, &at->next_offset);
+
+		if (next == RUN_EVENT) {
+			out->partition = at->partition;
+			return READER_EVENT;
+		}
+		run_used_up(r, pr, next);
+	}
+	return take_nothing(r);
+}
+
+enum reader_take reader_take_batches(struct reader *r, struct slice *batches)
+{
+	struct partition_reader *pr;
+
+	if (still_unknown(r))
+		return READER_WAIT;
+	if (r->count > 1 && r->fault.code == OK)
+		fault_set(&r->fault, ERR_PARTITION_REQUIRED, 0, "to read batches");
+	if (r->fault.code == ERR_PARTITION_REQUIRED)
+		return READER_FAILED;
+	while ((pr = first_ready(r))) {
+		enum run_next next =
+			partition_reader_take_run(pr, batches, &bounds_of(pr)->next_offset);
+
+		if (next == RUN_EVENT)
+			return READER_EVENT;
+		run_used_up(r, pr, next);
+	}
+	return take_nothing(r);
 }
 
 const struct fault *reader_fault(const struct reader *r)

@@ -236,7 +236,7 @@ bool record_header(const struct record *r, const char *name, struct slice *value
 
 /* --- a batch from outside -------------------------------------------------------------------- */
 
-static enum err check_header(const struct batch *b, struct fault *f)
+static enum err check_header(const struct batch *b, bool sparse, struct fault *f)
 {
 	unsigned codec = b->attributes & BATCH_CODEC_MASK;
 
@@ -250,9 +250,9 @@ static enum err check_header(const struct batch *b, struct fault *f)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: a control batch");
 	if (b->attributes & BATCH_LOG_APPEND_TIME)
 		return fault_set(f, ERR_BAD_TIMESTAMP, 0, "batch: claims log append time");
-	if (b->record_count == 0)
+	if (b->record_count == 0 && !sparse)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: no record");
-	if (b->last_offset - b->base_offset + 1 != b->record_count)
+	if (!sparse && b->last_offset - b->base_offset + 1 != b->record_count)
 		return fault_set(f, ERR_BAD_RECORD, 0,
 		                 "batch: %u records, but last offset delta %lld", b->record_count,
 		                 (long long)(b->last_offset - b->base_offset));
@@ -273,10 +273,11 @@ static bool headers_ok(const struct record *r)
 	return rest.len == 0;
 }
 
+/* `lowest`: the first offset it may have; the only one, unless the batch is sparse. */
 static enum err check_record(const struct batch *b, uint32_t index, const struct record *r,
-                             struct fault *f)
+                             int64_t lowest, bool sparse, struct fault *f)
 {
-	if (r->offset - b->base_offset != index)
+	if (sparse ? r->offset < lowest : r->offset != lowest)
 		return fault_set(f, ERR_BAD_RECORD, 0, "record %u: offset delta %lld", index,
 		                 (long long)(r->offset - b->base_offset));
 	if (r->timestamp > b->max_timestamp)
@@ -288,23 +289,26 @@ static enum err check_record(const struct batch *b, uint32_t index, const struct
 	return OK;
 }
 
-enum err batch_validate(struct slice from, struct batch *out, struct fault *f)
+static enum err validate(struct slice from, bool sparse, struct batch *out, struct fault *f)
 {
 	struct batch b;
 	struct batch_iter it;
 	struct record r;
 	bool corrupt;
+	int64_t lowest;
 	enum err err = batch_parse(from, &b, f);
 
 	if (!err)
-		err = check_header(&b, f);
+		err = check_header(&b, sparse, f);
 	if (err)
 		return err;
+	lowest = b.base_offset;
 	batch_iter_init(&it, &b);
 	for (uint32_t index = 0; batch_iter_next(&it, &r, &corrupt); index++) {
-		err = check_record(&b, index, &r, f);
+		err = check_record(&b, index, &r, lowest, sparse, f);
 		if (err)
 			return err;
+		lowest = r.offset + 1;
 	}
 	if (corrupt)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: a record is cut off or malformed");
@@ -313,6 +317,16 @@ enum err batch_validate(struct slice from, struct batch *out, struct fault *f)
 		                 it.rest.len);
 	*out = b;
 	return OK;
+}
+
+enum err batch_validate(struct slice from, struct batch *out, struct fault *f)
+{
+	return validate(from, false, out, f);
+}
+
+enum err batch_validate_sparse(struct slice from, struct batch *out, struct fault *f)
+{
+	return validate(from, true, out, f);
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
@@ -364,6 +378,7 @@ void batch_begin(struct batch_builder *b, struct buf *to)
 void batch_add(struct batch_builder *b, const struct record *r)
 {
 	struct buf *to = b->to;
+	uint32_t offset_delta = b->count + b->skipped;
 	int64_t timestamp_delta;
 	size_t body;
 	size_t bytes;
@@ -376,8 +391,9 @@ void batch_add(struct batch_builder *b, const struct record *r)
 		b->max_timestamp = r->timestamp;
 	}
 	timestamp_delta = wrapping_sub(r->timestamp, b->base_timestamp);
-	body = 1 + varint_size(timestamp_delta) + varint_size(b->count) + nullable_size(r->key) +
-	       nullable_size(r->value) + varint_size(r->header_count) + r->headers.len;
+	body = 1 + varint_size(timestamp_delta) + varint_size(offset_delta) +
+	       nullable_size(r->key) + nullable_size(r->value) + varint_size(r->header_count) +
+	       r->headers.len;
 	bytes = varint_size((int64_t)body) + body;
 	if (!buf_reserve(to, bytes))
 		return;
@@ -385,13 +401,19 @@ void batch_add(struct batch_builder *b, const struct record *r)
 	at += varint_write(at, (int64_t)body);
 	*at++ = 0; /* attributes */
 	at += varint_write(at, timestamp_delta);
-	at += varint_write(at, b->count);
+	at += varint_write(at, offset_delta);
 	at = write_nullable(at, r->key);
 	at = write_nullable(at, r->value);
 	at += varint_write(at, r->header_count);
 	write_bytes(at, r->headers);
 	to->len += bytes;
 	b->count++;
+}
+
+void batch_skip(struct batch_builder *b, uint32_t count)
+{
+	CHECK((uint64_t)b->count + b->skipped + count <= INT32_MAX);
+	b->skipped += count;
 }
 
 size_t batch_builder_bytes(const struct batch_builder *b)
@@ -415,7 +437,7 @@ struct slice batch_finish(struct batch_builder *b)
 
 	if (b->to->failed)
 		return SLICE_NONE;
-	CHECK(b->count > 0);
+	CHECK(b->count + b->skipped > 0);
 	CHECK(bytes <= INT32_MAX);
 	at = b->to->ptr + b->start;
 	store_be64(at, 0);
@@ -423,7 +445,7 @@ struct slice batch_finish(struct batch_builder *b)
 	store_be32(at + LEADER_EPOCH_AT, UINT32_MAX);
 	at[MAGIC_AT] = MAGIC;
 	store_be16(at + ATTRIBUTES_AT, b->attributes);
-	store_be32(at + LAST_OFFSET_DELTA_AT, b->count - 1);
+	store_be32(at + LAST_OFFSET_DELTA_AT, b->count + b->skipped - 1);
 	store_be64(at + BASE_TIMESTAMP_AT, (uint64_t)b->base_timestamp);
 	store_be64(at + MAX_TIMESTAMP_AT, (uint64_t)b->max_timestamp);
 	store_be64(at + PRODUCER_ID_AT, UINT64_MAX);

@@ -88,6 +88,10 @@ bool batch_crc_ok(const struct batch *b);
  *         ERR_NOT_IMPLEMENTED  compressed: not built yet. */
 enum err batch_validate(struct slice from, struct batch *out, struct fault *f) MUST_CHECK;
 
+/* The same of a batch that was in a log already, where records may have gone: offset deltas only
+ * have to rise, and there may be none. */
+enum err batch_validate_sparse(struct slice from, struct batch *out, struct fault *f) MUST_CHECK;
+
 /* The CRC-32C of the whole batch, header and all, from the one over its body that it bears, which is
  * not looked over: a fixed cost however large it is. */
 uint32_t batch_checksum(const struct batch *b);
@@ -122,17 +126,21 @@ struct batch_builder {
 	int64_t base_timestamp;
 	int64_t max_timestamp;
 	uint32_t count;
+	uint32_t skipped;    /* offsets without a record */
 	uint16_t attributes; /* enum batch_attribute; 0 unless set between begin and finish */
 };
 void batch_begin(struct batch_builder *b, struct buf *to);
 /* Copies the record in: the one copy of an event on its way to the log. Its offset delta is the
- * number of records before it. */
+ * number of records and skipped offsets before it. */
 void batch_add(struct batch_builder *b, const struct record *r);
+/* The next `count` offsets are a gap. Of a batch with no record base and max timestamp are the
+ * caller's to set. All offsets of a batch together are at most 2^31 - 1. */
+void batch_skip(struct batch_builder *b, uint32_t count);
 /* Bytes so far, header included. */
 size_t batch_builder_bytes(const struct batch_builder *b);
 /* Bytes that batch_add would append for `r`, at most (for limits, before any copy). */
 size_t record_encoded_bytes_max(const struct record *r);
-/* Fill in the header; count must be > 0. The slice is borrowed from `to`, SLICE_NONE if it failed.
+/* Fill in the header; of no offset at all there is no batch. The slice is borrowed from `to`, SLICE_NONE if it failed.
  */
 struct slice batch_finish(struct batch_builder *b);
 

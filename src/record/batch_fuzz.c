@@ -42,15 +42,18 @@ static uint32_t walk(const struct batch *b)
 	return count;
 }
 
-static void rebuild(const struct batch *b, struct buf *to, struct buf *headers)
+/* False: its offsets are more than a builder takes. */
+static bool rebuild(const struct batch *b, struct buf *to, struct buf *headers)
 {
 	struct batch_builder builder;
 	struct batch_iter it;
 	struct record r;
 	bool corrupt;
 
+	int64_t next = b->base_offset;
+
 	batch_begin(&builder, to);
-	for (batch_iter_init(&it, b); batch_iter_next(&it, &r, &corrupt);) {
+	for (batch_iter_init(&it, b); batch_iter_next(&it, &r, &corrupt); next = r.offset + 1) {
 		struct slice rest = r.headers;
 		struct header h;
 
@@ -60,10 +63,15 @@ static void rebuild(const struct batch *b, struct buf *to, struct buf *headers)
 			header_append(headers, h.name, h.value);
 		}
 		r.headers = buf_slice(headers);
+		batch_skip(&builder, (uint32_t)(r.offset - next));
 		batch_add(&builder, &r);
 	}
 	CHECK(!corrupt);
+	if (b->last_offset - b->base_offset == INT32_MAX)
+		return false;
+	batch_skip(&builder, (uint32_t)(b->last_offset + 1 - next));
 	CHECK(batch_finish(&builder).ptr);
+	return true;
 }
 
 static void check_null_or_equal(struct slice a, struct slice b)
@@ -103,11 +111,14 @@ static void try_batch(struct slice input)
 
 	if (!batch_parse(input, &b, &f))
 		walk(&b);
-	if (!batch_validate(input, &b, &f)) {
+	if (!batch_validate_sparse(input, &b, &f)) {
 		CHECK(walk(&b) == b.record_count);
-		rebuild(&b, &to, &headers);
-		CHECK(!batch_validate(buf_slice(&to), &again, &f));
-		check_same_records(&b, &again);
+		if (rebuild(&b, &to, &headers)) {
+			CHECK(!batch_validate_sparse(buf_slice(&to), &again, &f));
+			check_same_records(&b, &again);
+		}
+	} else {
+		CHECK(batch_validate(input, &b, &f));
 	}
 	buf_fini(&headers);
 	buf_fini(&to);

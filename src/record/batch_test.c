@@ -393,6 +393,71 @@ TEST(batch_validate__malformed_under_a_right_crc)
 	buf_fini(&to);
 }
 
+TEST(batch_validate__gaps_are_for_batches_of_a_log_only)
+{
+	struct buf to = BUF_INIT(LIMIT);
+	struct batch_builder builder;
+	struct batch b;
+	struct batch_iter it;
+	struct record r;
+	bool corrupt;
+
+	batch_begin(&builder, &to);
+	batch_skip(&builder, 3);
+	batch_add(&builder, &(struct record){.timestamp = 7, .value = SLICE_LIT("v")});
+	batch_skip(&builder, 2);
+	batch_add(&builder, &(struct record){.timestamp = 8, .value = SLICE_LIT("v")});
+	batch_skip(&builder, 4);
+	assert_non_null(batch_finish(&builder).ptr);
+	assert_int_equal(validate(&to), ERR_BAD_RECORD);
+	assert_int_equal(batch_validate_sparse(buf_slice(&to), &b, NULL), OK);
+	assert_int_equal(b.last_offset, 10);
+	batch_iter_init(&it, &b);
+	assert_true(batch_iter_next(&it, &r, &corrupt));
+	assert_int_equal(r.offset, 3);
+	assert_true(batch_iter_next(&it, &r, &corrupt));
+	assert_int_equal(r.offset, 6);
+	assert_false(batch_iter_next(&it, &r, &corrupt));
+	assert_false(corrupt);
+	buf_fini(&to);
+}
+
+TEST(batch_validate__a_batch_that_is_all_gap)
+{
+	struct buf to = BUF_INIT(LIMIT);
+	struct batch_builder builder;
+	struct batch b;
+
+	batch_begin(&builder, &to);
+	batch_skip(&builder, INT32_MAX);
+	builder.base_timestamp = builder.max_timestamp = 7;
+	assert_int_equal(batch_finish(&builder).len, BATCH_HEADER_BYTES);
+	assert_int_equal(validate(&to), ERR_BAD_RECORD);
+	assert_int_equal(batch_validate_sparse(buf_slice(&to), &b, NULL), OK);
+	assert_int_equal(b.last_offset, INT32_MAX - 1);
+	assert_int_equal(b.base_timestamp, 7);
+	buf_fini(&to);
+}
+
+TEST(batch_validate__offsets_that_do_not_rise_are_refused_of_a_log_too)
+{
+	static const uint8_t deltas[][2] = {{0, 0}, {1, 0}, {2, 1}};
+	struct buf to = BUF_INIT(LIMIT);
+	struct batch b;
+
+	for (size_t i = 0; i < ARRAY_COUNT(deltas); i++) {
+		buf_clear(&to);
+		build(&to, 2);
+		for (size_t record = 0; record < 2; record++) /* length, attributes, time, offset */
+			to.ptr[BATCH_HEADER_BYTES + record * 8 + 3] =
+				(uint8_t)(deltas[i][record] * 2);
+		store_be32(to.ptr + 23, 5);
+		seal(&to);
+		assert_int_equal(batch_validate_sparse(buf_slice(&to), &b, NULL), ERR_BAD_RECORD);
+	}
+	buf_fini(&to);
+}
+
 TEST(batch_validate__bytes_after_the_last_record_are_refused)
 {
 	struct buf to = BUF_INIT(LIMIT);
@@ -514,6 +579,9 @@ int main(void)
 		cmocka_unit_test(batch_checksum__is_that_of_all_its_bytes),
 		cmocka_unit_test(batch_validate__every_flipped_bit_after_the_crc_is_found),
 		cmocka_unit_test(batch_validate__malformed_under_a_right_crc),
+		cmocka_unit_test(batch_validate__gaps_are_for_batches_of_a_log_only),
+		cmocka_unit_test(batch_validate__a_batch_that_is_all_gap),
+		cmocka_unit_test(batch_validate__offsets_that_do_not_rise_are_refused_of_a_log_too),
 		cmocka_unit_test(batch_validate__bytes_after_the_last_record_are_refused),
 		cmocka_unit_test(batch_validate__headers_must_fill_their_record),
 		cmocka_unit_test(batch_iter__log_append_time_is_every_records_time),

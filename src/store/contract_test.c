@@ -714,6 +714,91 @@ TEST(lookup_time__looks_from_the_log_start_on)
 	assert_int_equal(offset, p->state.high_watermark);
 }
 
+/* --- gaps ----------------------------------------------------------------------------------- */
+
+/* `before` offsets that hold nothing, a record (unless `value` is NULL), `after` more of them. */
+static int64_t append_sparse(struct store_rig *r, struct store_partition *p, uint32_t before,
+                             const char *value, uint32_t after, int64_t time_ms)
+{
+	struct buf to = BUF_INIT(4096);
+	struct batch_builder b;
+	int64_t base_offset;
+
+	batch_begin(&b, &to);
+	b.base_timestamp = b.max_timestamp = time_ms;
+	batch_skip(&b, before);
+	if (value)
+		batch_add(&b, &(struct record){.timestamp = time_ms, .value = slice_str(value)});
+	batch_skip(&b, after);
+	assert_int_equal(rig_append(r, p, batch_finish(&b), &base_offset), OK);
+	buf_fini(&to);
+	return base_offset;
+}
+
+/* "a" is the record at 2 of 6 offsets from `a` on, then nothing comes, then "b" is the last of 2^30. */
+static void check_gaps(struct store_rig *r, struct store_partition *p, int64_t a, int64_t b)
+{
+	struct reading *all = read_from(r, p, p->state.log_start, ALL);
+	int64_t offset;
+
+	assert_int_equal(all->count, 2);
+	assert_int_equal(all->events[0].offset, a + 2);
+	assert_string_equal(all->events[0].value, "a");
+	assert_int_equal(all->events[1].offset, b + (1 << 30) - 1);
+	assert_string_equal(all->events[1].value, "b");
+	assert_true(p->state.log_end >= b + (1 << 30));
+	assert_int_equal(p->state.high_watermark, p->state.log_end);
+	free(all);
+	all = read_from(r, p, a + 3, ALL);
+	assert_int_equal(all->count, 1);
+	free(all);
+	assert_int_equal(rig_lookup(r, p, 100, &offset), OK);
+	assert_int_equal(offset, a + 2);
+	assert_int_equal(rig_lookup(r, p, 101, &offset), OK);
+	assert_int_equal(offset, b + (1 << 30) - 1);
+	assert_int_equal(rig_lookup(r, p, 301, &offset), OK);
+	assert_int_equal(offset, p->state.high_watermark);
+}
+
+TEST(gaps__are_kept_and_read_over)
+{
+	struct store_rig *r = *state;
+	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+	int64_t a = append_sparse(r, p, 2, "a", 3, 100);
+	int64_t b;
+
+	append_sparse(r, p, 10, NULL, 0, 200);
+	b = append_sparse(r, p, (1 << 30) - 1, "b", 0, 300);
+	check_gaps(r, p, a, b);
+	if (r->ops->capabilities & STORE_CHECKPOINT)
+		assert_int_equal(rig_checkpoint(r), OK);
+	check_gaps(r, p, a, b);
+	for (int i = 0; i < 2; i++) {
+		rig_reopen(r);
+		p = rig_find(r, "t")->partitions[0];
+		check_gaps(r, p, a, b);
+	}
+}
+
+TEST(gaps__a_log_may_begin_with_one_that_is_trimmed)
+{
+	struct store_rig *r = *state;
+	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+	int64_t base_offset = append_sparse(r, p, INT32_MAX, NULL, 0, 100);
+	struct reading *all;
+
+	assert_int_equal(rig_trim(r, p, -1), OK);
+	rig_reopen(r);
+	p = rig_find(r, "t")->partitions[0];
+	assert_int_equal(p->state.log_start, base_offset + INT32_MAX);
+	assert_int_equal(p->state.log_end, base_offset + INT32_MAX);
+	base_offset = append_sparse(r, p, 0, "first", 0, 100);
+	all = read_from(r, p, p->state.log_start, ALL);
+	assert_int_equal(all->count, 1);
+	assert_int_equal(all->events[0].offset, base_offset);
+	free(all);
+}
+
 /* --- topics --------------------------------------------------------------------------------- */
 
 TEST(topic_create__gives_partitions_on_their_shards)
@@ -1183,6 +1268,8 @@ static int run(struct variant v)
 		UNDER_CONTRACT(trim__below_the_start_is_nothing_and_beyond_the_end_refused),
 		UNDER_CONTRACT(lookup_time__is_exact_to_the_record),
 		UNDER_CONTRACT(lookup_time__looks_from_the_log_start_on),
+		UNDER_CONTRACT(gaps__are_kept_and_read_over),
+		UNDER_CONTRACT(gaps__a_log_may_begin_with_one_that_is_trimmed),
 		UNDER_CONTRACT(topic_create__gives_partitions_on_their_shards),
 		UNDER_CONTRACT(topic_create__a_second_of_that_name_is_refused),
 		UNDER_CONTRACT(topic_create__knows_its_durability_classes),

@@ -91,8 +91,10 @@ static void refuse_parsed(struct http_connection *h, const struct http_parser *p
 
 static size_t body_limit(const struct exchange *x, const struct http_request *r)
 {
-	if (x->fault.code || !(x->route->flags & ROUTE_EVENTS))
+	if (x->fault.code || !(x->route->flags & (ROUTE_EVENTS | ROUTE_BATCHES)))
 		return ROUTE_BODY_BYTES_MAX;
+	if (x->route->flags & ROUTE_BATCHES)
+		return front_limits(x->front)->body_bytes;
 	return produce_body_limit(front_limits(x->front), r);
 }
 

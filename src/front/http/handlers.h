@@ -7,10 +7,11 @@
 
 typedef void route_handle(struct exchange *x, const struct http_request *r);
 
-route_handle produce_handle;                       /* produce.c */
-route_handle consume_handle, event_handle;         /* consume.c */
-route_handle stream_handle;                        /* stream.c */
-route_handle topics_list_handle, topic_get_handle; /* topics.c */
+route_handle produce_handle;                          /* produce.c */
+route_handle consume_handle, event_handle;            /* consume.c */
+route_handle batches_get_handle, batches_post_handle; /* batches.c */
+route_handle stream_handle;                           /* stream.c */
+route_handle topics_list_handle, topic_get_handle;    /* topics.c */
 route_handle topic_put_handle, topic_patch_handle;
 route_handle topic_delete_handle, topic_purge_handle;
 route_handle livez_handle, readyz_handle, metrics_handle; /* admin.c */

@@ -22,6 +22,8 @@ static const struct route routes[] = {
 	{GET, "/consume/{t}", 0, consume_handle},
 	{GET, "/v1/topics/{t}/events", 0, consume_handle},
 	{GET, "/v1/topics/{t}/events/{offset}", 0, event_handle},
+	{GET, "/v1/topics/{t}/batches", 0, batches_get_handle},
+	{POST, "/v1/topics/{t}/batches", ROUTE_CONCURRENT | ROUTE_BATCHES, batches_post_handle},
 	{GET, "/subscribe/{t}", ROUTE_WEBSOCKET, ws_subscribe_handle},
 	{GET, "/subscribe/{t}", ROUTE_STREAM, stream_handle},
 	{GET, "/produce/{t}", ROUTE_WEBSOCKET, ws_produce_handle},

@@ -11,6 +11,7 @@ enum route_flags {
 	ROUTE_EVENTS = 1 << 2,     /* the body is events: limits.body_bytes instead of 64 KiB */
 	ROUTE_ALWAYS = 1 << 3,     /* served before recovery is through too */
 	ROUTE_STREAM = 1 << 4,     /* as Server-Sent Events, for who accepts them */
+	ROUTE_BATCHES = 1 << 5,    /* the body is batches: limits.body_bytes, always */
 };
 
 struct route {
