@@ -35,6 +35,23 @@ target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE})
 target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 target_compile_options(llhttp PRIVATE -w)
 
+# Optional, and loaded only when a store of the engine is opened: its header says which functions
+# there are, the soname which library to look for then.
+find_path(ROCKSDB_INCLUDE rocksdb/c.h)
+find_library(ROCKSDB_LIBRARY rocksdb)
+if(BOURN_ROCKSDB AND ROCKSDB_INCLUDE AND ROCKSDB_LIBRARY AND CMAKE_OBJDUMP)
+  execute_process(COMMAND ${CMAKE_OBJDUMP} -p ${ROCKSDB_LIBRARY} OUTPUT_VARIABLE ROCKSDB_HEADERS)
+  if(ROCKSDB_HEADERS MATCHES "SONAME +(librocksdb\\.so\\.([0-9.]+))")
+    set(ROCKSDB_SONAME ${CMAKE_MATCH_1})
+    set(ROCKSDB_PACKAGE librocksdb${CMAKE_MATCH_2})
+  endif()
+endif()
+if(ROCKSDB_SONAME)
+  message(STATUS "Engine rocksdb: built, loads ${ROCKSDB_SONAME}")
+else()
+  message(STATUS "Engine rocksdb: not built; it needs the Debian package 'librocksdb-dev'")
+endif()
+
 if(BOURN_TESTS)
   pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
   bourn_need(CMOCKA_FOUND libcmocka-dev)

@@ -1,11 +1,15 @@
-# bourn_layer(NAME USES layers… LIBS libraries…): src/NAME/**.c as one static library,
+# bourn_layer(NAME USES layers… LIBS libraries… WITHOUT regex): src/NAME/**.c as one static library,
 # each *_test.c beside a module as a cmocka program, each *_fuzz.c as a libFuzzer program that
 # ctest runs for $BOURN_FUZZ_SECONDS. What lies in a folder testing/ is a library of its own that
-# only tests and fuzzers are linked with, those of the layers to the right too.
+# only tests and fuzzers are linked with, those of the layers to the right too. Files that match
+# WITHOUT are left out.
 
 function(bourn_layer name)
-  cmake_parse_arguments(LAYER "" "" "USES;LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "" "WITHOUT" "USES;LIBS" ${ARGN})
   file(GLOB_RECURSE all CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
+  if(LAYER_WITHOUT)
+    list(FILTER all EXCLUDE REGEX ${LAYER_WITHOUT})
+  endif()
   set(sources ${all})
   list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.c$")
   set(tests ${all})

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct serve_flag {
@@ -152,8 +153,10 @@ static int fail(const struct fault *f)
 static enum err serve(const struct server_parts *parts, struct fault *f)
 {
 	struct server *s;
-	enum err err = server_new(parts, &s, f);
+	enum err err;
 
+	umask(S_IRWXG | S_IRWXO); /* also of files that a library makes */
+	err = server_new(parts, &s, f);
 	if (err)
 		return err;
 	err = server_run(s, f);

@@ -33,7 +33,19 @@
 	X(METRIC_CHECKPOINT_FAILURES, "bourn_checkpoint_failures_total", "counter",                \
 	  "checkpoints that failed")                                                               \
 	X(METRIC_DISK_FULL, "bourn_disk_full_total", "counter",                                    \
-	  "appends refused because the disk was full")
+	  "appends refused because the disk was full")                                             \
+	X(METRIC_ROCKSDB_CACHE_HITS, "bourn_rocksdb_block_cache_hits_total", "counter",            \
+	  "blocks found in RocksDB's cache")                                                       \
+	X(METRIC_ROCKSDB_CACHE_MISSES, "bourn_rocksdb_block_cache_misses_total", "counter",        \
+	  "blocks that RocksDB had to read")                                                       \
+	X(METRIC_ROCKSDB_STALL_US, "bourn_rocksdb_stall_microseconds_total", "counter",            \
+	  "time that RocksDB held up writes")                                                      \
+	X(METRIC_ROCKSDB_PENDING_BYTES, "bourn_rocksdb_pending_compaction_bytes", "gauge",         \
+	  "bytes that RocksDB's compaction is behind")                                             \
+	X(METRIC_ROCKSDB_MEMTABLE_BYTES, "bourn_rocksdb_memtable_bytes", "gauge",                  \
+	  "bytes that RocksDB has in memory only, and in its WAL")                                 \
+	X(METRIC_ROCKSDB_FILE_BYTES, "bourn_rocksdb_file_bytes", "gauge",                          \
+	  "bytes in RocksDB's live files")
 
 enum metric {
 #define X(id, name, type, help) id,

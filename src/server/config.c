@@ -87,7 +87,7 @@ static void environment_name(const struct config_row *row, char *into, size_t ca
 {
 	snprintf(into, cap, "BOURN_%s_%s", row->section, row->key);
 	for (char *at = into; *at; at++)
-		*at = (char)toupper((unsigned char)*at);
+		*at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
 }
 
 static const struct config_row *row_of_environment_name(struct slice name)
@@ -241,8 +241,26 @@ static void show_value(const struct config *c, const struct config_row *row, str
 	}
 }
 
+/* The key's own line, below one that names its group where that begins. */
+static void show_key(const struct config_row *row, struct slice *group, struct buf *out)
+{
+	struct slice key = slice_str(row->key);
+	struct slice first = slice_cut(&key, '.');
+
+	if (!key.ptr) {
+		*group = SLICE_NONE;
+		buf_printf(out, "  %s: ", row->key);
+		return;
+	}
+	if (!slice_eq(*group, first))
+		buf_printf(out, "  %.*s:\n", SLICE_FMT(first));
+	*group = first;
+	buf_printf(out, "    %.*s: ", SLICE_FMT(key));
+}
+
 void config_show(const struct config *c, bool help, struct buf *out)
 {
+	struct slice group = SLICE_NONE;
 	const char *section = "";
 
 	for (size_t i = 0; i < config_row_count; i++) {
@@ -256,7 +274,7 @@ void config_show(const struct config *c, bool help, struct buf *out)
 			buf_printf(out, "%s:\n", section);
 		}
 		start = out->len;
-		buf_printf(out, "  %s: ", row->key);
+		show_key(row, &group, out);
 		show_value(c, row, out);
 		if (help)
 			buf_printf(out, "%*s # %s",

@@ -43,6 +43,13 @@ struct config {
 		int64_t memory_bytes;
 		int64_t snapshot_bytes;
 		int64_t snapshot_ms;
+		struct {
+			int64_t block_cache_bytes;
+			int64_t write_buffer_bytes;
+			int64_t compression; /* 0 none, 1 snappy, 2 lz4, 3 zstd */
+			bool blob_files;
+			int64_t blob_bytes_min;
+		} rocksdb;
 	} storage;
 	struct {
 		int64_t connections;

@@ -14,6 +14,8 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const engine_aliases[] = {"in_memory", "memory", NULL};
 static const char *const durabilities[] = {"none", "os", "interval", "commit", NULL};
 
+static const char *const codecs[] = {"none", "snappy", "lz4", "zstd", NULL};
+
 static const int64_t day_ms = 86400000;
 static const int64_t gib = 1ll << 30;
 
@@ -41,7 +43,7 @@ const struct config_row config_rows[] = {
 	 NULL, "create a topic when the first event for it comes"},
 	{"broker", "replication_factor", NULL, CONFIG_IGNORED, 0, 0, 0, NULL, NULL, NULL},
 	{"storage", "type", "storage_type", CONFIG_TEXT, AT(storage.type), 0, 0, "log",
-	 engine_aliases, "engine: log memory"},
+	 engine_aliases, "engine: log memory rocksdb"},
 	{"storage", "path", NULL, CONFIG_TEXT, AT(storage.path), 0, 0, "./data", NULL,
 	 "data directory; made when it is not there"},
 	{"storage", "durability", NULL, CONFIG_CHOICE, AT(storage.durability), 0, 0, "commit",
@@ -54,6 +56,16 @@ const struct config_row config_rows[] = {
 	 "256MiB", NULL, "a snapshot starts when the write-ahead log holds this much"},
 	{"storage", "snapshot_age", NULL, CONFIG_DURATION, AT(storage.snapshot_ms), 100, day_ms, "60s",
 	 NULL, "... or when its oldest event has waited this long"},
+	{"storage", "rocksdb.block_cache", NULL, CONFIG_BYTES, AT(storage.rocksdb.block_cache_bytes), MIB,
+	 1024 * gib, "64MiB", NULL, "memory for what was read"},
+	{"storage", "rocksdb.write_buffer", NULL, CONFIG_BYTES, AT(storage.rocksdb.write_buffer_bytes),
+	 MIB, 4 * gib, "64MiB", NULL, "gathered for one file; up to three in memory"},
+	{"storage", "rocksdb.compression", NULL, CONFIG_CHOICE, AT(storage.rocksdb.compression), 0, 0,
+	 "lz4", codecs, "of files: none snappy lz4 zstd"},
+	{"storage", "rocksdb.blob_files", NULL, CONFIG_BOOL, AT(storage.rocksdb.blob_files), 0, 0,
+	 "false", NULL, "keep large batches in files of their own"},
+	{"storage", "rocksdb.blob_size", NULL, CONFIG_BYTES, AT(storage.rocksdb.blob_bytes_min), 1, gib,
+	 "4KiB", NULL, "... those of this size at least"},
 	{"limits", "connections", NULL, CONFIG_NUMBER, AT(limits.connections), 1, 1000000, "20000", NULL,
 	 "open at once"},
 	{"limits", "connections_per_address", NULL, CONFIG_NUMBER, AT(limits.connections_per_address), 1,
@@ -102,6 +114,18 @@ bool config_section_exists(struct slice section)
 	for (size_t i = 0; i < config_row_count; i++)
 		if (slice_eq(section, slice_str(config_rows[i].section)))
 			return true;
+	return false;
+}
+
+bool config_group_exists(struct slice section, struct slice group)
+{
+	for (size_t i = 0; i < config_row_count; i++) {
+		struct slice key = slice_str(config_rows[i].key);
+
+		if (slice_eq(section, slice_str(config_rows[i].section)) &&
+		    slice_eq(group, slice_cut(&key, '.')) && key.ptr)
+			return true;
+	}
 	return false;
 }
 

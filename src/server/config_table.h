@@ -19,7 +19,7 @@ enum config_kind {
 
 struct config_row {
 	const char *section;
-	const char *key;   /* "": the section itself is the value */
+	const char *key;   /* "": the section itself is the value; "group.key": a section in it */
 	const char *alias; /* another name for the key; NULL: none */
 	enum config_kind kind;
 	size_t offset; /* of the field in struct config */
@@ -30,7 +30,7 @@ struct config_row {
 	const char *help;
 };
 
-enum { CONFIG_ROWS_MAX = 64 };
+enum { CONFIG_ROWS_MAX = 64, CONFIG_KEY_BYTES_MAX = 128 };
 
 extern const struct config_row config_rows[];
 extern const size_t config_row_count;
@@ -39,6 +39,8 @@ extern const size_t config_row_count;
 const struct config_row *config_row_find(struct slice section, struct slice key);
 
 bool config_section_exists(struct slice section);
+/* Are there keys "<group>.…" in that section? */
+bool config_group_exists(struct slice section, struct slice group);
 
 /* The likely name for a mistyped section or key; NULL: none is near. */
 const char *config_suggest_section(struct slice word);

@@ -109,7 +109,42 @@ TEST(config__what_is_wrong_is_told_with_its_place)
 	assert_refused(
 		"storage: {flush: 5 parsecs}\n",
 		"b.yaml:1:18: storage.flush: '5 parsecs' is not a duration like 500ms, 5s or 2m");
+	assert_refused("storage: {rocksdb: {write_bufer: 1MiB}}\n",
+	               "b.yaml:1:21: unknown key 'write_bufer' in storage.rocksdb; did you mean "
+	               "'rocksdb.write_buffer'?");
+	assert_refused("storage: {rocksdb: {compression: gzip}}\n",
+	               "b.yaml:1:34: storage.rocksdb.compression: 'gzip' is not one of: none, "
+	               "snappy, lz4, zstd");
 	assert_refused("server: [\n", "b.yaml:2:1: did not find expected node content");
+}
+
+TEST(config__a_group_of_keys_is_a_section_in_a_section)
+{
+	static const char *const environment[] = {"BOURN_STORAGE_ROCKSDB_BLOB_FILES=true", NULL};
+	struct buf shown = BUF_INIT(1 << 16);
+	struct config c;
+	struct fault f;
+
+	assert_int_equal(read_yaml(&c,
+	                           "storage:\n"
+	                           "  type: rocksdb\n"
+	                           "  rocksdb:\n"
+	                           "    write_buffer: 8MiB\n"
+	                           "    compression: zstd\n",
+	                           &f),
+	                 OK);
+	assert_int_equal(config_read_environment(&c, environment, &f), OK);
+	assert_int_equal(config_set(&c, "storage.rocksdb.block_cache", "16MiB", &f), OK);
+	assert_int_equal(c.storage.rocksdb.write_buffer_bytes, 8 << 20);
+	assert_int_equal(c.storage.rocksdb.compression, 3);
+	assert_int_equal(c.storage.rocksdb.block_cache_bytes, 16 << 20);
+	assert_true(c.storage.rocksdb.blob_files);
+	config_show(&c, false, &shown);
+	buf_append(&shown, "", 1);
+	assert_non_null(strstr((const char *)shown.ptr, "  rocksdb:\n    block_cache: 16MiB\n"
+	                                                "    write_buffer: 8MiB\n"));
+	buf_fini(&shown);
+	config_fini(&c);
 }
 
 TEST(config__the_environment_sets_by_name)
@@ -163,6 +198,7 @@ int main(void)
 		cmocka_unit_test(config__every_kind_of_value_is_read),
 		cmocka_unit_test(config__the_seeds_names_are_understood),
 		cmocka_unit_test(config__what_is_wrong_is_told_with_its_place),
+		cmocka_unit_test(config__a_group_of_keys_is_a_section_in_a_section),
 		cmocka_unit_test(config__the_environment_sets_by_name),
 		cmocka_unit_test(config__what_is_shown_reads_back_the_same),
 	};

@@ -40,15 +40,22 @@ complain(struct reading *r, const yaml_mark_t *mark, const char *format, ...)
 	                 mark->column + 1, what);
 }
 
-static enum err complain_unknown(struct reading *r, const yaml_node_t *key, const char *section)
+/* `section`: NULL at the root; `group`: "" or where in the section. */
+static enum err complain_unknown(struct reading *r, const yaml_node_t *key, const char *section,
+                                 const char *group)
 {
 	struct slice word = scalar_text(key);
-	const char *near = section ? config_suggest_key(slice_str(section), word)
-	                           : config_suggest_section(word);
+	const char *near = config_suggest_section(word);
+	char name[CONFIG_KEY_BYTES_MAX];
 
-	return complain(r, &key->start_mark, "unknown key '%.*s'%s%s%s%s%s",
+	if (section) {
+		snprintf(name, sizeof(name), "%s%s%.*s", group, group[0] ? "." : "",
+		         SLICE_FMT(word));
+		near = config_suggest_key(slice_str(section), slice_str(name));
+	}
+	return complain(r, &key->start_mark, "unknown key '%.*s'%s%s%s%s%s%s%s",
 	                word.len > 40 ? 40 : (int)word.len, (const char *)word.ptr,
-	                section ? " in " : "", section ? section : "",
+	                section ? " in " : "", section ? section : "", group[0] ? "." : "", group,
 	                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
@@ -135,29 +142,42 @@ static enum err read_value(struct reading *r, const struct config_row *row, cons
 	return OK;
 }
 
-static enum err read_section(struct reading *r, const char *section, const yaml_node_t *node)
+static enum err read_section(struct reading *r, const char *section, const char *group,
+                             const yaml_node_t *node);
+
+/* `group`: "" or what stands before the dot in the names of these keys. */
+static enum err read_pair(struct reading *r, const char *section, const char *group,
+                          const yaml_node_t *key, const yaml_node_t *value)
 {
+	const struct config_row *row;
+	char name[CONFIG_KEY_BYTES_MAX];
+
+	if (key->type != YAML_SCALAR_NODE)
+		return complain(r, &key->start_mark, "a key must be a plain word");
+	snprintf(name, sizeof(name), "%s%s%.*s", group, group[0] ? "." : "",
+	         SLICE_FMT(scalar_text(key)));
+	row = config_row_find(slice_str(section), slice_str(name));
+	if (row)
+		return read_value(r, row, key, value);
+	if (!group[0] && config_group_exists(slice_str(section), slice_str(name)))
+		return read_section(r, section, name, value);
+	return complain_unknown(r, key, section, group);
+}
+
+static enum err read_section(struct reading *r, const char *section, const char *group,
+                             const yaml_node_t *node)
+{
+	enum err err = OK;
+
 	if (node->type == YAML_SCALAR_NODE && node->data.scalar.length == 0)
 		return OK; /* "server:" with nothing below it */
 	if (node->type != YAML_MAPPING_NODE)
 		return complain(r, &node->start_mark, "a section of keys is wanted here");
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-	     pair < node->data.mapping.pairs.top; pair++) {
-		yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
-		yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
-		const struct config_row *row;
-		enum err err;
-
-		if (key->type != YAML_SCALAR_NODE)
-			return complain(r, &key->start_mark, "a key must be a plain word");
-		row = config_row_find(slice_str(section), scalar_text(key));
-		if (!row)
-			return complain_unknown(r, key, section);
-		err = read_value(r, row, key, value);
-		if (err)
-			return err;
-	}
-	return OK;
+	     !err && pair < node->data.mapping.pairs.top; pair++)
+		err = read_pair(r, section, group, yaml_document_get_node(&r->document, pair->key),
+		                yaml_document_get_node(&r->document, pair->value));
+	return err;
 }
 
 static enum err read_root(struct reading *r)
@@ -181,9 +201,9 @@ static enum err read_root(struct reading *r)
 		if (whole)
 			err = read_value(r, whole, key, value);
 		else if (config_section_exists(scalar_text(key)))
-			err = read_section(r, (const char *)key->data.scalar.value, value);
+			err = read_section(r, (const char *)key->data.scalar.value, "", value);
 		else
-			err = complain_unknown(r, key, NULL);
+			err = complain_unknown(r, key, NULL, "");
 		if (err)
 			return err;
 	}

@@ -276,18 +276,22 @@ static void open_store(struct work *w)
 {
 	struct server *s = CONTAINER_OF(w, struct server, open);
 	const struct config *c = s->parts.config;
-	struct store_config config = {.path = c->storage.path,
-	                              .disk = s->parts.disk,
-	                              .clock = clock_system(),
-	                              .entropy = entropy_system(),
-	                              .log = s->log,
-	                              .loops = s->loops,
-	                              .shard_count = s->shard_count,
-	                              .flush_ms = c->storage.flush_ms,
-	                              .checkpoint_bytes = c->storage.snapshot_bytes,
-	                              .checkpoint_ms = c->storage.snapshot_ms,
-	                              .files_max = (unsigned)files_reserved(s) / 2,
-	                              .memory_bytes = c->storage.memory_bytes};
+	struct store_config config = {
+		.path = c->storage.path,
+		.disk = s->parts.disk,
+		.clock = clock_system(),
+		.entropy = entropy_system(),
+		.log = s->log,
+		.loops = s->loops,
+		.shard_count = s->shard_count,
+		.flush_ms = c->storage.flush_ms,
+		.checkpoint_bytes = c->storage.snapshot_bytes,
+		.checkpoint_ms = c->storage.snapshot_ms,
+		.files_max = (unsigned)files_reserved(s) / 2,
+		.memory_bytes = c->storage.memory_bytes,
+		.rocksdb = {c->storage.rocksdb.block_cache_bytes,
+	                    c->storage.rocksdb.write_buffer_bytes, c->storage.rocksdb.compression,
+	                    c->storage.rocksdb.blob_files, c->storage.rocksdb.blob_bytes_min}};
 
 	if (s->engine->open(&config, &s->store, &s->fault) == OK)
 		s->fault.code = OK;

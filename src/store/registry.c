@@ -1,9 +1,11 @@
 #include "store/chunklog/engine.h"
+#include "store/rocksdb/engine.h"
 #include "store/store.h"
 
 const struct store_registry *store_registry_default(void)
 {
-	static const struct store_ops *const engines[] = {&store_memory, &store_log};
+	static const struct store_ops *const engines[] = {&store_memory, &store_log,
+	                                                  &store_rocksdb};
 	static const struct store_registry registry = {engines, ARRAY_COUNT(engines)};
 
 	return &registry;

@@ -42,6 +42,16 @@ enum store_capability {
 	STORE_BACKUP = 1 << 6,          /* backup() does something */
 };
 
+/* How the engine `rocksdb` sets up its database; 0 is a default everywhere. */
+struct store_rocksdb_config {
+	int64_t block_cache_bytes;  /* for what is read: 64 MiB */
+	int64_t write_buffer_bytes; /* in memory before it is written as a file, up to three of
+	                               them: 64 MiB */
+	int64_t compression;        /* of files: 0 none, 1 snappy, 2 lz4, 3 zstd */
+	bool blob_files;            /* large rows in files of their own */
+	int64_t blob_bytes_min;     /* … that is of this size at least: 4 KiB */
+};
+
 struct store_config {
 	const char *path;  /* data directory; borrowed during open */
 	struct disk *disk; /* borrowed until close, as are the next four */
@@ -57,6 +67,7 @@ struct store_config {
 	unsigned files_max;       /* kept open for reading, at most; 0: the engine's own limit */
 	int64_t memory_bytes; /* an engine that need not keep everything in memory keeps this much
 	                             of the newest, all partitions together; 256 MiB */
+	struct store_rocksdb_config rocksdb;
 };
 
 /* --- a partition as everybody sees it ------------------------------------------------------------ */

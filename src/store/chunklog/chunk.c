@@ -43,7 +43,7 @@ struct chunk *chunk_new(struct memory_pool *pool, int64_t base_offset, int32_t l
 {
 	size_t marks_bytes = (cap / CHUNK_MARK_BYTES + 1) * sizeof(struct chunk_mark);
 	size_t bytes = sizeof(struct chunk) + marks_bytes + cap;
-	bool is_large = cap == CHUNK_BYTES_MAX;
+	bool is_large = pool && cap == CHUNK_BYTES_MAX;
 	struct chunk *c = is_large ? memory_pool_take(pool) : malloc(bytes);
 
 	if (!c)

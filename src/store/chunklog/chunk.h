@@ -53,8 +53,8 @@ struct chunk {
 enum err chunk_accept(struct slice from, int64_t expected_offset, struct batch *out,
                       struct fault *f) MUST_CHECK;
 
-/* A full one takes its memory from `pool`. NULL when there is no memory. The caller owns one
- * reference. */
+/* A full one takes its memory from `pool`, if there is one. NULL when there is no memory. The caller
+ * owns one reference. */
 struct chunk *chunk_new(struct memory_pool *pool, int64_t base_offset, int32_t leader_epoch,
                         size_t cap);
 

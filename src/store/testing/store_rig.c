@@ -116,15 +116,21 @@ void rig_fini(struct store_rig *r)
 	log_free(r->log);
 }
 
-void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
-              uint64_t seed)
+static void make_dir(char dir[RIG_DIR_BYTES_MAX])
 {
 	const char *tmp = getenv("TMPDIR");
-	char dir[RIG_DIR_BYTES_MAX];
-	int len = snprintf(dir, sizeof(dir), "%s/store-XXXXXX", tmp ? tmp : "/tmp");
+	int len = snprintf(dir, RIG_DIR_BYTES_MAX, "%s/store-XXXXXX", tmp ? tmp : "/tmp");
 
 	CHECK(len < RIG_DIR_BYTES_MAX);
 	CHECK(mkdtemp(dir) != NULL);
+}
+
+void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
+              uint64_t seed)
+{
+	char dir[RIG_DIR_BYTES_MAX];
+
+	make_dir(dir);
 	rig_init(r, ops, shard_count, disk_real(), dir, seed);
 	log_set_level(r->log, LOG_ERROR);
 	r->wrapped = wrapped;
@@ -149,6 +155,24 @@ void rig_close(struct store_rig *r)
 {
 	rig_fini(r);
 	CHECK(nftw(r->dir, remove_one, NFTW_DESCRIPTORS, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+bool rig_has_engine(const struct store_ops *ops)
+{
+	struct fault f = {.code = OK};
+	struct store_rig r;
+	char dir[RIG_DIR_BYTES_MAX];
+	char text[256];
+	bool has;
+
+	make_dir(dir);
+	rig_init(&r, ops, 1, disk_real(), dir, 0);
+	has = rig_try_open(&r, &f) == OK;
+	if (!has)
+		printf("SKIPPED: engine %s: %s\n", ops->name, fault_text(&f, text, sizeof(text)));
+	CHECK(has || f.code == ERR_CONFIG);
+	rig_close(&r);
+	return has;
 }
 
 struct turn {

@@ -37,6 +37,9 @@ struct store_rig {
  * system's randomness, as loops on threads of their own need. */
 void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
               uint64_t seed);
+/* Can a store of that engine be opened here at all? Says so if not: an engine's library may be missing,
+ * and what asks for it is skipped. */
+bool rig_has_engine(const struct store_ops *ops);
 /* Without opening: for a directory and disk of the caller's, and stores that may not open. Says
  * nothing in the log. */
 void rig_init(struct store_rig *r, const struct store_ops *ops, unsigned shard_count,
