@@ -3,7 +3,10 @@
  *   BOURN_FLAKY_PERCENT=P[:SEED]  of the calls that move bytes, a third of P percent each moves less
  *                                 than it was asked to, is interrupted (EINTR), or finds that there is
  *                                 nothing to do yet (EAGAIN; non-blocking sockets only). Others that may
- *                                 be interrupted are, P percent of the time
+ *                                 be interrupted are, P percent of the time; not those of librocksdb,
+ *                                 which takes that for a failure where local files never do it
+ *   BOURN_SLOW_SYNC_MS=MS         each flush after the first accepted connection takes so much longer,
+ *                                 librocksdb's too
  *   BOURN_FLAKY_ALLOCATION=N      the N-th allocation after the first accepted connection fails
  *
  * Not for sanitizers, which want to come first. For the suites in tests/; never installed. */
@@ -21,6 +24,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PARTS_MAX = 1024, ALIGNMENT = 4096 /* of O_DIRECT */ };
@@ -34,6 +38,7 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 
 /* The functions of one process are one state: there is nobody to hand it to them. */
 static unsigned percent;
+static unsigned slow_ms;
 static atomic_uint_fast64_t dice;
 static atomic_bool serving;
 static atomic_long allocations_left = -1;
@@ -42,6 +47,7 @@ __attribute__((constructor)) static void read_environment(void)
 {
 	const char *calls = getenv("BOURN_FLAKY_PERCENT");
 	const char *allocation = getenv("BOURN_FLAKY_ALLOCATION");
+	const char *slow = getenv("BOURN_SLOW_SYNC_MS");
 	const char *seed = calls ? strchr(calls, ':') : NULL;
 
 	if (allocation)
@@ -49,6 +55,7 @@ __attribute__((constructor)) static void read_environment(void)
 	if (seed)
 		atomic_store(&dice, strtoull(seed + 1, NULL, 10));
 	percent = calls ? (unsigned)atoi(calls) : 0;
+	slow_ms = slow ? (unsigned)atoi(slow) : 0;
 }
 
 /* splitmix64 */
@@ -85,6 +92,25 @@ static bool interrupted(void)
 		return false;
 	errno = EINTR;
 	return true;
+}
+
+/* The same, of a call that returns to `caller`. */
+static bool interrupted_at(const void *caller)
+{
+	Dl_info at;
+
+	if (percent == 0 ||
+	    (dladdr(caller, &at) && at.dli_fname && strstr(at.dli_fname, "librocksdb")))
+		return false;
+	return interrupted();
+}
+
+static void dawdle(void)
+{
+	struct timespec time = {slow_ms / 1000, slow_ms % 1000 * 1000000L};
+
+	if (atomic_load(&serving) && slow_ms > 0)
+		nanosleep(&time, NULL);
 }
 
 /* Fewer than `len`, in whole `unit`s; at least one. */
@@ -236,17 +262,19 @@ ssize_t pwritev2(int fd, const struct iovec *from, int count, off_t at, int flag
 
 int fdatasync(int fd)
 {
-	return interrupted() ? -1 : REAL(fdatasync)(fd);
+	dawdle();
+	return interrupted_at(__builtin_return_address(0)) ? -1 : REAL(fdatasync)(fd);
 }
 
 int fsync(int fd)
 {
-	return interrupted() ? -1 : REAL(fsync)(fd);
+	dawdle();
+	return interrupted_at(__builtin_return_address(0)) ? -1 : REAL(fsync)(fd);
 }
 
 int ftruncate(int fd, off_t len)
 {
-	return interrupted() ? -1 : REAL(ftruncate)(fd, len);
+	return interrupted_at(__builtin_return_address(0)) ? -1 : REAL(ftruncate)(fd, len);
 }
 
 int open(const char *path, int flags, ...)
@@ -257,7 +285,7 @@ int open(const char *path, int flags, ...)
 	va_start(arguments, flags);
 	mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
 	va_end(arguments);
-	return interrupted() ? -1 : REAL(open)(path, flags, mode);
+	return interrupted_at(__builtin_return_address(0)) ? -1 : REAL(open)(path, flags, mode);
 }
 
 /* --- memory ---------------------------------------------------------------------------------- */

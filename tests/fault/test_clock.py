@@ -65,7 +65,8 @@ class Jumps:
         self.produce()
         self.wait_is_right()
         self.short_one_goes(born)
-        while self.broker.metric("bourn_checkpoints_total") == snapshots:
+        # rocksdb has none by age.
+        while self.broker.storage != "rocksdb" and self.broker.metric("bourn_checkpoints_total") == snapshots:
             assert time.monotonic() - born < LATE_S, "no snapshot comes by age any more"
             time.sleep(0.02)
         self.all_is_there()

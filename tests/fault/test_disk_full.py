@@ -7,6 +7,7 @@ import pytest
 
 from harness.oracle import Oracle
 
+LONG = bool(os.environ.get("BOURN_LONG"))
 BALLAST = 24 << 20
 # Full must stay full while we look: under `memory` no checkpoint turns the log into something smaller.
 # Under `log` one starts for each 2 MiB, and most of what is read comes from segments.
@@ -174,3 +175,36 @@ def test_a_backup_on_a_full_disk_is_refused_and_leaves_nothing(start, make_disk,
     (disk.path / "ballast").unlink()
     assert broker.client.post("/v1/admin/backup").status == 201
     assert len(broker.values("t", "?limit=10000&max_bytes=1MiB")) == 100
+
+
+@pytest.mark.timeout(300)
+def test_others_fill_the_disk(start, engine, seed, tmp_path, small_disk):
+    """All of it is gone between two writes, so what is under way fails in the middle."""
+    broker = start(storage=engine, shards=2, data=small_disk.path / "data",
+                   env={**STILL, "BOURN_STORAGE_ROCKSDB_WRITE_BUFFER": "2MiB"})
+    oracle = Patient(broker, tmp_path, f"F8 filled by others, {small_disk.kind}", seed, ["commit", "os"], pad=4000,
+                     engine=engine, **{"class": "commit os"})
+    oracle.create_topics()
+    slowest = 0.0
+    for _ in range(5 if LONG else 2):
+        producers = oracle.start_producers(8)
+        try:
+            resumes(oracle)
+            with open(small_disk.path / "others", "wb", buffering=0) as others:
+                try:
+                    while others.write(b"\0" * (1 << 20)):
+                        pass
+                except OSError:
+                    pass
+            refused = time.monotonic() + 2
+            while time.monotonic() < refused and not any(producer.refused.get(507) for producer in producers):
+                time.sleep(0.001)
+            os.unlink(small_disk.path / "others")
+            slowest = max(slowest, resumes(oracle, 12))  # RocksDB looks every five seconds
+        finally:
+            oracle.join(producers, stop=True)
+        assert not oracle.verify()
+    broker.kill()
+    broker.start()
+    assert not oracle.verify()
+    oracle.verdict(resumed_s=round(slowest, 3))

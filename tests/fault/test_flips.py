@@ -177,6 +177,7 @@ def in_memory(tmp_path):
         yield pathlib.Path(path)
 
 
+@pytest.mark.parametrize("engine", ["memory", "log"])  # rocksdb's files: src/store/rocksdb/rocksdb_test.c
 @pytest.mark.timeout(1800)
 def test_flips(engine, seed, in_memory):
     rng = random.Random(f"{seed}-{engine}")

@@ -88,7 +88,7 @@ class WriteBack(threading.Thread):
                 pass  # the file has gone, or the power has
 
     def _write_some(self):
-        files = [file for file in self.path.rglob("*") if file.suffix in (".wal", ".seg")]
+        files = [file for file in self.path.rglob("*") if file.suffix in (".wal", ".seg", ".log", ".sst")]
         if not files:
             return
         fd = os.open(self.random.choice(files), os.O_RDONLY)
