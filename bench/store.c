@@ -3,6 +3,7 @@
  * what is decided by who calls it (bench/store.py). */
 #include "store_append.h"
 #include "store_catchup.h"
+#include "store_rocksdb.h"
 #include "store_stream.h"
 
 #include <argp.h>
@@ -37,6 +38,8 @@ enum {
 	OPTION_PORT = 'p',
 	OPTION_MEMORY = 256,
 	OPTION_CHECKPOINT,
+	OPTION_EVENTS,
+	OPTION_BLOBS,
 	OPTION_COLD,
 	OPTION_KILL,
 	OPTION_WS,
@@ -53,6 +56,8 @@ static const struct argp_option options[] = {
 	{"in-flight", OPTION_IN_FLIGHT, "N", 0, "append, fill: in each partition (1)", 2},
 	{"memory", OPTION_MEMORY, "MIB", 0, "as storage.memory (256)", 2},
 	{"checkpoint", OPTION_CHECKPOINT, "MIB", 0, "as storage.snapshot_size (256)", 2},
+	{"events", OPTION_EVENTS, "N", 0, "rocksdb: a batch (100)", 2},
+	{"blobs", OPTION_BLOBS, NULL, 0, "rocksdb: with blob files", 2},
 	{"rounds", OPTION_ROUNDS, "N", 0, "append, catchup (5)", 2},
 	{"cold", OPTION_COLD, NULL, 0, "catchup: not from the page cache", 2},
 	{"kill", OPTION_KILL, NULL, 0, "fill: end as by kill -9, not in order", 2},
@@ -93,6 +98,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPTION_IN_FLIGHT:
 		d->in_flight = (uint32_t)number(state, arg, 64, "--in-flight");
 		break;
+	case OPTION_EVENTS:
+		d->batch_events = (uint32_t)number(state, arg, STORE_BATCH_EVENTS, "--events");
+		break;
+	case OPTION_BLOBS: d->rocksdb.blob_files = true; break;
 	case OPTION_MEMORY: d->memory_bytes = number(state, arg, 1 << 20, "--memory") * MIB; break;
 	case OPTION_CHECKPOINT:
 		d->checkpoint_bytes = number(state, arg, 1 << 20, "--checkpoint") * MIB;
@@ -115,7 +124,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* So many whole batches in each partition. */
 static int64_t batches_of(const struct command *c)
 {
-	const int64_t bytes = STORE_BATCH_EVENTS * STORE_EVENT_BYTES;
+	const int64_t events = c->driver.batch_events ? c->driver.batch_events : STORE_BATCH_EVENTS;
+	const int64_t bytes = events * STORE_EVENT_BYTES;
 	int64_t each = c->mib * MIB / bytes / c->driver.partitions;
 
 	return each > 0 ? each : 1;
@@ -172,6 +182,32 @@ static bool catchup(const struct command *c, struct failure *f)
 	print_side("bare", result.bare, c->rounds);
 	printf(",");
 	print_side("ours", result.ours, c->rounds);
+	puts("}");
+	return true;
+}
+
+static bool rocksdb(const struct command *c, struct failure *f)
+{
+	static struct store_rocksdb_result result;
+	const struct store_rocksdb_options o = {
+		.driver = c->driver,
+		.rounds = c->rounds,
+		.batches = batches_of(c) * c->driver.partitions,
+	};
+
+	if (!store_rocksdb_run(&o, &result, f))
+		return false;
+	printf("{\"class\":\"%s\",\"partitions\":%u,\"in_flight\":%u,\"events\":%u,\"blobs\":%s,",
+	       durability_name(c->driver.durability), c->driver.partitions, c->driver.in_flight,
+	       c->driver.batch_events ? c->driver.batch_events : STORE_BATCH_EVENTS,
+	       c->driver.rocksdb.blob_files ? "true" : "false");
+	print_side("bare", result.bare, c->rounds);
+	printf(",");
+	print_side("ours", result.ours, c->rounds);
+	printf(",");
+	print_side("bare_reads", result.bare_reads, c->rounds);
+	printf(",");
+	print_side("our_reads", result.our_reads, c->rounds);
 	puts("}");
 	return true;
 }
@@ -242,6 +278,8 @@ static const struct {
          check},
 	{"catchup", (char[]){"bourn-bench-store catchup"},
          "what was filled in, through the store into a socket, against bare sendfile", 1, catchup},
+	{"rocksdb", (char[]){"bourn-bench-store rocksdb"},
+         "the engine rocksdb against bare loops over RocksDB, in an empty DIR", 2, rocksdb},
 	{"stream", (char[]){"bourn-bench-store stream"},
          "what was filled in, from a broker that runs on it, by HTTP", 1, stream},
 };

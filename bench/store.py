@@ -7,6 +7,8 @@
              the same events from a running broker, by SSE and WebSocket
   small      64 connections, each with one event of 1 KiB under way, all flushed before they are
              acknowledged: bourn by HTTP, Redis by XADD
+  rocksdb    the engine rocksdb, against bare loops over RocksDB with the same options: the same rows
+             written, and all of them read through an iterator
   start      after kill -9 with the write-ahead log full, and after a clean stop with much on disk
 
 Sides take turns (A-B, B-A, …) in one run; what was written or read is compared whole each time. Writes
@@ -31,7 +33,7 @@ import report
 import store_report
 
 MIB = 1 << 20
-PARTS = ("append", "catchup", "small", "start")
+PARTS = ("append", "catchup", "small", "start", "rocksdb")
 BODY_BYTES = 1024
 CONNECTIONS = 64
 
@@ -174,6 +176,19 @@ def catchup(o):
     return results
 
 
+def rocksdb(o):
+    results = {}
+    small = ("--events", 1, "--in-flight", 64, "--partitions", 8)
+    for name, words in {"os": ("--class", "os", "--mib", o.mib), "commit": ("--class", "commit", "--mib", o.mib // 2),
+                        "os-blobs": ("--class", "os", "--mib", o.mib, "--blobs"),
+                        "os-small": ("--class", "os", "--mib", o.mib // 2, *small),
+                        "commit-small": ("--class", "commit", "--mib", o.mib // 4, *small)}.items():
+        with Directory(o) as directory:
+            results[name] = run(o.driver, "rocksdb", "--dir", directory, "--rounds", o.rounds, *words)
+        say(f"rocksdb {name}: {store_report.ratio_text(results[name])} of bare")
+    return results
+
+
 # --- small: two servers, one generator ------------------------------------------------------------
 
 
@@ -296,7 +311,8 @@ def main():
     pathlib.Path(o.within).mkdir(parents=True, exist_ok=True)
     o.within = str(pathlib.Path(o.within).resolve())
     began = time.monotonic()
-    doers = {"append": append, "catchup": catchup, "small": lambda o: Small(o).run(), "start": start}
+    doers = {"append": append, "catchup": catchup, "small": lambda o: Small(o).run(), "start": start,
+             "rocksdb": rocksdb}
     results = {}
     for part in o.parts:
         since, busy, own = time.monotonic(), fanout.busy_seconds(), fanout.own_seconds([])

@@ -24,26 +24,27 @@ void store_batches_event(int64_t offset, uint8_t into[STORE_EVENT_BYTES])
 	}
 }
 
-static size_t make(struct buf *to, int64_t number)
+static size_t make(struct buf *to, int64_t number, uint32_t events)
 {
 	uint8_t event[STORE_EVENT_BYTES];
 	struct batch_builder b;
 
 	batch_begin(&b, to);
-	for (int64_t i = 0; i < STORE_BATCH_EVENTS; i++) {
-		store_batches_event(number * STORE_BATCH_EVENTS + i, event);
+	for (uint32_t i = 0; i < events; i++) {
+		store_batches_event(number * events + i, event);
 		batch_add(&b, &(struct record){.value = slice_of(event, sizeof(event))});
 	}
 	return batch_finish(&b).len;
 }
 
-void store_batches_init(struct store_batches *s)
+void store_batches_init(struct store_batches *s, uint32_t events)
 {
 	size_t lengths[STORE_BATCHES], at = 0;
 
+	s->events = events;
 	s->bytes = BUF_INIT(BATCHES_BYTES_MAX);
 	for (int64_t i = 0; i < STORE_BATCHES; i++)
-		lengths[i] = make(&s->bytes, i);
+		lengths[i] = make(&s->bytes, i, events);
 	for (size_t i = 0; i < STORE_BATCHES; i++) {
 		s->batches[i] = slice_of(s->bytes.ptr + at, lengths[i]);
 		at += lengths[i];
@@ -63,9 +64,9 @@ bool store_batches_take(const struct store_batches *s, int64_t number, struct sl
 	if (stored->len < want.len)
 		return bench_fail(f, "batch %" PRId64 " is cut off: %zu of %zu bytes", number,
 		                  stored->len, want.len);
-	if ((int64_t)load_be64(stored->ptr) != number * STORE_BATCH_EVENTS)
+	if ((int64_t)load_be64(stored->ptr) != number * s->events)
 		return bench_fail(f, "offset %" PRId64 " where %" PRId64 " must be",
-		                  (int64_t)load_be64(stored->ptr), number * STORE_BATCH_EVENTS);
+		                  (int64_t)load_be64(stored->ptr), number * s->events);
 	if (memcmp(stored->ptr + COMPARED_FROM, want.ptr + COMPARED_FROM,
 	           want.len - COMPARED_FROM) != 0)
 		return bench_fail(f, "batch %" PRId64 " is not what was stored", number);

@@ -1,4 +1,5 @@
-/* store_batches: what the storage benchmark stores: batches of 100 events of 1 KiB.
+/* store_batches: what the storage benchmark stores: batches of events of 1 KiB, 100 of them or as many
+ * as are asked for.
  *
  * There are 64 different ones, used in turn, so batch n of a partition begins at offset 100 n and is
  * known whole: whether it came back right is one comparison. Their events are printable text. */
@@ -16,11 +17,12 @@ enum {
 };
 
 struct store_batches {
+	uint32_t events;  /* a batch */
 	struct buf bytes; /* of all, one behind the other */
 	struct slice batches[STORE_BATCHES];
 };
 
-void store_batches_init(struct store_batches *s);
+void store_batches_init(struct store_batches *s, uint32_t events);
 void store_batches_fini(struct store_batches *s);
 
 /* Batch `number` of a partition; its offset and epoch are the broker's to fill in. */

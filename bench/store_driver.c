@@ -99,8 +99,10 @@ static bool open_store(struct driver *d)
 		.checkpoint_bytes = d->o.checkpoint_bytes,
 		.checkpoint_ms = CHECKPOINT_MS,
 		.memory_bytes = d->o.memory_bytes,
+		.rocksdb = d->o.rocksdb,
 	};
-	const struct store_ops *ops = store_registry_find(store_registry_default(), "log");
+	const struct store_ops *ops =
+		store_registry_find(store_registry_default(), d->o.engine ? d->o.engine : "log");
 	struct fault fault = {0};
 
 	return ops->open(&config, &d->store, &fault) == OK || driver_ok(d, d->o.dir, &fault);
@@ -121,7 +123,7 @@ static bool open_loop(struct driver *d)
 bool driver_open(struct driver *d, const struct driver_options *o, struct failure *f)
 {
 	*d = (struct driver){.o = *o, .failure = f};
-	store_batches_init(&d->batches);
+	store_batches_init(&d->batches, o->batch_events ? o->batch_events : STORE_BATCH_EVENTS);
 	d->log = log_new(STDERR_FILENO, LOG_WARN, false, clock_system());
 	if (d->log && open_loop(d) && open_store(d) && find_topic(d))
 		return true;
@@ -199,7 +201,7 @@ bool driver_append(struct driver *d, int64_t count)
 	for (uint32_t i = 0; i < d->o.partitions; i++) {
 		int64_t end = d->topic->partitions[i]->state.log_end;
 
-		all.next[i] = end / STORE_BATCH_EVENTS;
+		all.next[i] = end / d->batches.events;
 		all.end[i] = all.next[i] + count;
 	}
 	for (size_t i = 0; i < lanes; i++) {
@@ -240,9 +242,9 @@ static bool check_some(struct driver *d, struct store_partition *p, int64_t *off
 	if (call.read.batches.len == 0)
 		return bench_fail(d->failure, "nothing at offset %" PRId64, *offset);
 	while (ok && call.read.batches.len > 0) {
-		ok = store_batches_take(&d->batches, *offset / STORE_BATCH_EVENTS,
+		ok = store_batches_take(&d->batches, *offset / d->batches.events,
 		                        &call.read.batches, d->failure);
-		*offset += STORE_BATCH_EVENTS;
+		*offset += d->batches.events;
 	}
 	shared_put(call.read.holder);
 	return ok;
@@ -253,15 +255,42 @@ bool driver_check(struct driver *d, int64_t count)
 	for (uint32_t i = 0; i < d->o.partitions; i++) {
 		struct store_partition *p = d->topic->partitions[i];
 		int64_t end = p->state.high_watermark;
-		int64_t offset = end - count * STORE_BATCH_EVENTS;
+		int64_t offset = end - count * d->batches.events;
 
 		if (offset < p->state.log_start)
 			return bench_fail(d->failure,
 			                  "partition %u has %" PRId64 " events of %" PRId64, i,
-			                  end - p->state.log_start, count * STORE_BATCH_EVENTS);
+			                  end - p->state.log_start, count * d->batches.events);
 		while (offset < end)
 			if (!check_some(d, p, &offset))
 				return false;
+	}
+	return true;
+}
+
+bool driver_scan(struct driver *d, int64_t *bytes)
+{
+	*bytes = 0;
+	for (uint32_t i = 0; i < d->o.partitions; i++) {
+		struct store_partition *p = d->topic->partitions[i];
+		int64_t offset = p->state.log_start;
+
+		while (offset < p->state.high_watermark) {
+			struct read_call call = {.read = {.partition = p,
+			                                  .offset = offset,
+			                                  .bytes_max = READ_BYTES,
+			                                  .done = read_done}};
+
+			d->store->ops->read(&call.read);
+			if (!driver_run(d, &call.done) || !driver_ok(d, "read", &call.read.fault))
+				return false;
+			if (!call.read.holder)
+				return bench_fail(d->failure, "nothing at offset %" PRId64, offset);
+			*bytes += (int64_t)call.read.batches.len;
+			offset += (int64_t)(call.read.batches.len / d->batches.batches[0].len) *
+			          d->batches.events;
+			shared_put(call.read.holder);
+		}
 	}
 	return true;
 }

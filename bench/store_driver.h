@@ -1,4 +1,4 @@
-/* store_driver: a store of the engine `log` on one loop of this thread, with one topic; what the
+/* store_driver: a store on one loop of this thread, with one topic; what the
  * broker's broker layer would do to it, as plain calls that return when done. */
 #ifndef BOURN_BENCH_STORE_DRIVER_H
 #define BOURN_BENCH_STORE_DRIVER_H
@@ -11,13 +11,16 @@
 enum { DRIVER_PARTITIONS_MAX = 64 };
 
 struct driver_options {
-	const char *dir; /* made if it is not there */
+	const char *dir;       /* made if it is not there */
+	const char *engine;    /* NULL: log */
+	uint32_t batch_events; /* 0: STORE_BATCH_EVENTS */
 	enum durability durability;
 	uint32_t partitions;
 	uint32_t in_flight;       /* appends a partition */
 	int64_t retention_bytes;  /* of a partition; -1: no limit */
 	int64_t memory_bytes;     /* as storage.memory … */
 	int64_t checkpoint_bytes; /* … and storage.snapshot_size */
+	struct store_rocksdb_config rocksdb;
 };
 
 struct driver {
@@ -43,7 +46,10 @@ bool driver_append(struct driver *d, int64_t count);
 /* Read the newest `count` batches of each partition and compare them. */
 bool driver_check(struct driver *d, int64_t count);
 
-/* What is in memory goes to segments. */
+/* Read each partition from its first offset to its end, without looking at what comes; its bytes. */
+bool driver_scan(struct driver *d, int64_t *bytes);
+
+/* What is in memory goes to files. */
 bool driver_checkpoint(struct driver *d);
 
 /* Run the loop until the store has told the metrics all there is. */

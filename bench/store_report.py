@@ -113,6 +113,29 @@ def small_section(small):
             *(f"**{p['title']}** {p['version']}\n\n```\n{p['configuration']}\n```\n" for p in (ours, theirs))]
 
 
+ROCKSDB = {
+    "os": "batches of 100 events, class `os`", "commit": "batches of 100 events, class `commit`",
+    "os-blobs": "batches of 100 events, class `os`, blob files",
+    "os-small": "batches of one event, class `os`", "commit-small": "batches of one event, class `commit`",
+}
+
+
+def rocksdb_rows(results, bare, ours, goal):
+    for name, title in ROCKSDB.items():
+        sides = {"bare": results[name][bare], "ours": results[name][ours]}
+        yield [title, spread([rate(r) for r in sides["bare"]], lambda v: f"{v:,.0f}"),
+               spread([rate(r) for r in sides["ours"]], lambda v: f"{v:,.0f}"), spread(ratios(sides), percent),
+               f"≥ {percent(goal)}: {verdict(report.median(ratios(sides)) >= goal)}",
+               cpu_per_gib(sides["bare"]), cpu_per_gib(sides["ours"])]
+
+
+def rocksdb_section(results):
+    head = ["", "bare, MB/s", "bourn, MB/s", "bourn ÷ bare", "goal", "bare, CPU-s a GiB", "bourn, CPU-s a GiB"]
+    return ["\n### The engine rocksdb\n\nAppends:\n", report.table(head, rocksdb_rows(results, "bare", "ours", 0.8)),
+            "\nAll of it read again, through an iterator:\n",
+            report.table(head, rocksdb_rows(results, "bare_reads", "our_reads", 0.7))]
+
+
 def start_section(start):
     after_kill = [r["seconds"] / r["bytes"] * GIB for r in start["recover"]]
     clean = [r["seconds"] for r in start["clean"]]
@@ -146,6 +169,8 @@ def section(results):
         text += small_section(results["small"])
     if "start" in results:
         text += start_section(results["start"])
+    if "rocksdb" in results:
+        text += rocksdb_section(results["rocksdb"])
     return "\n".join(text) + "\n"
 
 
