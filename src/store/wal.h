@@ -3,7 +3,8 @@
  * All shards feed one writer thread. It takes what has come (a group), makes sure there is space,
  * lays the frames behind each other in one aligned buffer, writes once, completes the members that
  * need no flush, flushes once if any member needs it, completes those. While it works the next
- * group gathers; so one flush serves everybody.
+ * group gathers; so one flush serves everybody. A group that will be flushed is written past the
+ * page cache, where the file system can.
  *
  * Files. `<number>.wal`, pre-written with zeros ahead of use (so that a flush moves data only), a
  * 4 KiB header, then groups, each starting on a 4 KiB block: a block that holds acknowledged bytes

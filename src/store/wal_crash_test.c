@@ -8,6 +8,7 @@
 #include "store/testing/wal_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +184,43 @@ TEST(wal__a_full_disk_refuses_and_resumes_by_itself)
 	assert_true(wal_fixture_wait(&fx));
 	assert_int_equal(p->ww.fault.code, OK);
 	assert_false(wal_stats(fx.wal).failed);
+	assert_reads_back_what_was_acked(&fx);
+	wal_fixture_fini(&fx);
+	disk_sim_free(sim);
+}
+
+static bool has_next(struct disk *disk)
+{
+	int fd = disk->ops->open(disk, "/wal/next.tmp", O_RDONLY);
+
+	if (fd >= 0)
+		disk->ops->close(disk, fd);
+	return fd >= 0;
+}
+
+TEST(wal__a_full_disk_takes_back_what_was_made_ahead)
+{
+	struct disk_sim *sim = disk_sim_new(5, 64 << 20);
+	struct disk *disk = disk_sim_disk(sim);
+	struct wal_fixture fx;
+	int64_t id;
+
+	wal_fixture_init(&fx, disk, "/wal");
+	fx.config.file_bytes = 1 << 20;
+	reopen(&fx);
+	for (id = 0; id < 60; id++) {
+		wal_fixture_write(&fx, id, DURABILITY_COMMIT);
+		assert_true(wal_fixture_wait(&fx));
+	}
+	assert_true(has_next(disk));
+	disk_sim_set_capacity(sim, 1900 << 10);
+	for (; id < 400; id++) {
+		struct wal_probe *p = wal_fixture_write(&fx, id, DURABILITY_COMMIT);
+
+		assert_true(wal_fixture_wait(&fx));
+		assert_int_equal(p->ww.fault.code, OK);
+	}
+	assert_false(has_next(disk));
 	assert_reads_back_what_was_acked(&fx);
 	wal_fixture_fini(&fx);
 	disk_sim_free(sim);
@@ -389,6 +427,7 @@ int main(void)
 		cmocka_unit_test(wal__open_fails_cleanly_at_every_call),
 		cmocka_unit_test(wal__short_writes_and_reads_are_gone_on_with),
 		cmocka_unit_test(wal__a_full_disk_refuses_and_resumes_by_itself),
+		cmocka_unit_test(wal__a_full_disk_takes_back_what_was_made_ahead),
 		cmocka_unit_test(wal__a_refusal_takes_along_what_was_submitted_behind_it),
 		cmocka_unit_test(wal__a_checkpoint_frees_a_full_disk),
 		cmocka_unit_test(wal_open__a_full_disk_is_no_reason_not_to_start),

@@ -19,13 +19,17 @@ enum {
 	ZEROS_AT_ONCE = 16,
 };
 
+static const char ahead_name[] = "next.tmp";
+
 void wal_files_init(struct wal_files *fs, const struct wal_config *config)
 {
-	*fs = (struct wal_files){.config = config, .next_number = 1, .fd = -1};
+	*fs = (struct wal_files){
+		.config = config, .next_number = 1, .fd = -1, .direct_fd = -1, .ahead_fd = -1};
 	list_init(&fs->sealed);
 	list_init(&fs->spares);
-	fs->zeros = calloc(1, ZEROS_BYTES);
+	fs->zeros = aligned_alloc(WAL_BLOCK_BYTES, ZEROS_BYTES);
 	CHECK(fs->zeros);
+	memset(fs->zeros, 0, ZEROS_BYTES);
 }
 
 static void free_all(struct list *files)
@@ -36,8 +40,16 @@ static void free_all(struct list *files)
 		free(LIST_ENTRY(node, struct wal_file, node));
 }
 
+static void close_direct(struct wal_files *fs)
+{
+	if (fs->direct_fd >= 0)
+		fs->config->disk->ops->close(fs->config->disk, fs->direct_fd);
+	fs->direct_fd = -1;
+}
+
 static void close_active(struct wal_files *fs)
 {
+	close_direct(fs);
 	if (fs->fd >= 0)
 		fs->config->disk->ops->close(fs->config->disk, fs->fd);
 	fs->fd = -1;
@@ -45,6 +57,7 @@ static void close_active(struct wal_files *fs)
 
 void wal_files_fini(struct wal_files *fs)
 {
+	wal_files_drop_ahead(fs);
 	close_active(fs);
 	free(fs->active);
 	free_all(&fs->sealed);
@@ -100,7 +113,10 @@ static bool is_worth_keeping(const struct wal_files *fs, const struct wal_file *
 static void spare_or_remove(struct wal_files *fs, struct wal_file *file)
 {
 	if (is_worth_keeping(fs, file)) {
-		list_append(&fs->spares, &file->node);
+		if (file->size >= fs->config->file_bytes)
+			list_prepend(&fs->spares, &file->node);
+		else
+			list_append(&fs->spares, &file->node);
 		fs->spare_count++;
 		return;
 	}
@@ -118,6 +134,20 @@ void wal_files_free_through(struct wal_files *fs, uint64_t sequence)
 		list_remove(node);
 		spare_or_remove(fs, file);
 	}
+}
+
+static void ahead_path(const struct wal_files *fs, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/%s", fs->config->dir, ahead_name);
+}
+
+/* There may be none. */
+static void remove_ahead(struct wal_files *fs)
+{
+	char path[PATH_MAX];
+
+	ahead_path(fs, path, sizeof(path));
+	fs->config->disk->ops->unlink(fs->config->disk, path);
 }
 
 /* --- after recovery ------------------------------------------------------------------------------- */
@@ -175,6 +205,7 @@ enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found, st
 
 	if (found->file_count == 0)
 		return OK;
+	remove_ahead(fs);
 	fs->next_number = found->files[found->file_count - 1].number + 1;
 	if (found->end_file < found->file_count) {
 		err = cut_end(fs, found, f);
@@ -200,22 +231,46 @@ enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found, st
 
 /* --- the active file -------------------------------------------------------------------------------- */
 
+/* Some file systems open for O_DIRECT and refuse the write then; nothing of it is written. */
+enum err wal_files_write(struct wal_files *fs, const struct iovec *iov, int count, int64_t at,
+                         bool direct, struct fault *f)
+{
+	struct disk *disk = fs->config->disk;
+	enum err err;
+
+	if (direct && fs->direct_fd >= 0) {
+		err = disk_write_all(disk, fs->direct_fd, iov, count, at, fs->path, f);
+		if (!err || f->os_errno != EINVAL)
+			return err;
+		close_direct(fs);
+	}
+	return disk_write_all(disk, fs->fd, iov, count, at, fs->path, f);
+}
+
+/* Of the zeros from `from` to `to` as many as one write takes. Returns where they end. */
+static int64_t lay_out_zeros(const struct wal_files *fs, int64_t from, int64_t to,
+                             struct iovec iov[ZEROS_AT_ONCE], int *count)
+{
+	for (*count = 0; *count < ZEROS_AT_ONCE && from < to; ++*count) {
+		int64_t len = to - from < ZEROS_BYTES ? to - from : ZEROS_BYTES;
+
+		iov[*count] = (struct iovec){fs->zeros, (size_t)len};
+		from += len;
+	}
+	return from;
+}
+
 static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, struct fault *f)
 {
 	struct iovec iov[ZEROS_AT_ONCE];
 	enum err err = OK;
 
 	while (from < to && !err) {
-		int64_t at = from;
-		int count = 0;
+		int count;
+		int64_t end = lay_out_zeros(fs, from, to, iov, &count);
 
-		for (; count < ZEROS_AT_ONCE && from < to; count++) {
-			int64_t len = to - from < ZEROS_BYTES ? to - from : ZEROS_BYTES;
-
-			iov[count] = (struct iovec){fs->zeros, (size_t)len};
-			from += len;
-		}
-		err = disk_write_all(fs->config->disk, fs->fd, iov, count, at, fs->path, f);
+		err = wal_files_write(fs, iov, count, from, true, f);
+		from = end;
 	}
 	return err;
 }
@@ -254,24 +309,121 @@ enum err wal_files_trim(struct wal_files *fs, struct fault *f)
 	return disk_sync(disk, fs->fd, fs->path, f);
 }
 
-/* A spare file under the new name, else a new one. `size` is what it has already. */
+/* --- the next file ------------------------------------------------------------------------------------ */
+
+static enum err rename_as(struct wal_files *fs, const char *from, const char *to, struct fault *f)
+{
+	int rc = fs->config->disk->ops->rename(fs->config->disk, from, to);
+
+	if (rc == -ENOSPC || rc == -EDQUOT)
+		return fault_set(f, ERR_DISK_FULL, -rc, "wal recycle %s as %s", from, to);
+	if (rc < 0)
+		return fault_set(f, ERR_IO, -rc, "wal recycle %s as %s", from, to);
+	return OK;
+}
+
+bool wal_files_drop_ahead(struct wal_files *fs)
+{
+	if (fs->ahead_fd < 0)
+		return false;
+	fs->config->disk->ops->close(fs->config->disk, fs->ahead_fd);
+	fs->ahead_fd = -1;
+	fs->ahead_ready = false;
+	remove_ahead(fs);
+	return true;
+}
+
+static enum err open_ahead(struct wal_files *fs, struct fault *f)
+{
+	int direct = fs->direct_fd >= 0 ? O_DIRECT : 0;
+	char path[PATH_MAX];
+
+	ahead_path(fs, path, sizeof(path));
+	fs->ahead_size = 0;
+	return disk_open(fs->config->disk, path, O_RDWR | O_CREAT | O_TRUNC | direct, &fs->ahead_fd,
+	                 f);
+}
+
+static enum err grow_ahead(struct wal_files *fs, int64_t to, struct fault *f)
+{
+	struct iovec iov[ZEROS_AT_ONCE];
+	enum err err = fs->ahead_fd < 0 ? open_ahead(fs, f) : OK;
+
+	while (!err && fs->ahead_size < to) {
+		int count;
+		int64_t end = lay_out_zeros(fs, fs->ahead_size, to, iov, &count);
+
+		err = disk_write_all(fs->config->disk, fs->ahead_fd, iov, count, fs->ahead_size,
+		                     ahead_name, f);
+		fs->ahead_size = end;
+	}
+	return err;
+}
+
+enum err wal_files_make_ahead(struct wal_files *fs, int64_t bytes, struct fault *f)
+{
+	int64_t full = wal_block_round(fs->config->file_bytes + fs->config->reserve_bytes);
+	int64_t to = fs->ahead_fd < 0 ? bytes : fs->ahead_size + bytes;
+	enum err err;
+
+	CHECK(!fs->ahead_ready);
+	err = grow_ahead(fs, to < full ? to : full, f);
+	if (!err && fs->ahead_size == full) {
+		err = disk_sync(fs->config->disk, fs->ahead_fd, ahead_name, f);
+		fs->ahead_ready = !err;
+	}
+	if (err != ERR_DISK_FULL)
+		return err;
+	wal_files_drop_ahead(fs);
+	fs->ahead_failed = true;
+	return OK;
+}
+
+int64_t wal_files_next_size(const struct wal_files *fs)
+{
+	if (fs->ahead_ready)
+		return fs->ahead_size;
+	return list_is_empty(&fs->spares)
+	               ? 0
+	               : LIST_ENTRY(fs->spares.next, struct wal_file, node)->size;
+}
+
+static enum err open_ready(struct wal_files *fs, const char *path, int *fd, int64_t *size,
+                           struct fault *f)
+{
+	char from[PATH_MAX];
+	enum err err;
+
+	ahead_path(fs, from, sizeof(from));
+	err = rename_as(fs, from, path, f);
+	if (err)
+		return err;
+	*size = fs->ahead_size;
+	fs->config->disk->ops->close(fs->config->disk, fs->ahead_fd);
+	fs->ahead_fd = -1;
+	fs->ahead_ready = false;
+	return disk_open(fs->config->disk, path, O_RDWR, fd, f);
+}
+
+/* One made ahead or a spare file under the new name, else a new one. `size` is what it has already. */
 static enum err open_next(struct wal_files *fs, const char *path, int *fd, int64_t *size,
                           struct fault *f)
 {
 	struct disk *disk = fs->config->disk;
 	struct wal_file *spare;
 	char from[PATH_MAX];
-	int rc;
+	enum err err;
 
 	*size = 0;
+	if (fs->ahead_ready)
+		return open_ready(fs, path, fd, size, f);
 	if (list_is_empty(&fs->spares))
 		return disk_open(disk, path, O_RDWR | O_CREAT | O_EXCL, fd, f);
 	spare = LIST_ENTRY(fs->spares.next, struct wal_file, node);
 	file_path(fs, spare->number, from, sizeof(from));
-	rc = disk->ops->rename(disk, from, path);
-	if (rc < 0)
-		return fault_set(f, rc == -ENOSPC || rc == -EDQUOT ? ERR_DISK_FULL : ERR_IO, -rc,
-		                 "wal recycle %s as %s", from, path);
+	err = rename_as(fs, from, path, f);
+	if (err)
+		return err;
 	*size = spare->size;
 	list_remove(&spare->node);
 	fs->spare_count--;
@@ -328,6 +480,7 @@ static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t
 	}
 	close_active(fs);
 	fs->fd = fd;
+	fs->direct_fd = config->disk->ops->open(config->disk, path, O_RDWR | O_DIRECT);
 	file_path(fs, h.number, fs->path, sizeof(fs->path));
 	fs->generation = h.generation;
 	fs->at = WAL_BLOCK_BYTES;
@@ -374,5 +527,6 @@ enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct f
 	if (fs->active)
 		list_append(&fs->sealed, &fs->active->node);
 	fs->active = file;
+	fs->ahead_failed = false;
 	return grow_reserve(fs, f);
 }

@@ -3,7 +3,8 @@
  *
  * The order on disk, so that a power cut at any point is one that recovery understands: a file is
  * created or renamed, its header written, the file synced, the directory synced; only then come
- * frames. A spare one that was renamed and still bears its old header is told by the number in it. */
+ * frames. A spare one that was renamed and still bears its old header is told by the number in it.
+ * One that is made ahead is `next.tmp` until it is begun; what a crash leaves of it is removed. */
 #ifndef BOURN_STORE_WAL_FILES_H
 #define BOURN_STORE_WAL_FILES_H
 
@@ -11,6 +12,7 @@
 #include "store/wal_recover.h"
 
 #include <limits.h>
+#include <sys/uio.h>
 
 struct wal_file {
 	struct list node;
@@ -25,15 +27,20 @@ struct wal_files {
 	const struct wal_config *config; /* borrowed */
 	uint64_t next_number;
 	struct list sealed; /* of wal_file, oldest first */
-	struct list spares;
+	struct list spares; /* those of full size first */
 	unsigned spare_count;
+	int ahead_fd;            /* of a full-size file that is being made; -1: none is */
+	int64_t ahead_size;      /* how many zeros are in it */
+	bool ahead_ready;        /* it is whole, and synced */
+	bool ahead_failed;       /* not tried again before the next file is begun */
 	struct wal_file *active; /* owned; NULL: there was no space to begin one */
 	int fd;
+	int direct_fd; /* the same file past the page cache; -1: the file system has no O_DIRECT */
 	char path[PATH_MAX]; /* of the active file, for what is said of faults */
 	uint64_t generation;
 	int64_t at;     /* where the next group begins: a block */
 	int64_t grown;  /* pre-written and synced up to here */
-	uint8_t *zeros; /* owned: what files grow by */
+	uint8_t *zeros; /* owned, aligned: what files grow by */
 };
 
 void wal_files_init(struct wal_files *fs, const struct wal_config *config);
@@ -50,9 +57,24 @@ enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found,
  * changed, the active file goes on. Any other error is final. */
 enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct fault *f) MUST_CHECK;
 
+/* Write whole blocks at byte `at` of the active file. `direct`: past the page cache if that can be;
+ * then every piece is aligned to WAL_BLOCK_BYTES, in memory too. */
+enum err wal_files_write(struct wal_files *fs, const struct iovec *iov, int count, int64_t at,
+                         bool direct, struct fault *f) MUST_CHECK;
+
 /* Pre-write the active file up to `to`, and sync it. Nothing in it may be unflushed: a sync that
  * fails for want of space is then known to have hit zeros only. Errors as wal_files_begin. */
 enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f) MUST_CHECK;
+
+/* What the next file will have when it is begun, without growing; 0: nothing. */
+int64_t wal_files_next_size(const struct wal_files *fs);
+
+/* Write `bytes` more zeros into a file that is to be the next. Without space it is given up, and the
+ * next one grows. Errors are final. */
+enum err wal_files_make_ahead(struct wal_files *fs, int64_t bytes, struct fault *f) MUST_CHECK;
+
+/* Give back what is being made; true: there was something. */
+bool wal_files_drop_ahead(struct wal_files *fs);
 
 /* Sealed files without a frame beyond `sequence` become spares, or go. */
 void wal_files_free_through(struct wal_files *fs, uint64_t sequence);

@@ -5,10 +5,14 @@
 
 enum {
 	GROW_BYTES_MIN = 1 << 20,
-	GROW_BYTES_MAX = 8 << 20,
+	GROW_BYTES_MAX = 2 << 20, /* somebody waits for it: 1 to 2 ms */
 	GROW_BYTES_LEFT =
 		GROW_BYTES_MIN / 2, /* ahead, when less is left; at MIN each group would */
 	GROW_SHARE = 20, /* growing ahead takes at most one part in so many of the free space */
+	AHEAD_FROM = 16, /* the next file is made when one has grown to one part in so many … */
+	AHEAD_BYTES = 256 << 10, /* … in pieces of this … */
+	AHEAD_EVERY =
+		64 << 10, /* … each time so much was written: it is there long before the end */
 };
 
 int64_t wal_space_left(const struct wal *w, bool reserved)
@@ -59,6 +63,22 @@ static enum err grow_for(struct wal *w, int64_t bytes, bool reserved, struct fau
 	return err ? err : wal_files_grow(&w->files, growth_target(w, bytes, reserved), f);
 }
 
+/* A file of full size that waits is better than growing. */
+static bool has_next(const struct wal *w)
+{
+	return wal_files_next_size(&w->files) >= w->config.file_bytes;
+}
+
+/* With what is made ahead given back, if need be. */
+static enum err grow_at_all_costs(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
+{
+	enum err err = grow_for(w, bytes, reserved, f);
+
+	if (err == ERR_DISK_FULL && wal_files_drop_ahead(&w->files))
+		err = grow_for(w, bytes, reserved, f);
+	return err;
+}
+
 enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
 {
 	struct wal_files *fs = &w->files;
@@ -66,6 +86,8 @@ enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct faul
 		!fs->active || (fs->at > WAL_BLOCK_BYTES && fs->at + bytes > w->config.file_bytes);
 	enum err err;
 
+	if (!is_full && wal_space_left(w, reserved) < bytes && has_next(w))
+		is_full = true;
 	if (is_full) {
 		err = wal_space_next_file(w, f);
 		if (err)
@@ -73,7 +95,7 @@ enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct faul
 	}
 	if (wal_space_left(w, reserved) >= bytes)
 		return OK;
-	err = grow_for(w, bytes, reserved, f);
+	err = grow_at_all_costs(w, bytes, reserved, f);
 	if (err != ERR_DISK_FULL || list_is_empty(&fs->spares))
 		return err;
 	err = wal_space_next_file(w, f);
@@ -90,7 +112,7 @@ enum err wal_space_grow_ahead(struct wal *w, struct fault *f)
 	enum err err;
 
 	if (!fs->active || wal_space_left(w, false) >= GROW_BYTES_LEFT ||
-	    fs->at >= w->config.file_bytes)
+	    fs->at >= w->config.file_bytes || has_next(w))
 		return OK;
 	to = growth_target(w, 0, false);
 	if (to <= fs->grown)
@@ -99,4 +121,29 @@ enum err wal_space_grow_ahead(struct wal *w, struct fault *f)
 	if (!err)
 		err = wal_files_grow(fs, to, f);
 	return err == ERR_DISK_FULL ? OK : err;
+}
+
+static bool wants_ahead(const struct wal *w)
+{
+	const struct wal_files *fs = &w->files;
+	struct disk *disk = w->config.disk;
+	int64_t full = w->config.file_bytes + w->config.reserve_bytes;
+
+	if (!fs->active || fs->ahead_failed || fs->grown < w->config.file_bytes / AHEAD_FROM ||
+	    has_next(w))
+		return false;
+	return fs->ahead_fd >= 0 || full <= disk->ops->space(disk, w->config.dir) / GROW_SHARE;
+}
+
+/* Only where each group is flushed: what is done with the page cache is done sooner than this. */
+enum err wal_space_make_ahead(struct wal *w, struct fault *f)
+{
+	const struct wal_files *fs = &w->files;
+
+	if (w->durable_through < w->last_sequence)
+		return OK;
+	if (fs->at >= w->ahead_at && fs->at - w->ahead_at < AHEAD_EVERY)
+		return OK;
+	w->ahead_at = fs->at;
+	return wants_ahead(w) ? wal_files_make_ahead(&w->files, AHEAD_BYTES, f) : OK;
 }

@@ -400,6 +400,60 @@ TEST(wal_free_through__recycles_files_and_never_reads_their_old_frames)
 	end(&fx);
 }
 
+/* `next.tmp`; -1: there is none. */
+static int64_t ahead_bytes(const struct wal_fixture *fx)
+{
+	char path[512];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/next.tmp", fx->dir);
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+TEST(wal_files__the_next_is_made_ahead_under_load)
+{
+	struct wal_fixture fx;
+	struct wal_fixture killed;
+	int64_t id = 0;
+
+	begin(&fx);
+	fx.config.file_bytes = 1 << 20;
+	open_well(&fx);
+	for (; id < 1000 && ahead_bytes(&fx) < 512 << 10; id++)
+		write_ids(&fx, id, id + 1, DURABILITY_COMMIT);
+	assert_true(ahead_bytes(&fx) >= 512 << 10);
+	assert_false(has_file(&fx, 2));
+	begin_killed(&killed, &fx);
+	open_well(&killed);
+	assert_replayed(&killed, 0, id);
+	assert_int_equal(ahead_bytes(&killed), -1);
+	end(&killed);
+	for (; id < 1000 && !has_file(&fx, 2); id++)
+		write_ids(&fx, id, id + 1, DURABILITY_COMMIT);
+	assert_true(has_file(&fx, 2));
+	wal_fixture_close(&fx);
+	assert_int_equal(ahead_bytes(&fx), -1);
+	open_well(&fx);
+	assert_replayed(&fx, 0, id);
+	end(&fx);
+}
+
+/* Their bytes are in the page cache; there, a file that grows holds nobody up for long. */
+TEST(wal_files__none_is_made_ahead_where_nobody_waits_for_a_flush)
+{
+	struct wal_fixture fx;
+
+	begin(&fx);
+	fx.config.file_bytes = 1 << 20;
+	open_well(&fx);
+	for (int64_t id = 0; id < 500; id++) {
+		wal_fixture_write(&fx, id, DURABILITY_OS);
+		assert_true(wal_fixture_wait(&fx));
+		assert_int_equal(ahead_bytes(&fx), -1);
+	}
+	end(&fx);
+}
+
 TEST(wal_stats__counts_bytes_until_they_are_freed)
 {
 	struct wal_fixture fx;
@@ -484,6 +538,8 @@ int main(void)
 		cmocka_unit_test(wal_roll__says_the_last_sequence_before_it),
 		cmocka_unit_test(wal_roll__comes_after_the_writes_before_it),
 		cmocka_unit_test(wal_free_through__recycles_files_and_never_reads_their_old_frames),
+		cmocka_unit_test(wal_files__the_next_is_made_ahead_under_load),
+		cmocka_unit_test(wal_files__none_is_made_ahead_where_nobody_waits_for_a_flush),
 		cmocka_unit_test(wal_stats__counts_bytes_until_they_are_freed),
 		cmocka_unit_test(wal_open__what_a_checkpoint_holds_is_not_replayed),
 		cmocka_unit_test(wal_open__leaves_no_trail_of_files_behind),

@@ -55,6 +55,7 @@ struct wal {
 	uint64_t freed_through;
 	int64_t flush_due_mono; /* us; 0: not due; as is the next */
 	int64_t mark_due_mono;
+	int64_t ahead_at; /* where the active file was when the last piece of the next was made */
 	struct fault failure; /* OK, or why it is failed for good */
 	struct log_limiter full_limiter;
 
@@ -89,5 +90,8 @@ enum err wal_space_next_file(struct wal *w, struct fault *f) MUST_CHECK;
 
 /* When nobody waits: have space before it is needed. Errors are final. */
 enum err wal_space_grow_ahead(struct wal *w, struct fault *f) MUST_CHECK;
+
+/* Under load: a piece of the next file, so that nobody waits for one to grow. Errors are final. */
+enum err wal_space_make_ahead(struct wal *w, struct fault *f) MUST_CHECK;
 
 #endif
