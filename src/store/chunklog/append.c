@@ -8,16 +8,44 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CRC_BYTES_MIN = 8 << 10 }; /* below, a checksum is had faster by taking it */
+enum {
+	FRAMES_MAX = 8,          /* in flight, of one partition */
+	CRC_BYTES_MIN = 8 << 10, /* below, a checksum is had faster by taking it */
+};
+
+/* Allocated, as few partitions have one at a time. */
+struct frame {
+	struct wal_write write; /* first */
+	struct partition *partition;
+	struct list node;
+	struct list
+		appends; /* answered when it is acknowledged: those in it, and refused behind it */
+};
 
 static void answer_later(struct partition *p)
 {
 	loop_defer(p->shard->loop, LOOP_WORK, &p->answer);
 }
 
+/* NULL: none is in flight. */
+static struct frame *last_frame(const struct partition *p)
+{
+	return list_is_empty(&p->frames) ? NULL : LIST_ENTRY(p->frames.prev, struct frame, node);
+}
+
+/* Classes do not mix: of one group those that need no flush are acknowledged first. */
+static bool may_follow(const struct partition *p, const struct frame *last)
+{
+	return !p->refused && p->frame_count < FRAMES_MAX &&
+	       last->write.frame.durability == p->base.settings.durability;
+}
+
 static bool may_begin_frame(const struct partition *p)
 {
-	return !p->frame && !p->held && !p->shard->held && !list_is_empty(&p->waiting);
+	const struct frame *last = last_frame(p);
+
+	return !p->held && !p->shard->held && !list_is_empty(&p->waiting) &&
+	       (!last || may_follow(p, last));
 }
 
 static void submit_later(struct partition *p)
@@ -30,8 +58,8 @@ static void submit_later(struct partition *p)
 
 static bool is_quiet(const struct partition *p)
 {
-	return !p->frame && p->trims == 0 && p->cold_reads == 0 && list_is_empty(&p->waiting) &&
-	       list_is_empty(&p->answered);
+	return list_is_empty(&p->frames) && p->trims == 0 && p->cold_reads == 0 &&
+	       list_is_empty(&p->waiting) && list_is_empty(&p->answered);
 }
 
 /* In the WRITE stage every read and answer of this turn is done. */
@@ -90,47 +118,50 @@ static void fence(struct partition *p, const struct fault *cause)
 }
 
 /* Those that were refused on their own judged by a log end that has not come: they failed too. */
-static void fail_framed(struct partition *p, const struct fault *cause)
+static void fail_all(struct partition *p, struct list *appends, const struct fault *cause)
 {
 	int64_t count = 0;
 
-	LIST_EACH (node, &p->framed) {
+	LIST_EACH (node, appends) {
 		LIST_ENTRY(node, struct store_append, node)->fault = *cause;
 		count++;
 	}
 	if (cause->code == ERR_DISK_FULL)
 		metric_add(loop_metrics(p->shard->loop), METRIC_DISK_FULL, count);
+	if (cause->code == ERR_IO && !p->base.state.deleted)
+		fence(p, cause);
 }
 
-/* What was filled is on disk as the class demands (cause NULL), or will not be. */
-static void frame_end(struct partition *p, const struct fault *cause)
+/* On disk as the class demands, or not wanted there. */
+static void show_frame(struct partition *p, size_t bytes)
 {
-	if (cause) {
-		partition_unfill(p);
-		fail_framed(p, cause);
-		if (cause->code == ERR_IO && !p->base.state.deleted)
-			fence(p, cause);
-	} else if (partition_filled(p).len > 0) {
-		partition_show(p);
-		store_partition_moved(&p->base, p->shard->loop);
-	}
-	list_move_all(&p->answered, &p->framed);
-	answer_later(p);
+	partition_show(p, bytes);
+	store_partition_moved(&p->base, p->shard->loop);
 }
-
-/* Allocated, as few partitions have one at a time. */
-struct frame {
-	struct wal_write write; /* first */
-	struct partition *partition;
-};
 
 static void frame_written(struct wal_write *ww)
 {
-	struct partition *p = CONTAINER_OF(ww, struct frame, write)->partition;
+	struct frame *frame = CONTAINER_OF(ww, struct frame, write);
+	struct partition *p = frame->partition;
 
-	p->frame = NULL;
-	frame_end(p, ww->fault.code ? &ww->fault : NULL);
-	free(ww);
+	CHECK(frame == LIST_ENTRY(p->frames.next, struct frame, node));
+	CHECK(ww->fault.code || !p->refused);
+	list_remove(&frame->node);
+	p->frame_count--;
+	p->in_flight_bytes -= ww->frame.payload.len;
+	if (ww->fault.code) {
+		p->refused = true;
+		fail_all(p, &frame->appends, &ww->fault);
+	} else {
+		show_frame(p, ww->frame.payload.len);
+	}
+	if (p->refused && p->frame_count == 0) {
+		partition_unfill(p);
+		p->refused = false;
+	}
+	list_move_all(&p->answered, &frame->appends);
+	answer_later(p);
+	free(frame);
 	submit_later(p);
 }
 
@@ -160,7 +191,7 @@ static enum err append_check(const struct partition *p, struct store_append *a)
 	return OK;
 }
 
-/* Take what waits, in order, as far as it fits in one frame. */
+/* Take what waits, in order, as far as it fits beside what is in the chunk. */
 static void frame_fill(struct partition *p)
 {
 	while (!list_is_empty(&p->waiting)) {
@@ -194,16 +225,19 @@ static uint32_t payload_crc(struct slice payload)
 static void frame_write(struct partition *p, struct slice payload)
 {
 	const struct partition_state *s = &p->base.state;
+	const struct frame *last = last_frame(p);
 	struct frame *frame = calloc(1, sizeof(*frame));
 
 	CHECK(frame);
 	frame->partition = p;
+	list_init(&frame->appends);
+	list_move_all(&frame->appends, &p->framed);
 	frame->write = (struct wal_write){
 		.frame = {.topic = p->base.topic,
 	                  .partition = p->base.index,
 	                  .type = WAL_BATCHES,
 	                  .durability = p->base.settings.durability,
-	                  .base_offset = s->high_watermark,
+	                  .base_offset = last ? last->write.frame.log_end : s->high_watermark,
 	                  .log_end = s->log_end,
 	                  .leader_epoch = s->leader_epoch,
 	                  .payload = payload,
@@ -211,8 +245,29 @@ static void frame_write(struct partition *p, struct slice payload)
 		.loop = p->shard->loop,
 		.done = frame_written,
 	};
-	p->frame = &frame->write;
-	wal_write(p->shard->log->wal, p->frame);
+	list_append(&p->frames, &frame->node);
+	p->frame_count++;
+	p->in_flight_bytes += payload.len;
+	wal_write(p->shard->log->wal, &frame->write);
+}
+
+/* There is nothing to write: class `none`, or all were refused on their own; those are answered with
+ * the frame whose log end they judged by. */
+static void frame_skip(struct partition *p, size_t bytes)
+{
+	struct frame *last = last_frame(p);
+
+	if (last) {
+		CHECK(bytes == 0);
+		list_move_all(&last->appends, &p->framed);
+		return;
+	}
+	atomic_fetch_add_explicit(&p->shard->log->unlogged_bytes, (int64_t)bytes,
+	                          memory_order_relaxed);
+	if (bytes > 0)
+		show_frame(p, bytes);
+	list_move_all(&p->answered, &p->framed);
+	answer_later(p);
 }
 
 /* For a checkpoint to make room. Appends that will be refused do not wait. */
@@ -240,9 +295,9 @@ static void submit(struct task *t)
 			frame_write(p, payload);
 			return;
 		}
-		atomic_fetch_add_explicit(&p->shard->log->unlogged_bytes, (int64_t)payload.len,
-		                          memory_order_relaxed);
-		frame_end(p, NULL);
+		if (list_is_empty(&p->framed)) /* the chunk is full; goes on when it is shown */
+			return;
+		frame_skip(p, payload.len);
 	}
 }
 

@@ -91,10 +91,13 @@ static void mark_if_far(struct chunk *c, size_t at, int64_t base_offset)
 	c->marks[c->mark_count++] = (struct chunk_mark){base_offset, at};
 }
 
-void chunk_show(struct chunk *c)
+void chunk_show(struct chunk *c, size_t bytes)
 {
-	while (c->len < c->filled) {
-		struct batch b = batch_at(c, c->len, c->filled);
+	size_t end = c->len + bytes;
+
+	CHECK(end <= c->filled);
+	while (c->len < end) {
+		struct batch b = batch_at(c, c->len, end);
 
 		CHECK(b.base_offset == c->end_offset);
 		mark_if_far(c, c->len, b.base_offset);

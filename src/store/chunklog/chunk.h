@@ -1,12 +1,12 @@
 /* chunk: a stretch of a partition's log in memory, at most 2 MiB or one larger batch alone.
  *
- *   bytes:  | batch | batch | … | batch | batch in flight | room |
+ *   bytes:  | batch | batch | … | batch | in flight       | room |
  *           0                        len            filled      cap
  *
  * It is filled from the left and never moves. What stands below `len` is visible and never changes,
  * so readers on any thread borrow it under a reference while the owning shard goes on filling; the
- * part from `len` to `filled` is the one WAL frame in flight, shown when that is acknowledged or
- * dropped when it is refused. All batches of a chunk bear one leader epoch, and their offsets follow
+ * part from `len` to `filled` is in WAL frames in flight, shown as these are acknowledged or dropped
+ * when one is refused. All batches of a chunk bear one leader epoch, and their offsets follow
  * each other without a hole.
  *
  * The struct's fields belong to the owning shard; other threads touch only bytes they were given. */
@@ -72,8 +72,8 @@ static inline size_t chunk_room(const struct chunk *c)
  * chunk's epoch. */
 void chunk_fill(struct chunk *c, struct slice batch, int64_t base_offset);
 
-/* What is filled becomes visible; the batches are valid and in order. */
-void chunk_show(struct chunk *c);
+/* `bytes` more of what is filled become visible; whole batches, valid and in order. */
+void chunk_show(struct chunk *c, size_t bytes);
 
 /* What is filled but not visible is dropped. */
 void chunk_unfill(struct chunk *c);

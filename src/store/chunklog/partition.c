@@ -21,6 +21,7 @@ void partition_init(struct partition *p, struct topic *topic, const struct topic
 	list_init(&p->waiting);
 	list_init(&p->framed);
 	list_init(&p->answered);
+	list_init(&p->frames);
 	partition_init_tasks(p);
 }
 
@@ -39,7 +40,7 @@ void partition_drop_chunks(struct partition *p, uint32_t count)
 
 void partition_fini(struct partition *p)
 {
-	CHECK(!p->frame);
+	CHECK(list_is_empty(&p->frames));
 	CHECK(list_is_empty(&p->waiting));
 	CHECK(list_is_empty(&p->answered));
 	task_cancel(&p->base.notify);
@@ -149,23 +150,28 @@ struct slice partition_filled(const struct partition *p)
 {
 	const struct chunk *c = tail(p);
 
-	return c ? slice_of(c->bytes + c->len, c->filled - c->len) : SLICE_NONE;
+	size_t framed;
+
+	if (!c)
+		return SLICE_NONE;
+	framed = c->len + p->in_flight_bytes;
+	return slice_of(c->bytes + framed, c->filled - framed);
 }
 
-static void show_filled(struct partition *p)
+static void show(struct partition *p, size_t bytes)
 {
 	struct chunk *c = tail(p);
 
-	p->base.state.bytes += (int64_t)(c->filled - c->len);
-	p->warm_bytes += (int64_t)(c->filled - c->len);
-	chunk_show(c);
-	CHECK(c->end_offset == p->base.state.log_end);
+	p->base.state.bytes += (int64_t)bytes;
+	p->warm_bytes += (int64_t)bytes;
+	chunk_show(c, bytes);
+	CHECK(c->end_offset <= p->base.state.log_end);
 	set_high_watermark(p, c->end_offset);
 }
 
-void partition_show(struct partition *p)
+void partition_show(struct partition *p, size_t bytes)
 {
-	show_filled(p);
+	show(p, bytes);
 	expiry_note(p, p->base.state.high_watermark, tail(p)->max_timestamp, true);
 	partition_retain(p);
 	partition_thin(p); /* not only when a checkpoint ends: so memory is level under load */
@@ -182,7 +188,8 @@ void partition_take(struct partition *p, struct slice batch, int32_t leader_epoc
 	filled = partition_fill(p, batch, more_bytes, &f);
 	CHECK(filled);
 	CHECK(f.code == OK); /* at start there is memory, or no start */
-	show_filled(p);
+	show(p, batch.len);
+	CHECK(p->base.state.high_watermark == p->base.state.log_end);
 	expiry_note(p, p->base.state.high_watermark, tail(p)->max_timestamp, false);
 }
 

@@ -8,15 +8,18 @@
  * it is not among the newest that the store's budget keeps.
  *
  * An append waits until the turn's COMMIT stage, is copied into the tail chunk there with all others
- * that wait, and goes to the WAL as one frame; one frame is in flight per partition, what comes
- * meanwhile makes the next one (that is the group commit, and so a frame that is refused leaves no
- * hole). When it is acknowledged its batches are shown, the high watermark moves, the appends are
- * answered in their order.
+ * that wait, and goes to the WAL as one frame. Some frames may be in flight, of one class and in one
+ * chunk; the WAL makes one group of those that it finds, and acknowledges them in their order. Then a
+ * frame's batches are shown, the high watermark moves, its appends are answered in their order.
  *
+ *   chunk:   | visible     | frame | frame | filled, but in no frame yet
+ *                          ^ the high watermark                         ^ the log end
  *   waiting --submit--> framed --WAL--> answered --answer--> done()
  *
- * No space: the frame's batches are taken back, its appends fail, the next frame is tried. A failed
- * WAL: the same, and the partition takes no more writes until a restart. Class `none`: no frame.
+ * No space: the WAL refuses a frame and all that were behind it. Their appends fail; when the last of
+ * them is back their batches are taken back as well, and the next frame is tried: so there is never
+ * a hole. A failed WAL: the same, and the partition takes no more writes until a restart. Class
+ * `none`: no frame.
  *
  * Retention: after each move of the high watermark log_start goes to the first batch boundary at
  * which what is left is within both limits (bytes, records); the newest batch always stays. Memory
@@ -80,12 +83,15 @@ struct partition {
 	bool damage_may_pass; /* reading failed: the next start looks again, so it is not saved */
 
 	struct list waiting;  /* store_append: not looked at yet */
-	struct list framed;   /* in the frame, or refused since the last one: answered with it */
+	struct list framed;   /* for the next frame, or refused since the last one */
 	struct list answered; /* done() is due */
+	struct list frames;   /* append.c's; in flight, so the WAL's for now; oldest first */
 	size_t waiting_bytes;
+	size_t in_flight_bytes; /* of the tail chunk, behind what is visible: in frames */
+	uint32_t frame_count;
+	bool refused; /* a frame was, so those in flight will be; then all is taken back */
 	struct task submit;
 	struct task answer;
-	struct wal_write *frame;            /* owned, but now the WAL's; NULL: none is in flight */
 	bool held;                          /* no frame is begun: the class is being raised */
 	struct age age;                     /* of what is visible; expiry.h's, as is the next */
 	bool expiring;                      /* a trim of what is too old is under way */
@@ -140,14 +146,14 @@ void partition_set_damage(struct partition *p, struct damage d);
  * to size a new chunk. */
 bool partition_fill(struct partition *p, struct slice batch, size_t more_bytes, struct fault *f);
 
-/* What is filled and not shown yet. */
+/* What is filled and in no frame yet. */
 struct slice partition_filled(const struct partition *p);
 
-/* Show it: the high watermark moves to the log end; retention follows, and under `log` the oldest
- * chunks make room. */
-void partition_show(struct partition *p);
+/* Show `bytes` more of what is filled: the high watermark moves behind them; retention follows, and
+ * under `log` the oldest chunks make room. */
+void partition_show(struct partition *p, size_t bytes);
 
-/* Take it back: the log end moves to the high watermark. */
+/* Take back what is not shown: the log end moves to the high watermark. */
 void partition_unfill(struct partition *p);
 
 /* Nothing more goes into the tail chunk. */

@@ -71,7 +71,7 @@ static void show(struct rocks_partition *p)
 	struct partition_state *s = &p->base.state;
 	const struct rocks_frame *frame = &p->frame;
 
-	chunk_show(p->tail);
+	chunk_show(p->tail, p->tail->filled - p->tail->len);
 	CHECK(p->tail->end_offset == s->log_end);
 	s->high_watermark = s->log_end;
 	s->last_stable = s->log_end;

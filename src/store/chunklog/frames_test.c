@@ -1,0 +1,181 @@
+/* Several frames of one partition on their way to the disk: what is refused leaves no hole. */
+#include "base/test.h"
+#include "io/disk.h"
+#include "store/chunklog/engine.h"
+#include "store/testing/event_log.h"
+#include "store/testing/store_rig.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	DISK_BYTES = 64 << 20,
+	FLUSH_MS = 100, /* long enough for what follows to be under way when it ends */
+	WAL_FILE_BYTES = 256 << 10,
+	SMALL = 10,
+	LARGE = 900 << 10, /* more than a WAL file has left */
+	APPENDS_MAX = 16,
+};
+
+struct append {
+	struct store_append base;
+	struct fixture *fixture;
+	struct buf batch;
+	int order; /* of done, from 1 */
+};
+
+struct fixture {
+	struct disk_sim *sim;
+	struct disk_fault *faults;
+	struct store_rig rig;
+	struct store_partition *p;
+	struct append appends[APPENDS_MAX];
+	int begun;
+	int done;
+	bool all_done;
+};
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	struct fault f = {0};
+
+	x->sim = disk_sim_new(5, DISK_BYTES);
+	x->faults = disk_fault_new(disk_sim_disk(x->sim));
+	rig_init(&x->rig, &store_log, 1, disk_fault_disk(x->faults), "/data", 5);
+	x->rig.wal_file_bytes = WAL_FILE_BYTES;
+	assert_int_equal(rig_try_open(&x->rig, &f), OK);
+	x->p = rig_topic(&x->rig, "a", 1)->partitions[0];
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	for (int i = 0; i < x->begun; i++)
+		buf_fini(&x->appends[i].batch);
+	disk_fault_disarm(x->faults);
+	rig_fini(&x->rig);
+	disk_fault_free(x->faults);
+	disk_sim_free(x->sim);
+	free(x);
+	return 0;
+}
+
+#define FIXTURE_TEST(name) static void name(void **state)
+
+static void done(struct store_append *base)
+{
+	struct append *a = CONTAINER_OF(base, struct append, base);
+
+	a->order = ++a->fixture->done;
+	a->fixture->all_done = a->fixture->done == a->fixture->begun;
+}
+
+/* One record with a value of so many bytes; in a turn of its own, so in a frame of its own. */
+static struct append *begin_if(struct fixture *x, size_t bytes, int64_t expected_offset)
+{
+	struct append *a = &x->appends[x->begun++];
+	struct batch_builder builder;
+	uint8_t *value = calloc(1, bytes);
+	bool never = false;
+
+	a->fixture = x;
+	a->batch = (struct buf)BUF_INIT(2 << 20);
+	batch_begin(&builder, &a->batch);
+	batch_add(&builder, &(struct record){.value = slice_of(value, bytes)});
+	free(value);
+	a->base = (struct store_append){
+		.partition = x->p,
+		.batches = batch_finish(&builder),
+		.expected_offset = expected_offset,
+		.done = done,
+	};
+	x->all_done = false;
+	x->rig.ops->append(&a->base);
+	loop_run_until(x->rig.loops[0], &never, 2);
+	return a;
+}
+
+static struct append *begin(struct fixture *x, size_t bytes)
+{
+	return begin_if(x, bytes, -1);
+}
+
+static void wait_for_all(struct fixture *x)
+{
+	assert_true(rig_run(&x->rig, &x->all_done));
+}
+
+FIXTURE_TEST(frames__are_acknowledged_in_their_order)
+{
+	struct fixture *x = *state;
+
+	disk_fault_slow_sync(x->faults, FLUSH_MS);
+	for (int i = 0; i < APPENDS_MAX; i++)
+		begin(x, SMALL);
+	assert_true(x->done < APPENDS_MAX); /* else there was nothing in flight */
+	wait_for_all(x);
+	for (int i = 0; i < APPENDS_MAX; i++) {
+		assert_int_equal(x->appends[i].base.fault.code, OK);
+		assert_int_equal(x->appends[i].base.base_offset, i);
+		assert_int_equal(x->appends[i].order, i + 1);
+	}
+	assert_int_equal(x->p->state.high_watermark, APPENDS_MAX);
+}
+
+FIXTURE_TEST(frames__a_refused_one_takes_along_those_behind_it)
+{
+	struct fixture *x = *state;
+	struct append *first, *large, *behind, *later;
+
+	disk_fault_slow_sync(x->faults, FLUSH_MS);
+	first = begin(x, SMALL);
+	disk_sim_set_capacity(x->sim, 0);
+	large = begin(x, LARGE);
+	behind = begin(x, SMALL);
+	wait_for_all(x);
+	assert_int_equal(first->base.fault.code, OK);
+	assert_int_equal(large->base.fault.code, ERR_DISK_FULL);
+	assert_int_equal(behind->base.fault.code, ERR_DISK_FULL);
+	assert_true(first->order < large->order);
+	assert_true(large->order < behind->order);
+	assert_int_equal(x->p->state.log_end, 1);
+	disk_sim_set_capacity(x->sim, DISK_BYTES);
+	later = begin(x, SMALL);
+	wait_for_all(x);
+	assert_int_equal(later->base.fault.code, OK);
+	assert_int_equal(later->base.base_offset, 1);
+}
+
+/* It was judged by a log end that never came. */
+FIXTURE_TEST(frames__what_was_refused_behind_a_failed_one_failed_with_it)
+{
+	struct fixture *x = *state;
+	struct append *first, *second;
+
+	disk_fault_slow_sync(x->faults, FLUSH_MS);
+	disk_fault_arm(x->faults, DISK_SYNC, 1, EIO, 0, true);
+	first = begin(x, SMALL);
+	second = begin_if(x, SMALL, 0);
+	wait_for_all(x);
+	assert_int_equal(first->base.fault.code, ERR_IO);
+	assert_int_equal(second->base.fault.code, ERR_IO);
+	assert_int_equal(x->p->state.log_end, 0);
+	assert_int_equal(x->p->state.fenced.code, ERR_FENCED);
+}
+
+#define WITH_FIXTURE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_FIXTURE(frames__are_acknowledged_in_their_order),
+		WITH_FIXTURE(frames__a_refused_one_takes_along_those_behind_it),
+		WITH_FIXTURE(frames__what_was_refused_behind_a_failed_one_failed_with_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
