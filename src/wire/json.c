@@ -67,16 +67,29 @@ static unsigned special_of_8(const uint8_t *at)
 }
 
 #if defined(__SSE2__)
-/* A bit for each of 16. */
-static unsigned special_of_16(const uint8_t *at)
+/* All ones in each byte of 16 that is special. */
+static __m128i specials(const uint8_t *at)
 {
 	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
 	__m128i quoting = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
 	                               _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-	/* Signed: what is not ASCII is below a space too. */
-	__m128i special = _mm_or_si128(quoting, _mm_cmpgt_epi8(_mm_set1_epi8(0x20), bytes));
 
-	return (unsigned)_mm_movemask_epi8(special);
+	/* Signed: what is not ASCII is below a space too. */
+	return _mm_or_si128(quoting, _mm_cmpgt_epi8(_mm_set1_epi8(0x20), bytes));
+}
+
+/* A bit for each of 16. */
+static unsigned special_of_16(const uint8_t *at)
+{
+	return (unsigned)_mm_movemask_epi8(specials(at));
+}
+
+static bool has_special_in_64(const uint8_t *at)
+{
+	__m128i first = _mm_or_si128(specials(at), specials(at + 16));
+	__m128i second = _mm_or_si128(specials(at + 32), specials(at + 48));
+
+	return _mm_movemask_epi8(_mm_or_si128(first, second)) != 0;
 }
 #else
 static unsigned special_of_16(const uint8_t *at)
@@ -85,12 +98,20 @@ static unsigned special_of_16(const uint8_t *at)
 
 	return (first < 8 ? 1u << first : 0) | (second < 8 ? 0x100u << second : 0);
 }
+
+static bool has_special_in_64(const uint8_t *at)
+{
+	return special_of_16(at) || special_of_16(at + 16) || special_of_16(at + 32) ||
+	       special_of_16(at + 48);
+}
 #endif
 
 /* The first special byte, or `end`. The place moves on by a constant, not by what was found: the
  * processor then looks at several words at once. */
 static inline const uint8_t *find_special(const uint8_t *at, const uint8_t *end)
 {
+	while (end - at >= 64 && !has_special_in_64(at))
+		at += 64;
 	for (; end - at >= 16; at += 16) {
 		unsigned special = special_of_16(at);
 
