@@ -1,6 +1,8 @@
 #include "histogram.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 
 static size_t cell_of(uint64_t value)
 {
@@ -46,4 +48,17 @@ int64_t histogram_quantile(const struct histogram *h, double fraction)
 			return cell_end(cell) < h->max_ns ? cell_end(cell) : h->max_ns;
 	}
 	return h->max_ns;
+}
+
+static double quantile_us(const struct histogram *h, double fraction)
+{
+	return (double)histogram_quantile(h, fraction) / 1e3;
+}
+
+void histogram_print_json(const struct histogram *h)
+{
+	printf(",\"latency_us\":{\"count\":%" PRIu64 ",\"p50\":%.1f,\"p99\":%.1f,\"p99_9\":%.1f,"
+	       "\"max\":%.1f}",
+	       h->count, quantile_us(h, 0.5), quantile_us(h, 0.99), quantile_us(h, 0.999),
+	       (double)h->max_ns / 1e3);
 }

@@ -32,4 +32,7 @@ void histogram_add(struct histogram *h, int64_t ns);
  * never beyond max_ns. 0 when empty. */
 int64_t histogram_quantile(const struct histogram *h, double fraction);
 
+/* A member `latency_us` of a JSON object, with a comma before it, on stdout. */
+void histogram_print_json(const struct histogram *h);
+
 #endif

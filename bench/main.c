@@ -101,14 +101,6 @@ static double us(int64_t ns)
 	return (double)ns / 1e3;
 }
 
-static void print_latency_json(const struct histogram *h)
-{
-	printf(",\"latency_us\":{\"count\":%" PRIu64 ",\"p50\":%.1f,\"p99\":%.1f,\"p99_9\":%.1f,"
-	       "\"max\":%.1f}",
-	       h->count, us(histogram_quantile(h, 0.5)), us(histogram_quantile(h, 0.99)),
-	       us(histogram_quantile(h, 0.999)), us(h->max_ns));
-}
-
 static void print_latency_text(const struct histogram *h)
 {
 	printf("latency      p50 %.1f µs, p99 %.1f µs, p99.9 %.1f µs, max %.1f µs (%" PRIu64 ")\n",
@@ -260,7 +252,7 @@ static void print_fanout_json(const struct fanout_options *o, const struct fanou
 	if (o->measure.pid_count)
 		print_server_json(&r->measure, r->deliveries);
 	if (o->rate > 0)
-		print_latency_json(&r->latency);
+		histogram_print_json(&r->latency);
 	puts("}");
 }
 
@@ -362,7 +354,7 @@ static void print_http_json(const struct http_options *o, const struct http_resu
 	       per(r->measure.own_cpu_ns, r->measure.elapsed_ns));
 	if (o->measure.pid_count)
 		print_server_json(&r->measure, r->answers);
-	print_latency_json(&r->latency);
+	histogram_print_json(&r->latency);
 	puts("}");
 }
 

@@ -3,6 +3,7 @@
  * what is decided by who calls it (bench/store.py). */
 #include "store_append.h"
 #include "store_catchup.h"
+#include "store_pace.h"
 #include "store_rocksdb.h"
 #include "store_stream.h"
 
@@ -26,6 +27,7 @@ struct command {
 	bool ws;
 	uint16_t port;
 	pid_t pid;
+	struct store_pace_options pace;
 };
 
 enum {
@@ -44,6 +46,9 @@ enum {
 	OPTION_KILL,
 	OPTION_WS,
 	OPTION_PID,
+	OPTION_RATE,
+	OPTION_AT_ONCE,
+	OPTION_SECONDS,
 };
 
 static const struct argp_option options[] = {
@@ -64,6 +69,10 @@ static const struct argp_option options[] = {
 	{"port", OPTION_PORT, "PORT", 0, "stream: where the broker listens on 127.0.0.1", 3},
 	{"pid", OPTION_PID, "PID", 0, "stream: the broker", 3},
 	{"ws", OPTION_WS, NULL, 0, "stream: over WebSocket, not SSE", 3},
+	{"rate", OPTION_RATE, "N", 0,
+         "pace: events a second; without it a full group is always due", 4},
+	{"at-once", OPTION_AT_ONCE, "N", 0, "pace: events in a group, at most (64)", 4},
+	{"seconds", OPTION_SECONDS, "S", 0, "pace: how long (3)", 4},
 	{0},
 };
 
@@ -111,6 +120,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPTION_WS: c->ws = true; break;
 	case OPTION_PORT: c->port = (uint16_t)number(state, arg, UINT16_MAX, "--port"); break;
 	case OPTION_PID: c->pid = (pid_t)number(state, arg, INT32_MAX, "--pid"); break;
+	case OPTION_RATE: c->pace.rate = (uint32_t)number(state, arg, 10000000, "--rate"); break;
+	case OPTION_AT_ONCE:
+		c->pace.at_once = (uint32_t)number(state, arg, 512, "--at-once");
+		break;
+	case OPTION_SECONDS:
+		c->pace.run_ns = number(state, arg, 3600, "--seconds") * NS_PER_SECOND;
+		break;
 	case ARGP_KEY_ARG: argp_error(state, "what is '%s'?", arg); break;
 	case ARGP_KEY_END:
 		if (!d->dir && !c->port)
@@ -264,6 +280,22 @@ static bool stream(const struct command *c, struct failure *f)
 	return true;
 }
 
+static bool pace(const struct command *c, struct failure *f)
+{
+	static struct store_pace_result result;
+	struct store_pace_options o = c->pace;
+
+	o.dir = c->driver.dir;
+	if (!store_pace_run(&o, &result, f))
+		return false;
+	printf("{\"rate\":%u,\"answers_per_s\":%.1f,\"cpu_s_per_million\":%.4f", o.rate,
+	       (double)result.events * 1e9 / (double)result.elapsed_ns,
+	       (double)result.cpu_ns / 1e3 / (double)result.events);
+	histogram_print_json(&result.latency);
+	puts("}");
+	return true;
+}
+
 static const struct {
 	const char *name;
 	char *argv0;
@@ -282,6 +314,8 @@ static const struct {
          "the engine rocksdb against bare loops over RocksDB, in an empty DIR", 2, rocksdb},
 	{"stream", (char[]){"bourn-bench-store stream"},
          "what was filled in, from a broker that runs on it, by HTTP", 1, stream},
+	{"pace", (char[]){"bourn-bench-store pace"},
+         "single events at a rate, written and flushed by a bare loop", 1, pace},
 };
 
 static void usage(FILE *out)
@@ -308,6 +342,7 @@ int main(int argc, char **argv)
 	                   .checkpoint_bytes = 256 * (int64_t)MIB},
 		.rounds = 5,
 		.mib = 256,
+		.pace = {.at_once = 64, .run_ns = 3 * (int64_t)NS_PER_SECOND},
 	};
 	struct failure f = {0};
 

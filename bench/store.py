@@ -6,7 +6,8 @@
   catch-up   sealed segments through the store into a socket, against sendfile of the same files; and
              the same events from a running broker, by SSE and WebSocket
   small      64 connections, each with one event of 1 KiB under way, all flushed before they are
-             acknowledged: bourn by HTTP, Redis by XADD
+             acknowledged: bourn by HTTP, Redis by XADD; and the same events from a bare loop of pwrite
+             and fdatasync, with no network, for what the disk itself does meanwhile
   rocksdb    the engine rocksdb, against bare loops over RocksDB with the same options: the same rows
              written, and all of them read through an iterator
   start      after kill -9 with the write-ahead log full, and after a clean stop with much on disk
@@ -239,20 +240,27 @@ class Small:
                                    f"{found[0]} are there, {found[1]} are right")
         return result
 
-    def rounds(self, title, unit, *words):
-        results = {name: [] for name in self.racers}
+    def bare(self, rate):
+        with Directory(self.o) as directory:
+            return run("taskset", "-c", self.o.server_core, self.o.driver, "pace", "--dir", directory,
+                       "--at-once", CONNECTIONS, "--seconds", max(1, round(self.o.seconds)),
+                       *(("--rate", round(rate)) if rate else ()))
+
+    def rounds(self, title, unit, rate):
+        results = {name: [] for name in (*self.racers, "bare")}
         for number in range(self.o.rounds):
-            for name in self.racers if number % 2 == 0 else reversed(self.racers):
-                results[name].append(self.measure(name, *words))
+            for name in results if number % 2 == 0 else reversed(results):
+                results[name].append(self.bare(rate) if name == "bare" else
+                                     self.measure(name, "--rate", f"{rate:.3f}"))
                 say(f"{title} {number + 1}/{self.o.rounds}, {name}: {unit(results[name][-1])}")
         return results
 
     def run(self):
-        throughput = self.rounds("small events", lambda r: f"{r['answers_per_s']:,.0f}/s", "--rate", 0)
-        rate = min(report.median([r["answers_per_s"] for r in rounds]) for rounds in throughput.values()) / 2
-        latency = self.rounds(f"latency at {rate:.0f}/s", lambda r: f"p99.9 {r['latency_us']['p99_9']:,.0f} µs",
-                              "--rate", f"{rate:.3f}")
+        throughput = self.rounds("small events", lambda r: f"{r['answers_per_s']:,.0f}/s", 0)
+        rate = min(report.median([r["answers_per_s"] for r in throughput[name]]) for name in self.racers) / 2
+        latency = self.rounds(f"latency at {rate:.0f}/s", lambda r: f"p99.9 {r['latency_us']['p99_9']:,.0f} µs", rate)
         return {"rate": rate, "connections": CONNECTIONS, "seconds": self.o.seconds,
+                "bare": {"throughput": throughput["bare"], "latency": latency["bare"]},
                 "peers": {name: {"title": peer.title, "version": peer.version(), "configuration": peer.configuration(),
                                  "throughput": throughput[name], "latency": latency[name]}
                           for name, (peer, _target, _entries) in self.racers.items()}}

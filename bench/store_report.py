@@ -100,15 +100,24 @@ SMALL = [
 ]
 
 
+def share(title, key):
+    return report.Figure(title, "throughput", lambda r: r[key], percent, False)
+
+
+SHARES = [share("of its core the server used", "server_share"), share("of its core the generator used", "generator_share")]
+
+
 def small_section(small):
-    ours, theirs = small["peers"]["bourn"], small["peers"]["redis"]
-    rows = [[f.title, f.cell(ours), f.cell(theirs), report.verdict(f.ratios(ours, theirs))] for f in SMALL]
+    ours, theirs, bare = small["peers"]["bourn"], small["peers"]["redis"], small.get("bare")
+    rows = [[f.title, f.cell(ours), f.cell(theirs), report.verdict(f.ratios(ours, theirs)), f.cell(bare) if bare else ""]
+            for f in SMALL]
+    rows += [[f.title, f.cell(ours), f.cell(theirs), "", ""] for f in SHARES]
     faster = report.median(SMALL[0].ratios(ours, theirs))
     sooner = report.median(SMALL[4].ratios(ours, theirs))
     return [f"\n### Small durable events\n\n{small['connections']} connections, one event of 1 KiB under way on each, "
             f"flushed before it is acknowledged; {small['seconds']:g} s a measurement, latency at "
             f"{small['rate']:,.0f} events/s.\n",
-            report.table(["", "bourn", "Redis", "how many times better bourn is"], rows),
+            report.table(["", "bourn", "Redis", "how many times better bourn is", "bare loop"], rows),
             f"\nGoals: twice the throughput ({verdict(faster >= 2)}), half the p99.9 ({verdict(sooner >= 2)}).\n",
             *(f"**{p['title']}** {p['version']}\n\n```\n{p['configuration']}\n```\n" for p in (ours, theirs))]
 
