@@ -212,11 +212,16 @@ static enum link_event post_next(struct link *l, uint8_t *in, size_t *len, struc
 
 static void post_publish(struct link *l, struct slice body)
 {
-	buf_printf(&l->out,
-	           "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
-	           "Content-Length: %zu\r\n\r\n",
-	           l->address->path, l->address->port, body.len);
-	buf_append_slice(&l->out, body);
+	struct buf *out = &l->out; /* not printed: the generator has one core, too */
+
+	buf_append_lit(out, "POST ");
+	buf_append_str(out, l->address->path);
+	buf_append_lit(out, " HTTP/1.1\r\nHost: 127.0.0.1:");
+	buf_append_int64(out, l->address->port);
+	buf_append_lit(out, "\r\nContent-Type: application/json\r\nContent-Length: ");
+	buf_append_int64(out, (int64_t)body.len);
+	buf_append_lit(out, "\r\n\r\n");
+	buf_append_slice(out, body);
 }
 
 const struct dialect dialect_http_post = {
