@@ -30,8 +30,10 @@ bool buf_reserve(struct buf *b, size_t more)
 	if (cap > b->limit)
 		cap = b->limit;
 	grown = realloc(b->ptr, cap);
-	if (!grown)
+	if (!grown) {
+		b->starved = true;
 		goto failed;
+	}
 	b->ptr = grown;
 	b->cap = cap;
 	return true;

@@ -1,10 +1,12 @@
 /* buf: bytes owned, growable, with a ceiling.
  *
  * Appending beyond the ceiling, or when memory ends, marks the buffer `failed` and drops the rest:
- * write a whole message, then look once. A zeroed buf with a `limit` is ready to use. */
+ * write a whole message, then look once. A zeroed buf with a `limit` is ready to use, and so is one
+ * of memory that is not its own, with `ptr` and as much `cap` as `limit`; it is not to be freed. */
 #ifndef BOURN_BASE_BUF_H
 #define BOURN_BASE_BUF_H
 
+#include "base/err.h"
 #include "base/slice.h"
 
 struct buf {
@@ -13,9 +15,13 @@ struct buf {
 	size_t cap;
 	size_t limit; /* never grows beyond this many bytes */
 	bool failed;  /* an append was dropped; sticky until buf_clear */
+	bool starved; /* … for want of memory, not of room */
 };
 
 #define BUF_INIT(limit_bytes) ((struct buf){.limit = (limit_bytes)})
+
+/* Of memory that is an array's, for as long as that is there. */
+#define BUF_IN(array) ((struct buf){.ptr = (array), .cap = sizeof(array), .limit = sizeof(array)})
 
 void buf_fini(struct buf *b);
 
@@ -50,6 +56,22 @@ static inline void buf_clear(struct buf *b)
 {
 	b->len = 0;
 	b->failed = false;
+	b->starved = false;
+}
+
+/* Of what was to be in `b`, `part` lacks something. */
+static inline void buf_lack(struct buf *b, const struct buf *part)
+{
+	b->failed |= part->failed;
+	b->starved |= part->starved;
+}
+
+/* OK, or why it lacks something: TOO_LARGE or NO_MEMORY. */
+static inline enum err buf_err(const struct buf *b)
+{
+	if (!b->failed)
+		return OK;
+	return b->starved ? ERR_NO_MEMORY : ERR_TOO_LARGE;
 }
 
 static inline struct slice buf_slice(const struct buf *b)

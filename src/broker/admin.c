@@ -21,45 +21,46 @@ static enum admin_state admin_refuse(struct admin_job *j, enum err code, const c
 
 /* --- one change of a topic at a time: on shard 0 ---------------------------------------------- */
 
-static void claim_add(struct broker *b, struct admin_job *j)
+static enum admin_state claim_add(struct broker *b, struct admin_job *j)
 {
 	HASH_ADD_KEYPTR(hh, b->claims, j->name, (unsigned)j->name_bytes, j);
-	j->claimed = true;
+	j->claimed = hash_took(&j->hh);
+	return j->claimed ? ADMIN_BEGIN : admin_refuse(j, ERR_NO_MEMORY, "");
 }
 
-/* False: another job holds the name; this one is resumed when it is its turn. */
-static bool admin_claim(struct admin_job *j)
+/* ADMIN_CLAIM: another job holds the name; this one is resumed when it is its turn. */
+static enum admin_state admin_claim(struct admin_job *j)
 {
 	struct broker *b = j->at;
 	struct admin_job *holder;
 
-	if (j->claimed || j->name_bytes == 0)
-		return true;
+	if (j->name_bytes == 0)
+		return ADMIN_BEGIN;
 	HASH_FIND(hh, b->claims, j->name, (unsigned)j->name_bytes, holder);
-	if (!holder) {
-		claim_add(b, j);
-		return true;
-	}
+	if (!holder)
+		return claim_add(b, j);
 	list_append(&holder->behind, &j->node);
-	return false;
+	return ADMIN_CLAIM;
 }
 
 static void admin_unclaim(struct admin_job *j)
 {
 	struct broker *b = j->at;
-	struct admin_job *next;
 	struct list *node;
 
 	if (!j->claimed)
 		return;
 	HASH_DELETE(hh, b->claims, j);
-	node = list_take_first(&j->behind);
-	if (!node)
-		return;
-	next = LIST_ENTRY(node, struct admin_job, node);
-	list_move_all(&next->behind, &j->behind);
-	claim_add(b, next);
-	loop_defer(b->loop, LOOP_WORK, &next->task);
+	while ((node = list_take_first(&j->behind))) {
+		struct admin_job *next = LIST_ENTRY(node, struct admin_job, node);
+
+		next->state = claim_add(b, next);
+		loop_defer(b->loop, LOOP_WORK, &next->task);
+		if (next->claimed) {
+			list_move_all(&next->behind, &j->behind);
+			return;
+		}
+	}
 }
 
 /* --- the store: on shard 0 -------------------------------------------------------------------- */
@@ -104,6 +105,9 @@ static enum admin_state create_begin(struct admin_job *j)
 		return admin_refuse(j, ERR_BAD_SETTING, "partitions: 1 to 1024");
 	if (j->at->topics.count + HASH_COUNT(j->at->claims) > TOPIC_COUNT_MAX)
 		return admin_refuse(j, ERR_TOO_MANY, "topics");
+	j->fresh = topic_facts_new();
+	if (!j->fresh)
+		return admin_refuse(j, ERR_NO_MEMORY, "");
 	j->topic_op = (struct store_topic_op){.done = topic_op_done};
 	j->topic_op.store = j->at->group->config.store;
 	new_spec(j, &j->topic_op.spec);
@@ -119,16 +123,15 @@ static enum admin_state refuse_partitions(struct admin_job *j, uint32_t there)
 	return ADMIN_FINISH;
 }
 
-/* New facts for the shards, from what the store keeps now, or is to keep. */
-static enum admin_state publish_new_facts(struct admin_job *j, const struct topic_spec *spec,
-                                          const struct store_topic *stored, enum visit visit)
+/* The fresh facts are for the shards, from what the store keeps now, or is to keep. */
+static enum admin_state publish_fresh(struct admin_job *j, const struct topic_spec *spec,
+                                      const struct store_topic *stored, enum visit visit)
 {
-	struct topic_facts *facts = topic_facts_new(spec, stored);
-
-	CHECK(facts); /* the store has it already: shards must agree */
+	topic_facts_set(j->fresh, spec, stored);
 	if (j->facts)
 		shared_put(&j->facts->shared);
-	j->facts = facts;
+	j->facts = j->fresh;
+	j->fresh = NULL;
 	return visit_all(j, visit);
 }
 
@@ -138,12 +141,19 @@ static enum admin_state alter_stored(struct admin_job *j)
 	return ADMIN_STORE;
 }
 
+/* Takes two of fresh facts: after the store they are new again. */
 static enum admin_state restrain(struct admin_job *j, int32_t bytes_max)
 {
 	struct topic_spec spec = j->facts->spec;
+	struct topic_facts *next = topic_facts_new();
+	enum admin_state state;
 
+	if (!next)
+		return admin_refuse(j, ERR_NO_MEMORY, "");
 	spec.settings.max_message_bytes = bytes_max;
-	return publish_new_facts(j, &spec, j->facts->stored, VISIT_RESTRAIN);
+	state = publish_fresh(j, &spec, j->facts->stored, VISIT_RESTRAIN);
+	j->fresh = next;
+	return state;
 }
 
 static enum admin_state alter_begin(struct admin_job *j)
@@ -156,6 +166,9 @@ static enum admin_state alter_begin(struct admin_job *j)
 		return admin_refuse(j, ERR_BAD_SETTING, "partitions: 1 to 1024");
 	if (asked < there)
 		return refuse_partitions(j, there);
+	j->fresh = topic_facts_new();
+	if (!j->fresh)
+		return admin_refuse(j, ERR_NO_MEMORY, "");
 	j->topic_op = (struct store_topic_op){.done = topic_op_done, .spec = j->facts->spec};
 	j->topic_op.store = j->at->group->config.store;
 	j->topic_op.spec.partition_count = asked;
@@ -270,14 +283,14 @@ static enum admin_state admin_stored(struct admin_job *j)
 	case ADMIN_TOPIC_CREATE:
 		j->admin->created = !failed;
 		return failed ? ADMIN_FINISH
-		              : publish_new_facts(j, &o->topic->spec, o->topic, VISIT_PUBLISH);
+		              : publish_fresh(j, &o->topic->spec, o->topic, VISIT_PUBLISH);
 	case ADMIN_TOPIC_ALTER:
 		if (!failed)
-			return publish_new_facts(j, &o->topic->spec, o->topic, VISIT_REPLACE);
+			return publish_fresh(j, &o->topic->spec, o->topic, VISIT_REPLACE);
 		if (j->visit != VISIT_RESTRAIN)
 			return ADMIN_FINISH;
 		stored = j->facts->stored;
-		return publish_new_facts(j, &stored->spec, stored, VISIT_REPLACE);
+		return publish_fresh(j, &stored->spec, stored, VISIT_REPLACE);
 	case ADMIN_TOPIC_DELETE: return failed ? visit_all(j, VISIT_PUBLISH) : ADMIN_FINISH;
 	default: UNREACHABLE();
 	}
@@ -337,6 +350,8 @@ static void admin_end(struct admin_job *j)
 
 	if (j->facts)
 		shared_put(&j->facts->shared);
+	if (j->fresh)
+		shared_put(&j->fresh->shared);
 	if (b->index != 0)
 		credit_give(b, 0);
 	free(j);
@@ -352,9 +367,9 @@ void admin_step(struct admin_job *j)
 	for (;;) {
 		switch (j->state) {
 		case ADMIN_CLAIM:
-			if (!admin_claim(j))
+			j->state = admin_claim(j);
+			if (j->state == ADMIN_CLAIM)
 				return;
-			j->state = ADMIN_BEGIN;
 			break;
 		case ADMIN_BEGIN: j->state = admin_begin(j); break;
 		case ADMIN_STORE: return;

@@ -56,6 +56,7 @@ struct admin_job {
 
 	struct message message; /* between shards */
 	struct task task;       /* resumes it on its shard */
+	struct timer retry;     /* … when a visit found no memory */
 
 	bool claimed;
 	struct list node;   /* in `behind` of the job that holds the name */
@@ -63,6 +64,7 @@ struct admin_job {
 	UT_hash_handle hh;  /* in broker.claims while it holds the name */
 
 	struct topic_facts *facts; /* a reference: of the topic as it is, or is to be; NULL: none */
+	struct topic_facts *fresh; /* … for what the store is asked to do: had before it is done */
 	struct topic *leaving;     /* UNPUBLISH: the row of `at`, out of its table */
 	uint32_t partition;        /* VISIT_TRIM, DESCRIBE: the next one to look at */
 	enum description description; /* DESCRIBE: … and what of it */

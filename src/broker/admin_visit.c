@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { RETRY_MS = 10 };
+
 static void trimmed(struct store_trim *t)
 {
 	struct admin_job *j = CONTAINER_OF(t, struct admin_job, trim);
@@ -48,7 +50,7 @@ static bool unpublish_here(struct admin_job *j)
 }
 
 /* Batches that are open were begun under what held before: off they go. */
-static void restrain_here(struct admin_job *j)
+static bool restrain_here(struct admin_job *j)
 {
 	struct topic *t = topics_find(&j->at->topics, admin_job_name(j));
 
@@ -56,15 +58,30 @@ static void restrain_here(struct admin_job *j)
 	for (uint32_t i = 0; i < t->facts->spec.partition_count; i++)
 		if (t->open[i])
 			turn_batch_send(t->open[i], -1);
-	shard_replace(j->at, t, j->facts);
+	return shard_replace(t, j->facts);
 }
 
-static void replace_here(struct admin_job *j)
+static bool replace_here(struct admin_job *j)
 {
 	struct topic *t = topics_find(&j->at->topics, admin_job_name(j));
 
 	CHECK(t);
-	shard_replace(j->at, t, j->facts);
+	return shard_replace(t, j->facts);
+}
+
+static void retry(struct timer *t)
+{
+	admin_step(CONTAINER_OF(t, struct admin_job, retry));
+}
+
+/* The store has done it, and every shard has to: when memory ends one waits for it. */
+static bool done_or_retried(struct admin_job *j, bool done)
+{
+	if (!done) {
+		j->retry.fire = retry;
+		timer_start(j->at->loop, &j->retry, RETRY_MS);
+	}
+	return done;
 }
 
 static void add_fenced(struct admin *a, const struct topic_spec *spec,
@@ -120,9 +137,9 @@ bool admin_visit(struct admin_job *j)
 {
 	switch (j->visit) {
 	case VISIT_LOOK: return true;
-	case VISIT_PUBLISH: shard_publish(j->at, j->facts); return true;
-	case VISIT_RESTRAIN: restrain_here(j); return true;
-	case VISIT_REPLACE: replace_here(j); return true;
+	case VISIT_PUBLISH: return done_or_retried(j, shard_publish(j->at, j->facts));
+	case VISIT_RESTRAIN: return done_or_retried(j, restrain_here(j));
+	case VISIT_REPLACE: return done_or_retried(j, replace_here(j));
 	case VISIT_TRIM: return trim_here(j);
 	case VISIT_UNPUBLISH: return unpublish_here(j);
 	case VISIT_FENCED: list_fenced_here(j); return true;

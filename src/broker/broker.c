@@ -97,27 +97,33 @@ void broker_group_drain(struct broker_group *g, void (*drained)(void *arg), void
 
 /* --- topics come and go ----------------------------------------------------------------------- */
 
-void shard_publish(struct broker *b, struct topic_facts *facts)
+bool shard_publish(struct broker *b, struct topic_facts *facts)
 {
 	struct topic *t = topics_insert(&b->topics, facts);
-	struct topic_wait *w = topic_wait_find(b, topic_name(t));
+	struct topic_wait *w;
 
+	if (!t)
+		return false;
+	w = topic_wait_find(b, topic_name(t));
 	if (b->index == 0)
 		metric_add(b->metrics, METRIC_TOPICS, 1);
 	if (w)
 		topic_wait_appeared(w, t);
 	topic_matches_tell(b, t);
+	return true;
 }
 
-void shard_replace(struct broker *b, struct topic *t, struct topic_facts *facts)
+bool shard_replace(struct topic *t, struct topic_facts *facts)
 {
 	bool grows = facts->spec.partition_count > t->facts->spec.partition_count;
 
-	topics_replace(&b->topics, t, facts);
+	if (!topic_replace(t, facts))
+		return false;
 	if (!grows)
-		return;
+		return true;
 	LIST_EACH (node, &t->readers)
 		reader_topic_grew(node);
+	return true;
 }
 
 void shard_unpublish(struct broker *b, struct topic *t, struct task *abandoned)
@@ -164,8 +170,9 @@ static struct topic_facts **facts_of_store(struct store *s, size_t *count)
 
 	CHECK(facts);
 	for (size_t i = 0; i < *count; i++) {
-		facts[i] = topic_facts_new(&stored[i]->spec, stored[i]);
+		facts[i] = topic_facts_new();
 		CHECK(facts[i]);
+		topic_facts_set(facts[i], &stored[i]->spec, stored[i]);
 	}
 	return facts;
 }

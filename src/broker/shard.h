@@ -72,11 +72,11 @@ static inline void shard_begin(struct broker *b)
 void shard_end(struct broker *b);
 
 /* A new topic: everybody on this shard who waits for its name goes on, and open patterns that match
- * it are told. */
-void shard_publish(struct broker *b, struct topic_facts *facts);
+ * it are told. False when memory ends: nothing was done, and is to be tried again. */
+bool shard_publish(struct broker *b, struct topic_facts *facts);
 
-/* New facts of a topic: its readers are told when it has more partitions now. */
-void shard_replace(struct broker *b, struct topic *t, struct topic_facts *facts);
+/* New facts of a topic: its readers are told when it has more partitions now. False as above. */
+bool shard_replace(struct topic *t, struct topic_facts *facts);
 
 /* Out of this shard's table: its readers fail. `abandoned` is deferred once nothing of this shard
  * is under way to the topic (open batches leave at the end of the turn); the row is then the

@@ -28,7 +28,10 @@ struct topic_wait *topic_wait_get(struct broker *b, struct slice name)
 	list_init(&w->readers);
 	memcpy(w->name, name.ptr, name.len);
 	HASH_ADD_KEYPTR(hh, b->waits, w->name, (unsigned)name.len, w);
-	return w;
+	if (hash_took(&w->hh))
+		return w;
+	free(w);
+	return NULL;
 }
 
 void topic_wait_put(struct topic_wait *w)

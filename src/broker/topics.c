@@ -8,20 +8,26 @@ static void facts_free(struct shared *s)
 {
 	struct topic_facts *facts = CONTAINER_OF(s, struct topic_facts, shared);
 
-	store_topic_put(facts->stored);
+	if (facts->stored)
+		store_topic_put(facts->stored);
 	free(facts);
 }
 
-struct topic_facts *topic_facts_new(const struct topic_spec *spec, const struct store_topic *stored)
+struct topic_facts *topic_facts_new(void)
 {
-	struct topic_facts *facts = malloc(sizeof(*facts));
+	struct topic_facts *facts = calloc(1, sizeof(*facts));
 
-	if (!facts)
-		return NULL;
-	shared_init(&facts->shared, facts_free);
+	if (facts)
+		shared_init(&facts->shared, facts_free);
+	return facts;
+}
+
+void topic_facts_set(struct topic_facts *facts, const struct topic_spec *spec,
+                     const struct store_topic *stored)
+{
+	CHECK(!facts->stored);
 	facts->spec = *spec;
 	facts->stored = store_topic_get(stored);
-	return facts;
 }
 
 void topic_release(struct topic *t, struct loop *l)
@@ -77,9 +83,10 @@ static int compare_topics(const void *a, const void *b)
 	return compare_names(topic_name(*x), topic_name(*y));
 }
 
-static void hash_add(struct topics *ts, struct topic *t)
+static bool hash_add(struct topics *ts, struct topic *t)
 {
 	HASH_ADD_KEYPTR(hh, ts->by_name, t->facts->spec.name, (unsigned)t->name_bytes, t);
+	return hash_took(&t->hh);
 }
 
 static bool topics_reserve(struct topics *ts, size_t count)
@@ -107,12 +114,11 @@ bool topics_init(struct topics *ts, struct topic_facts *const *facts, size_t cou
 	for (size_t i = 0; i < count; i++) {
 		struct topic *t = topic_new(facts[i]);
 
-		if (!t) {
-			topics_fini(ts);
+		if (!t)
 			return false;
-		}
 		ts->sorted[ts->count++] = t;
-		hash_add(ts, t);
+		if (!hash_add(ts, t))
+			return false;
 	}
 	if (count > 0)
 		qsort(ts->sorted, count, sizeof(*ts->sorted), compare_topics);
@@ -158,44 +164,49 @@ size_t topics_rank(const struct topics *ts, struct slice name)
 
 struct topic *topics_insert(struct topics *ts, struct topic_facts *facts)
 {
-	bool room = topics_reserve(ts, ts->count + 1);
-	struct topic *t = topic_new(facts);
+	struct topic *t = topics_reserve(ts, ts->count + 1) ? topic_new(facts) : NULL;
 	size_t rank;
 
-	CHECK(room);
-	CHECK(t);
+	if (!t)
+		return NULL;
 	CHECK(!topics_find(ts, topic_name(t)));
+	if (!hash_add(ts, t)) {
+		topic_free(t);
+		return NULL;
+	}
 	rank = topics_rank(ts, topic_name(t));
 	memmove(ts->sorted + rank + 1, ts->sorted + rank, (ts->count - rank) * sizeof(*ts->sorted));
 	ts->sorted[rank] = t;
 	ts->count++;
 	t->serial = ++ts->serial;
-	hash_add(ts, t);
 	return t;
 }
 
-static void grow(struct topic *t, uint32_t from, uint32_t to)
+static bool grow(struct topic *t, uint32_t from, uint32_t to)
 {
-	t->open = reallocarray(t->open, to, sizeof(*t->open));
-	CHECK(t->open);
+	struct turn_batch **grown = reallocarray(t->open, to, sizeof(struct turn_batch *));
+
+	if (!grown)
+		return false;
+	t->open = grown;
 	memset(t->open + from, 0, (to - from) * sizeof(*t->open));
+	return true;
 }
 
-/* The hash table's key is the name inside the facts, so it changes with them. */
-void topics_replace(struct topics *ts, struct topic *t, struct topic_facts *facts)
+bool topic_replace(struct topic *t, struct topic_facts *facts)
 {
 	uint32_t before = t->facts->spec.partition_count;
 	uint32_t now = facts->spec.partition_count;
 
 	CHECK(uuid_eq(&t->facts->spec.uuid, &facts->spec.uuid));
 	CHECK(now >= before);
-	if (now > before)
-		grow(t, before, now);
-	HASH_DELETE(hh, ts->by_name, t);
-	shared_put(&t->facts->shared);
+	if (now > before && !grow(t, before, now))
+		return false;
 	shared_get(&facts->shared);
+	shared_put(&t->facts->shared);
 	t->facts = facts;
-	hash_add(ts, t);
+	t->hh.key = facts->spec.name; /* the same name, in its new place */
+	return true;
 }
 
 void topics_remove(struct topics *ts, struct topic *t)

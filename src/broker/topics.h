@@ -9,25 +9,27 @@
 #ifndef BOURN_BROKER_TOPICS_H
 #define BOURN_BROKER_TOPICS_H
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/shared.h"
 #include "core/topic.h"
 #include "io/loop.h"
 #include "store/store.h"
 
-#include <uthash.h>
-
 struct turn_batch;
 
 struct topic_facts {
 	struct shared shared;
 	struct topic_spec spec;
-	const struct store_topic *stored; /* a reference */
+	const struct store_topic *stored; /* a reference; NULL: nothing was said yet */
 };
 
-/* NULL when memory ends. The caller holds the one reference; takes one to `stored`. */
-struct topic_facts *topic_facts_new(const struct topic_spec *spec,
-                                    const struct store_topic *stored);
+/* NULL when memory ends. The caller holds the one reference. They say nothing yet. */
+struct topic_facts *topic_facts_new(void);
+
+/* Say it, once; takes a reference to `stored`. */
+void topic_facts_set(struct topic_facts *facts, const struct topic_spec *spec,
+                     const struct store_topic *stored);
 
 /* One shard's row. */
 struct topic {
@@ -75,13 +77,13 @@ struct topic *topics_find(struct topics *ts, struct slice name);
 /* Where `name` is, or would be, in `sorted`. */
 size_t topics_rank(const struct topics *ts, struct slice name);
 
-/* Takes a reference. Out of memory is fatal here: the catalog has the topic and shards must
- * agree. */
+/* Takes a reference. NULL when memory ends: the store has the topic and shards must agree, so it is to
+ * be tried again. */
 struct topic *topics_insert(struct topics *ts, struct topic_facts *facts);
 
-/* New facts of the same topic, which may have more partitions; takes a reference. Out
- * of memory is fatal, as above. */
-void topics_replace(struct topics *ts, struct topic *t, struct topic_facts *facts);
+/* New facts of the same topic, which may have more partitions; takes a reference. False when memory
+ * ends: as above. */
+bool topic_replace(struct topic *t, struct topic_facts *facts);
 
 /* Out of the table; the row lives until topic_free. */
 void topics_remove(struct topics *ts, struct topic *t);

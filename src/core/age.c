@@ -1,7 +1,5 @@
 #include "core/age.h"
 
-#include "base/check.h"
-
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,17 +27,24 @@ static void thin(struct age *a)
 	a->count = kept;
 }
 
-static void make_room(struct age *a)
+/* False: none at all. */
+static bool make_room(struct age *a)
 {
+	uint32_t cap = a->cap ? a->cap * 2 : MARKS_FIRST;
+	struct age_mark *grown;
+
 	if (a->count < a->cap)
-		return;
-	if (a->cap == AGE_MARKS_MAX) {
-		thin(a);
-		return;
+		return true;
+	if (a->cap < AGE_MARKS_MAX) {
+		grown = reallocarray(a->marks, cap, sizeof(*a->marks));
+		if (grown) {
+			a->marks = grown;
+			a->cap = cap;
+			return true;
+		}
 	}
-	a->cap = a->cap ? a->cap * 2 : MARKS_FIRST;
-	a->marks = reallocarray(a->marks, a->cap, sizeof(*a->marks));
-	CHECK(a->marks);
+	thin(a);
+	return a->cap > 0;
 }
 
 /* Does what was born then go into the last mark? */
@@ -68,7 +73,8 @@ void age_note(struct age *a, int64_t end_offset, int64_t born_ms)
 			last->born_ms = born_ms;
 		return;
 	}
-	make_room(a);
+	if (!make_room(a))
+		return; /* the next mark stands for this, too */
 	a->marks[a->count++] = (struct age_mark){end_offset, born_ms};
 	a->opened_ms = born_ms;
 }

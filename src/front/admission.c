@@ -1,10 +1,10 @@
 #include "front/admission.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 enum { ADDRESS_BYTES_MAX = 64 };
 
@@ -60,7 +60,10 @@ static struct address *find_or_add(struct admission *a, struct slice text)
 		return NULL;
 	memcpy(address->text, text.ptr, text.len);
 	HASH_ADD(hh, a->addresses, text[0], text.len, address);
-	return address;
+	if (hash_took(&address->hh))
+		return address;
+	free(address);
+	return NULL;
 }
 
 static bool enter_address(struct admission *a, struct slice text)

@@ -545,13 +545,19 @@ static struct feed *feed_new(struct feeds *fs, const struct feed_key *key, struc
 	f->read.run = run_read;
 	f->unused.run = run_unused;
 	f->end_offset = next_offset;
-	f->reader = open_reader(f, epoch, next_offset);
-	if (!f->reader) {
-		free(f);
-		return NULL;
-	}
 	HASH_ADD(hh, fs->by_key, key, sizeof(f->key), f);
+	if (!hash_took(&f->hh))
+		goto free_feed;
+	f->reader = open_reader(f, epoch, next_offset);
+	if (!f->reader)
+		goto remove;
 	return f;
+
+remove:
+	HASH_DEL(fs->by_key, f);
+free_feed:
+	free(f);
+	return NULL;
 }
 
 /* The event that stands at the member's place; false when it was dropped. */

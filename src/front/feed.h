@@ -23,11 +23,11 @@
 #ifndef BOURN_FRONT_FEED_H
 #define BOURN_FRONT_FEED_H
 
+#include "base/hash.h"
 #include "broker/reader.h"
 #include "front/form.h"
 
 #include <sys/uio.h>
-#include <uthash.h>
 
 struct feed;
 struct feed_member;

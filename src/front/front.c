@@ -54,8 +54,9 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	/* Answers are put together from these: no memory shall cut one of them short. */
 	CHECK(buf_reserve(&f->created_head, f->created_head.limit));
 	CHECK(buf_reserve(&f->produced_tail, f->produced_tail.limit));
-	f->event.limit = EVENT_SCRATCH_BYTES_MAX;
 	f->cursor.limit = CURSOR_TEXT_BYTES_MAX;
+	CHECK(buf_reserve(&f->cursor, f->cursor.limit));
+	f->event.limit = EVENT_SCRATCH_BYTES_MAX;
 	feeds_init(&f->feeds, f);
 	list_init(&f->catching_up);
 	f->catch_up.run = sources_catch_up;

@@ -118,7 +118,8 @@ static bool has_room(const struct subscription *s)
 	size_t limit = front_limits(s->connection->front)->output_bytes;
 	size_t pending = connection_pending(s->connection);
 
-	return !s->fault && pending < PENDING_BYTES_MAX && pending < limit;
+	return !s->fault && !s->connection->closed && pending < PENDING_BYTES_MAX &&
+	       pending < limit;
 }
 
 static bool turn_placed(struct source *src, struct feed_member *m)
@@ -359,7 +360,8 @@ static bool open_otherwise(struct source *src, bool again)
 static bool note_lost(struct source *src, enum err why)
 {
 	struct subscription *s = src->subscription;
-	struct buf text = BUF_INIT(CURSOR_TEXT_BYTES_MAX);
+	uint8_t memory[CURSOR_TEXT_BYTES_MAX];
+	struct buf text = BUF_IN(memory);
 
 	if (!src->lost)
 		src->lost = calloc(1, sizeof(*src->lost));
@@ -373,7 +375,6 @@ static bool note_lost(struct source *src, enum err why)
 	if (text.len > 0)
 		memcpy(src->lost->requested, text.ptr, text.len);
 	src->lost->requested[text.len] = '\0';
-	buf_fini(&text);
 	return true;
 }
 

@@ -180,7 +180,7 @@ enum err disk_read_file(struct disk *d, const char *path, struct buf *into, stru
 	if (size < 0)
 		err = disk_fault(f, size, "measure", path);
 	else if (!buf_reserve(into, (size_t)size))
-		err = fault_set(f, ERR_TOO_LARGE, 0, "%s has %lld bytes, more than %zu", path,
+		err = fault_set(f, buf_err(into), 0, "%s has %lld bytes; at most %zu", path,
 		                (long long)size, into->limit);
 	else
 		err = disk_read_all(d, fd, into->ptr + into->len, (size_t)size, 0, path, f);
@@ -338,5 +338,7 @@ enum err disk_remove_tree(struct disk *d, const char *path, struct fault *f)
 		r.len = (size_t)len;
 		got = remove_all(&r);
 	}
+	if (got == -ENOMEM) /* of ours, to list */
+		return fault_set(f, ERR_NO_MEMORY, 0, "remove %s", path);
 	return got < 0 && got != -ENOENT ? disk_fault(f, got, "remove", path) : OK;
 }

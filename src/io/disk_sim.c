@@ -1,4 +1,5 @@
 /* The table over a disk in memory: paths and descriptors; what they lead to is in disk_sim_node. */
+#include "base/hash.h"
 #include "io/disk.h"
 
 #include "base/check.h"
@@ -10,7 +11,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 /* Far above what the system gives, so that one handed to a real call is refused. */
 enum { FIRST_FD = 1 << 24 };
@@ -142,6 +142,7 @@ static int open_node(struct disk_sim *ds, struct sim_node *node, int flags)
 	h->node = sim_node_get(node);
 	node->opens++;
 	HASH_ADD_INT(ds->handles, fd, h);
+	CHECK(hash_took(&h->hh));
 	return h->fd;
 }
 

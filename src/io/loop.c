@@ -6,9 +6,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { TICK_US = 4000 };
+enum {
+	TICK_US = 4000,
+	SCRATCH_BYTES = 256 << 10,
+	MEMORY_TRIES = 1000, /* one a millisecond */
+};
 
 static_assert(sizeof(((struct work *)NULL)->handle) >= sizeof(uv_work_t),
               "work.handle is too small");
@@ -165,6 +170,19 @@ static void on_wake(uv_poll_t *p, int status, int events)
 
 /* --- life ---------------------------------------------------------------------------- */
 
+/* When its table of descriptors cannot grow, which is seldom due, libuv aborts: so memory is waited for. */
+static void *realloc_patiently(void *old, size_t size)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	void *grown = realloc(old, size);
+
+	for (unsigned i = 0; i < MEMORY_TRIES && !grown && size > 0; i++) {
+		nanosleep(&pause, NULL);
+		grown = realloc(old, size);
+	}
+	return grown;
+}
+
 struct loop *loop_new(const struct loop_config *config, struct fault *f)
 {
 	struct loop *l = calloc(1, sizeof(*l));
@@ -172,6 +190,10 @@ struct loop *loop_new(const struct loop_config *config, struct fault *f)
 
 	CHECK(l);
 	l->config = *config;
+	l->scratch = (struct stream_scratch){malloc(SCRATCH_BYTES), SCRATCH_BYTES};
+	CHECK(l->scratch.ptr);
+	got = uv_replace_allocator(malloc, realloc_patiently, calloc, free);
+	CHECK(got == 0);
 	got = uv_loop_init(&l->uv);
 	if (got < 0)
 		goto free_loop;
@@ -201,6 +223,7 @@ close_wake_fd:
 		close(l->wake_fd);
 	uv_loop_close(&l->uv);
 free_loop:
+	free(l->scratch.ptr);
 	free(l);
 	fault_set(f, ERR_INTERNAL, -got, "event loop of shard %u", config->index);
 	return NULL;

@@ -36,7 +36,7 @@ struct loop {
 	struct list stages[LOOP_STAGE_COUNT]; /* struct task */
 	struct list arming;                   /* struct task: run right before poll */
 
-	struct stream_scratch scratch; /* owned; allocated at its first use */
+	struct stream_scratch scratch; /* owned */
 };
 
 /* To be called first by every callback that libuv runs in poll. */

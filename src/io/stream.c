@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCRATCH_BYTES = 256 << 10, PROBE_AFTER_S = 20, PROBE_EVERY_S = 10 };
+enum { PROBE_AFTER_S = 20, PROBE_EVERY_S = 10 };
 
 static_assert((int)STREAM_READABLE == (int)UV_READABLE, "readiness is passed on as it comes");
 static_assert((int)STREAM_WRITABLE == (int)UV_WRITABLE, "readiness is passed on as it comes");
@@ -122,13 +122,14 @@ struct stream *stream_open(struct loop *l, int fd, const struct stream_events *e
 	getpeername(fd, (struct sockaddr *)&peer, &peer_len); /* fails when it has gone again */
 	address_format(&peer, text);
 	s = calloc(1, sizeof(*s) + strlen(text) + 1); /* most are short, and there are many */
-	CHECK(s);
+	if (!s) {
+		fault_set(f, ERR_NO_MEMORY, 0, "a connection");
+		goto close_fd;
+	}
 	got = uv_poll_init(&l->uv, &s->poll, fd); /* makes it non-blocking, too */
 	if (got < 0) {
-		close(fd);
-		free(s);
 		fault_set(f, ERR_INTERNAL, -got, "watch a connection");
-		return NULL;
+		goto free_stream;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not on a Unix socket */
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -142,6 +143,12 @@ struct stream *stream_open(struct loop *l, int fd, const struct stream_events *e
 	s->arm.run = arm;
 	s->fd = fd;
 	return s;
+
+free_stream:
+	free(s);
+close_fd:
+	close(fd);
+	return NULL;
 }
 
 static void set_option(int fd, int level, int option, int value)
@@ -217,10 +224,5 @@ bool stream_peer_is_loopback(const struct stream *s)
 
 struct stream_scratch stream_scratch(struct loop *l)
 {
-	if (!l->scratch.ptr) {
-		l->scratch.ptr = malloc(SCRATCH_BYTES);
-		CHECK(l->scratch.ptr);
-		l->scratch.cap = SCRATCH_BYTES;
-	}
 	return l->scratch;
 }

@@ -34,9 +34,9 @@ static void append_entry(struct buf *to, const struct cursor_entry *entry)
 bool cursor_encode(const struct cursor_entry *entries, size_t count, bool is_alone, struct buf *out)
 {
 	uint8_t version = is_alone ? CURSOR_VERSION_ALONE : CURSOR_VERSION;
-	struct buf bytes = BUF_INIT(CURSOR_BYTES_MAX);
+	uint8_t memory[CURSOR_BYTES_MAX];
+	struct buf bytes = BUF_IN(memory);
 	uint8_t crc[CURSOR_CRC_BYTES];
-	bool fits;
 
 	if (count == 0 || count > CURSOR_ENTRIES_MAX)
 		return false;
@@ -46,11 +46,10 @@ bool cursor_encode(const struct cursor_entry *entries, size_t count, bool is_alo
 		append_entry(&bytes, &entries[i]);
 	store_be32(crc, crc32c(0, bytes.ptr, bytes.len));
 	buf_append(&bytes, crc, sizeof(crc));
-	fits = !bytes.failed;
-	if (fits)
-		base64_encode(BASE64_URL, buf_slice(&bytes), out);
-	buf_fini(&bytes);
-	return fits && !out->failed;
+	if (bytes.failed)
+		return false;
+	base64_encode(BASE64_URL, buf_slice(&bytes), out);
+	return !out->failed;
 }
 
 /* Take a number of 0 to `max` from the front, in its shortest form. */
@@ -102,13 +101,12 @@ static enum err decode_bytes(struct slice bytes, struct cursor *out)
 
 enum err cursor_decode(struct slice text, struct cursor *out)
 {
-	struct buf bytes = BUF_INIT(CURSOR_BYTES_MAX);
-	enum err err = ERR_BAD_CURSOR;
+	uint8_t memory[CURSOR_BYTES_MAX];
+	struct buf bytes = BUF_IN(memory);
 
-	if (text.len <= CURSOR_TEXT_BYTES_MAX && base64_decode(BASE64_URL, text, &bytes))
-		err = decode_bytes(buf_slice(&bytes), out);
-	buf_fini(&bytes);
-	return err;
+	if (text.len > CURSOR_TEXT_BYTES_MAX || !base64_decode(BASE64_URL, text, &bytes))
+		return ERR_BAD_CURSOR;
+	return decode_bytes(buf_slice(&bytes), out);
 }
 
 const struct cursor_entry *cursor_find(const struct cursor *c, const uint8_t topic[8],

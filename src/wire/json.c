@@ -528,15 +528,14 @@ bool json_string_decode(struct slice raw, struct buf *out)
 bool json_string_is(struct slice raw, const char *text)
 {
 	struct slice inner = unquote(raw), wanted = slice_str(text);
-	struct buf decoded = BUF_INIT(inner.len);
-	bool is;
+	uint8_t memory[JSON_NAME_BYTES_MAX];
+	struct buf decoded = BUF_IN(memory);
 
+	CHECK(wanted.len <= sizeof(memory));
 	if (inner.len == 0 || !memchr(inner.ptr, '\\', inner.len))
 		return slice_eq(inner, wanted);
-	is = json_string_decode(raw, &decoded) && !decoded.failed &&
-	     slice_eq(buf_slice(&decoded), wanted);
-	buf_fini(&decoded);
-	return is;
+	return json_string_decode(raw, &decoded) && !decoded.failed &&
+	       slice_eq(buf_slice(&decoded), wanted);
 }
 
 static void append_escape(struct buf *out, uint8_t c)

@@ -8,7 +8,10 @@
 
 #include "base/buf.h"
 
-enum { JSON_DEPTH_MAX = 64 };
+enum {
+	JSON_DEPTH_MAX = 64,
+	JSON_NAME_BYTES_MAX = 64, /* of what json_string_is compares with */
+};
 
 enum json_kind {
 	JSON_OBJECT,

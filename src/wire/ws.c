@@ -302,32 +302,29 @@ bool ws_close_code_ok(uint16_t code)
 /* A key is 16 bytes of base64; what they are does not matter. */
 static bool key_ok(struct slice key)
 {
-	struct buf bytes = BUF_INIT(16);
-	bool ok = base64_decode(BASE64_STD, key, &bytes) && bytes.len == 16;
+	uint8_t memory[16];
+	struct buf bytes = BUF_IN(memory);
 
-	buf_fini(&bytes);
-	return ok;
+	return base64_decode(BASE64_STD, key, &bytes) && bytes.len == sizeof(memory);
 }
 
-bool ws_accept(struct slice key, char accept[WS_ACCEPT_LEN + 1])
+enum err ws_accept(struct slice key, char accept[WS_ACCEPT_LEN + 1])
 {
-	struct buf text = BUF_INIT(64);
-	uint8_t digest[EVP_MAX_MD_SIZE];
+	uint8_t memory[64], digest[EVP_MAX_MD_SIZE];
+	struct buf text = BUF_IN(memory);
 	unsigned digest_bytes;
-	int done;
 
 	if (!key_ok(key))
-		return false;
+		return ERR_BAD_REQUEST;
 	buf_append_slice(&text, key);
 	buf_append_lit(&text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
 	CHECK(!text.failed);
-	done = EVP_Digest(text.ptr, text.len, digest, &digest_bytes, EVP_sha1(), NULL);
-	CHECK(done == 1);
+	if (!EVP_Digest(text.ptr, text.len, digest, &digest_bytes, EVP_sha1(), NULL))
+		return ERR_NO_MEMORY;
 	buf_clear(&text);
 	base64_encode(BASE64_STD, slice_of(digest, digest_bytes), &text);
 	CHECK(text.len == WS_ACCEPT_LEN);
 	memcpy(accept, text.ptr, WS_ACCEPT_LEN);
 	accept[WS_ACCEPT_LEN] = '\0';
-	buf_fini(&text);
-	return true;
+	return OK;
 }

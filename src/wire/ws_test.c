@@ -253,12 +253,13 @@ TEST(ws_accept__the_example_of_the_rfc)
 {
 	char accept[WS_ACCEPT_LEN + 1];
 
-	assert_true(ws_accept(SLICE_LIT("dGhlIHNhbXBsZSBub25jZQ=="), accept));
+	assert_int_equal(ws_accept(SLICE_LIT("dGhlIHNhbXBsZSBub25jZQ=="), accept), OK);
 	assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-	assert_false(ws_accept(SLICE_LIT("dGhlIHNhbXBsZSBub25jZQ="), accept));
-	assert_false(ws_accept(SLICE_LIT("c2hvcnQ="), accept));
-	assert_false(ws_accept(SLICE_LIT("dGhlIHNhbXBsZSBub25jZSEhISEh"), accept));
-	assert_false(ws_accept(SLICE_NONE, accept));
+	assert_int_equal(ws_accept(SLICE_LIT("dGhlIHNhbXBsZSBub25jZQ="), accept), ERR_BAD_REQUEST);
+	assert_int_equal(ws_accept(SLICE_LIT("c2hvcnQ="), accept), ERR_BAD_REQUEST);
+	assert_int_equal(ws_accept(SLICE_LIT("dGhlIHNhbXBsZSBub25jZSEhISEh"), accept),
+	                 ERR_BAD_REQUEST);
+	assert_int_equal(ws_accept(SLICE_NONE, accept), ERR_BAD_REQUEST);
 }
 
 /* --- wslay as oracle ---------------------------------------------------------------------------- */

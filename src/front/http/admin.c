@@ -50,7 +50,7 @@ static void write_metrics(struct exchange *x)
 
 	front_buf_take(x->front, &body);
 	metrics_render(&body, x->front->config.metrics, x->front->config.shard_count);
-	reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_slice(&body));
+	reply_buf(x, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 	front_buf_give(x->front, &body);
 }
 
@@ -72,7 +72,8 @@ void metrics_handle(struct exchange *x, const struct http_request *r)
 
 static void write_options(struct exchange *x)
 {
-	struct buf methods = BUF_INIT(128);
+	uint8_t memory[128];
+	struct buf methods = BUF_IN(memory);
 	struct buf *out = reply_begin(x, 204);
 
 	router_allow(x->allow, &methods);
@@ -82,7 +83,6 @@ static void write_options(struct exchange *x)
 		http_head_field(out, "Access-Control-Allow-Headers", SLICE_LIT("*"));
 		http_head_field(out, "Access-Control-Max-Age", SLICE_LIT("600"));
 	}
-	buf_fini(&methods);
 	http_head_end(out);
 }
 
@@ -173,25 +173,24 @@ static void write_info(struct exchange *x)
 	buf_append_lit(&body, "],\"limits\":");
 	append_limits(&body, &config->limits);
 	buf_append_lit(&body, "}\n");
-	reply(x, 200, "application/json", buf_slice(&body));
+	reply_buf(x, 200, "application/json", &body);
 	front_buf_give(x->front, &body);
 }
 
 static void write_snapshot(struct exchange *x)
 {
 	struct admin_request *a = x->state;
-	struct buf body = BUF_INIT(64);
+	uint8_t memory[64];
+	struct buf body = BUF_IN(memory);
 
 	if (x->fault.code) {
 		reply_problem(x, NULL, 0);
 		return;
 	}
-	front_buf_take(x->front, &body);
 	buf_append_lit(&body, "{\"bytes\":");
 	buf_append_int64(&body, a->admin.snapshot_bytes);
 	buf_append_lit(&body, "}\n");
 	reply(x, 200, "application/json", buf_slice(&body));
-	front_buf_give(x->front, &body);
 }
 
 static void admin_fini(struct exchange *x)

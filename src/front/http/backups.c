@@ -38,6 +38,7 @@ static void append_path(struct buf *out, const struct backup_request *b,
 		root += 2;
 	buf_printf(&path, "%s/%s", root, backup->name);
 	json_append_string(out, buf_slice(&path));
+	buf_lack(out, &path);
 	buf_fini(&path);
 }
 
@@ -56,7 +57,7 @@ static void write_made(struct exchange *x, const struct backup_request *b, struc
 {
 	append_backup(body, b, &b->admin.backups[0]);
 	buf_printf(body, ",\"took_ms\":%lld}\n", (long long)b->admin.backup_ms);
-	reply(x, 201, "application/json", buf_slice(body));
+	reply_buf(x, 201, "application/json", body);
 }
 
 static void write_list(struct exchange *x, const struct backup_request *b, struct buf *body)
@@ -70,13 +71,7 @@ static void write_list(struct exchange *x, const struct backup_request *b, struc
 		buf_printf(body, ",\"created_at\":%lld}", (long long)backup->created_at_ms);
 	}
 	buf_append_lit(body, "]}\n");
-	if (body->failed) {
-		fault_set(&x->fault, ERR_TOO_LARGE, 0, "a list of %zu backups",
-		          b->admin.backup_count);
-		reply_problem(x, NULL, 0);
-		return;
-	}
-	reply(x, 200, "application/json", buf_slice(body));
+	reply_buf(x, 200, "application/json", body);
 }
 
 static void backup_write(struct exchange *x)
@@ -160,23 +155,21 @@ static void name_by_time(struct exchange *x)
 
 static enum err take_name(struct exchange *x, struct json_value root)
 {
-	struct buf text = BUF_INIT(TOPIC_NAME_BYTES_MAX);
+	uint8_t memory[TOPIC_NAME_BYTES_MAX];
+	struct buf text = BUF_IN(memory);
 	struct json_value name;
-	enum err err = OK;
 
 	if (!json_object_get(root, "name", &name)) {
 		name_by_time(x);
 		return OK;
 	}
 	if (name.kind != JSON_STRING || !json_string_decode(name.raw, &text) || text.failed)
-		err = fault_set(&x->fault, ERR_BAD_REQUEST, 0,
-		                "name is not a string of at most %d bytes", TOPIC_NAME_BYTES_MAX);
-	else if (text.len > 0)
-		memcpy(x->name, text.ptr, text.len);
+		return fault_set(&x->fault, ERR_BAD_REQUEST, 0,
+		                 "name is not a string of at most %d bytes", TOPIC_NAME_BYTES_MAX);
+	memcpy(x->name, text.ptr, text.len);
 	x->name_len = text.len;
 	x->name[text.len] = '\0';
-	buf_fini(&text);
-	return err;
+	return OK;
 }
 
 void backup_make_handle(struct exchange *x, const struct http_request *r)

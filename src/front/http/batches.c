@@ -50,7 +50,7 @@ static bool read_take(struct batches_read *s)
 {
 	struct slice batches;
 
-	while (s->body.len < s->bytes_max) {
+	while (s->body.len < s->bytes_max && !s->body.failed) {
 		switch (reader_take_batches(s->reader, &batches)) {
 		case READER_EVENT: buf_append_slice(&s->body, batches); break;
 		case READER_WAIT: return false;
@@ -155,7 +155,7 @@ static void append_write(struct exchange *x)
 {
 	const struct append *a = x->state;
 	uint8_t memory[TOPIC_NAME_BYTES_MAX + 128];
-	struct buf body = {.ptr = memory, .cap = sizeof(memory), .limit = sizeof(memory)};
+	struct buf body = BUF_IN(memory);
 
 	if (x->fault.code) {
 		reply_problem(x, NULL, 0);

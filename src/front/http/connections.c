@@ -25,10 +25,11 @@ static void write_list(struct exchange *x)
 	front_buf_take(x->front, &body);
 	buf_append_lit(&body, "{\"connections\":[");
 	buf_append_slice(&body, buf_slice(&a->request.json));
+	buf_lack(&body, &a->request.json);
 	buf_append_lit(&body, "],\"total\":");
 	buf_append_int64(&body, (int64_t)a->request.total);
 	buf_append_lit(&body, "}\n");
-	reply(x, 200, "application/json", buf_slice(&body));
+	reply_buf(x, 200, "application/json", &body);
 	front_buf_give(x->front, &body);
 }
 
@@ -41,7 +42,7 @@ static void write_one(struct exchange *x)
 		return;
 	}
 	buf_append_lit(&a->request.json, "\n");
-	reply(x, 200, "application/json", buf_slice(&a->request.json));
+	reply_buf(x, 200, "application/json", &a->request.json);
 }
 
 static void write_kicked(struct exchange *x)

@@ -79,7 +79,7 @@ static void write_json(struct consume *s, struct slice next)
 	buf_append_lit(body, ",\"partitions\":[");
 	append_bounds(body, s->reader);
 	buf_append_lit(body, "]}\n");
-	reply(s->x, 200, "application/json", buf_slice(body));
+	reply_buf(s->x, 200, "application/json", body);
 }
 
 static void write_lines(struct consume *s, struct slice next)
@@ -95,7 +95,8 @@ static void write_lines(struct consume *s, struct slice next)
 static void consume_write(struct exchange *x)
 {
 	struct consume *s = x->state;
-	struct buf cursor = BUF_INIT(CURSOR_TEXT_BYTES_MAX);
+	uint8_t memory[CURSOR_TEXT_BYTES_MAX];
+	struct buf cursor = BUF_IN(memory);
 	struct slice next;
 
 	if (x->fault.code) {
@@ -107,7 +108,6 @@ static void consume_write(struct exchange *x)
 		write_lines(s, next);
 	else
 		write_json(s, next);
-	buf_fini(&cursor);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ static bool consume_take(struct consume *s)
 {
 	struct delivery d;
 
-	while (s->count < s->limit && (int64_t)s->body.len < s->bytes_max) {
+	while (s->count < s->limit && (int64_t)s->body.len < s->bytes_max && !s->body.failed) {
 		switch (reader_take(s->reader, &d)) {
 		case READER_EVENT: append_event(s, &d); break;
 		case READER_WAIT: return false;
@@ -153,8 +153,9 @@ static void consume_step(struct consume *s)
 		return;
 	}
 	timer_stop(x->front->loop, &s->timer);
-	if (s->body.failed)
-		fault_set(&x->fault, ERR_INTERNAL, 0, "the answer is too large");
+	if (s->body.failed && !x->fault.code)
+		fault_set(&x->fault, s->body.starved ? ERR_NO_MEMORY : ERR_INTERNAL, 0,
+		          s->body.starved ? "the answer" : "the answer is too large");
 	exchange_answer(x);
 }
 
@@ -336,6 +337,7 @@ static void event_key_field(struct buf *out, struct slice key)
 		return;
 	}
 	base64_encode(BASE64_STD, key, &encoded);
+	buf_lack(out, &encoded);
 	http_head_field(out, "Event-Key", buf_slice(&encoded));
 	http_head_field(out, "Event-Key-Encoding", SLICE_LIT("base64"));
 	buf_fini(&encoded);

@@ -190,6 +190,15 @@ void reply(struct exchange *x, int status, const char *content_type, struct slic
 	reply_end(x, body);
 }
 
+void reply_buf(struct exchange *x, int status, const char *content_type, const struct buf *body)
+{
+	x->fault.code = buf_err(body);
+	if (x->fault.code)
+		reply_problem(x, NULL, 0);
+	else
+		reply(x, status, content_type, buf_slice(body));
+}
+
 void reply_created(struct exchange *x, struct slice body)
 {
 	struct buf *out;
@@ -243,11 +252,11 @@ static void say_refused(struct exchange *x, int status)
 
 static void allow_field(const struct exchange *x, struct buf *out)
 {
-	struct buf methods = BUF_INIT(128);
+	uint8_t memory[128];
+	struct buf methods = BUF_IN(memory);
 
 	router_allow(x->allow, &methods);
 	http_head_field(out, "Allow", buf_slice(&methods));
-	buf_fini(&methods);
 }
 
 /* An EventSource takes any status but 200 for the end of it, and comes back when a stream ends. No
@@ -272,6 +281,7 @@ void reply_problem(struct exchange *x, const struct problem_member *members, siz
 	problem_of(x, members, member_count, &body);
 	buf_append_lit(&body, "\n"); /* for who reads it at a terminal */
 	out = reply_begin(x, status);
+	buf_lack(out, &body);
 	http_head_field(out, "Content-Type", SLICE_LIT(PROBLEM_CONTENT_TYPE));
 	if (status == 405)
 		allow_field(x, out);

@@ -106,6 +106,9 @@ void reply_end(struct exchange *x, struct slice body);
 /* A whole answer. */
 void reply(struct exchange *x, int status, const char *content_type, struct slice body);
 
+/* The same; when the body lacks something a refusal that says so. */
+void reply_buf(struct exchange *x, int status, const char *content_type, const struct buf *body);
+
 /* 201 with a JSON body: on the hot path of every event. */
 void reply_created(struct exchange *x, struct slice body);
 

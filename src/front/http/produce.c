@@ -245,7 +245,7 @@ static struct slice answer_tail(struct front *f, int64_t timestamp, enum durabil
 static void write_one(struct exchange *x)
 {
 	uint8_t memory[REPLY_BODY_BYTES_MAX];
-	struct buf body = {.ptr = memory, .cap = sizeof(memory), .limit = sizeof(memory)};
+	struct buf body = BUF_IN(memory);
 
 	begin_body(x, &body);
 	buf_append_lit(&body, ",");
@@ -276,14 +276,18 @@ static void write_many(struct exchange *x)
 	}
 	buf_append_lit(&body, "]");
 	append_durability(&body, p->durability);
-	reply_created(x, buf_slice(&body));
+	x->fault.code = buf_err(&body);
+	if (x->fault.code)
+		reply_problem(x, NULL, 0);
+	else
+		reply_created(x, buf_slice(&body));
 	buf_fini(&body);
 }
 
 static void write_accepted(struct exchange *x)
 {
 	uint8_t memory[REPLY_BODY_BYTES_MAX];
-	struct buf body = {.ptr = memory, .cap = sizeof(memory), .limit = sizeof(memory)};
+	struct buf body = BUF_IN(memory);
 
 	begin_body(x, &body);
 	append_durability(&body, DURABILITY_NONE);

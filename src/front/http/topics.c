@@ -198,7 +198,10 @@ static void list_write(struct exchange *x)
 {
 	struct buf *body = x->state;
 
-	reply(x, 200, "application/json", buf_slice(body));
+	if (x->fault.code)
+		reply_problem(x, NULL, 0);
+	else
+		reply(x, 200, "application/json", buf_slice(body));
 }
 
 static void list_fini(struct exchange *x)
@@ -244,7 +247,7 @@ void topics_list_handle(struct exchange *x, const struct http_request *r)
 	x->state = body;
 	x->ops = &list_ops;
 	if (body->failed)
-		fault_set(&x->fault, ERR_TOO_LARGE, 0, "ask with a smaller limit");
+		fault_set(&x->fault, buf_err(body), 0, "ask with a smaller limit");
 	exchange_answer(x);
 }
 
@@ -273,7 +276,7 @@ static void topic_write(struct exchange *x)
 	front_buf_take(x->front, &body);
 	append_description(&body, &t->admin.topic);
 	buf_append_lit(&body, "\n");
-	reply(x, t->admin.created ? 201 : 200, "application/json", buf_slice(&body));
+	reply_buf(x, t->admin.created ? 201 : 200, "application/json", &body);
 	front_buf_give(x->front, &body);
 }
 
@@ -367,7 +370,8 @@ static enum err take_setting(struct slice key, struct json_value value, struct b
 static enum err take_settings(struct json_value root, struct topic_settings *settings,
                               struct fault *f)
 {
-	struct buf text = BUF_INIT(SETTING_BYTES_MAX);
+	uint8_t memory[SETTING_BYTES_MAX];
+	struct buf text = BUF_IN(memory);
 	struct json_value object;
 	struct json_value value;
 	struct json_iter it;
@@ -381,7 +385,6 @@ static enum err take_settings(struct json_value root, struct topic_settings *set
 	json_iter_init(&it, object);
 	while (!err && json_iter_next(&it, &key, &value))
 		err = take_setting(key, value, &text, settings, f);
-	buf_fini(&text);
 	return err;
 }
 

@@ -327,12 +327,15 @@ static enum err check_handshake(const struct http_request *r, char accept[WS_ACC
                                 struct fault *f)
 {
 	struct slice version = http_field(r, HTTP_FIELD_WS_VERSION);
+	enum err err;
 
 	if (!slice_eq(version, SLICE_LIT("13")))
 		return fault_set(f, ERR_UPGRADE, 0, "Sec-WebSocket-Version must be 13");
-	if (!ws_accept(http_field(r, HTTP_FIELD_WS_KEY), accept))
-		return fault_set(f, ERR_BAD_REQUEST, 0,
-		                 "Sec-WebSocket-Key is not 16 bytes in base64");
+	err = ws_accept(http_field(r, HTTP_FIELD_WS_KEY), accept);
+	if (err == ERR_BAD_REQUEST)
+		return fault_set(f, err, 0, "Sec-WebSocket-Key is not 16 bytes in base64");
+	if (err)
+		return fault_set(f, err, 0, "Sec-WebSocket-Accept");
 	if (wants_ours_only(http_field(r, HTTP_FIELD_WS_PROTOCOL)))
 		return fault_set(f, ERR_NOT_IMPLEMENTED, 0,
 		                 "subprotocols bourn.v1.*; connect without one for the plain form");

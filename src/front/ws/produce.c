@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+enum { HEADER_BYTES_MAX = 64 }; /* of a content type that is given here */
+
 struct ws_producer {
 	struct ws_connection ws;
 	int32_t partition;
@@ -114,15 +116,17 @@ static void produce(struct ws_producer *p, struct ws_message *m, struct slice pa
 {
 	struct connection *c = p->ws.connection;
 	struct front *f = c->front;
+	uint8_t memory[HEADER_BYTES_MAX];
+	struct buf headers = BUF_IN(memory);
 	struct record record = {
 		.timestamp = front_now(f).wall_ms,
 		.value = payload.ptr ? payload : SLICE_LIT(""),
 		.header_count = 1,
 	};
 
-	buf_clear(&f->headers);
-	header_append(&f->headers, SLICE_LIT("content-type"), content_type(payload, text));
-	record.headers = buf_slice(&f->headers);
+	header_append(&headers, SLICE_LIT("content-type"), content_type(payload, text));
+	CHECK(!headers.failed);
+	record.headers = buf_slice(&headers);
 	m->producer = p;
 	m->index = p->message_count - 1;
 	m->produce = (struct produce){

@@ -32,7 +32,8 @@ static struct ws_subscription *of_subscription(struct subscription *s)
 /* Where to go on from; "" when there is no such place, or no room for it in a close frame. */
 static void place(const struct subscription *s, char text[WS_CONTROL_BYTES_MAX])
 {
-	struct buf cursor = BUF_INIT(CURSOR_TEXT_BYTES_MAX);
+	uint8_t memory[CURSOR_TEXT_BYTES_MAX];
+	struct buf cursor = BUF_IN(memory);
 	const struct reader_bounds *bounds;
 	uint32_t count;
 
@@ -46,7 +47,6 @@ static void place(const struct subscription *s, char text[WS_CONTROL_BYTES_MAX])
 		memcpy(text, cursor.ptr, cursor.len);
 		text[cursor.len] = '\0';
 	}
-	buf_fini(&cursor);
 }
 
 static void too_slow(struct ws_connection *ws)
