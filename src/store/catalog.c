@@ -1,6 +1,7 @@
 #include "store/catalog.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "io/disk.h"
 #include "io/log.h"
 #include "store/catalog_snapshot.h"
@@ -8,7 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 enum {
 	RECORD_VERSION = 1,
@@ -75,13 +75,14 @@ static struct entry *find_name(const struct catalog *c, const char *name)
 	return e;
 }
 
-static struct entry *entry_add(struct catalog *c, const struct topic_spec *spec,
-                               enum entry_state state)
+/* False: there is no memory. */
+static bool entry_add(struct catalog *c, const struct topic_spec *spec, enum entry_state state)
 {
 	size_t name_len = strlen(spec->name);
 	struct entry *e = calloc(1, sizeof(*e) + name_len + 1);
 
-	CHECK(e);
+	if (!e)
+		return false;
 	e->uuid = spec->uuid;
 	e->state = state;
 	e->partition_count = spec->partition_count;
@@ -90,11 +91,19 @@ static struct entry *entry_add(struct catalog *c, const struct topic_spec *spec,
 	memcpy(e->engine, spec->engine, sizeof(e->engine));
 	memcpy(e->name, spec->name, name_len);
 	HASH_ADD(by_uuid, c->by_uuid, uuid, sizeof(e->uuid), e);
-	if (state == ENTRY_DELETED)
+	if (!hash_took(&e->by_uuid))
+		goto free_entry;
+	if (state == ENTRY_DELETED) {
 		c->deleted_count++;
-	else
-		HASH_ADD(by_name, c->by_name, name, name_len, e);
-	return e;
+		return true;
+	}
+	HASH_ADD(by_name, c->by_name, name, name_len, e);
+	if (hash_took(&e->by_name))
+		return true;
+	HASH_DELETE(by_uuid, c->by_uuid, e);
+free_entry:
+	free(e);
+	return false;
 }
 
 static void entry_bury(struct catalog *c, struct entry *e)
@@ -193,7 +202,7 @@ static enum err recover_created(struct catalog *c, const struct topic_spec *spec
 {
 	if (find_uuid(c, &spec->uuid) || find_name(c, spec->name))
 		return fault_set(f, ERR_CORRUPT, 0, "topic %s was created twice", spec->name);
-	entry_add(c, spec, ENTRY_LIVE);
+	CHECK(entry_add(c, spec, ENTRY_LIVE)); /* at start there is memory, or no start */
 	return OK;
 }
 
@@ -206,7 +215,7 @@ static enum err recover_topic(void *arg, const struct topic_spec *spec, bool del
 		return recover_created(c, spec, f);
 	if (find_uuid(c, &spec->uuid))
 		return fault_set(f, ERR_CORRUPT, 0, "a topic is both there and deleted");
-	entry_add(c, spec, ENTRY_DELETED);
+	CHECK(entry_add(c, spec, ENTRY_DELETED));
 	return OK;
 }
 
@@ -456,7 +465,7 @@ static void snapshot_write(struct work *w)
 	struct catalog *c = CONTAINER_OF(w, struct catalog, write_snapshot);
 
 	if (c->snapshot.failed)
-		fault_set(&c->snapshot_fault, ERR_TOO_LARGE, 0, "more than %d bytes",
+		fault_set(&c->snapshot_fault, buf_err(&c->snapshot), 0, "%d bytes at most",
 		          SNAPSHOT_BYTES_MAX);
 	else if (!disk_replace_file(c->disk, c->dir, "snapshot", buf_slice(&c->snapshot),
 	                            &c->snapshot_fault))
@@ -578,7 +587,25 @@ static void record_encode(const struct catalog *c, struct catalog_change *change
 		buf_append(&change->record, change->spec.uuid.bytes, sizeof(struct uuid));
 		break;
 	}
-	CHECK(!change->record.failed);
+	CHECK(buf_err(&change->record) != ERR_TOO_LARGE);
+}
+
+/* Into the table, as far as it shows before it is on disk, and into a record. */
+static enum err change_begin(struct catalog *c, struct catalog_change *change)
+{
+	enum err err = change_check(c, change);
+
+	if (err)
+		return err;
+	if (change->verb == CATALOG_CREATE && !entry_add(c, &change->spec, ENTRY_CREATING))
+		return fault_set(&change->fault, ERR_NO_MEMORY, 0, "%s", change->spec.name);
+	if (change->verb == CATALOG_DELETE)
+		find_uuid(c, &change->spec.uuid)->state = ENTRY_DELETING;
+	record_encode(c, change);
+	if (!change->record.failed)
+		return OK;
+	change_undo(c, change);
+	return fault_set(&change->fault, ERR_NO_MEMORY, 0, "%s", change->spec.name);
 }
 
 void catalog_change(struct catalog *c, struct catalog_change *change)
@@ -587,15 +614,10 @@ void catalog_change(struct catalog *c, struct catalog_change *change)
 	change->fault = (struct fault){0};
 	change->refuse = (struct task){.run = change_refused};
 	c->changes++;
-	if (change_check(c, change)) {
+	if (change_begin(c, change)) {
 		loop_defer(c->loop, LOOP_WORK, &change->refuse);
 		return;
 	}
-	if (change->verb == CATALOG_CREATE)
-		entry_add(c, &change->spec, ENTRY_CREATING);
-	else if (change->verb == CATALOG_DELETE)
-		find_uuid(c, &change->spec.uuid)->state = ENTRY_DELETING;
-	record_encode(c, change);
 	change->write = (struct wal_write){
 		.frame = {.topic = change->spec.uuid,
 	                  .type = WAL_CATALOG,

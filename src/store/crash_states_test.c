@@ -4,6 +4,7 @@
  *
  * A power cut between any two calls, and a kill at each call (F2: `kills`, the states in which all
  * that was written stayed), are both in it. BOURN_LONG plays more seeds; BOURN_SEED one only. */
+#include "base/hash.h"
 #include "base/test.h"
 #include "io/testing/disk_states.h"
 #include "store/testing/crash_oracle.h"
@@ -11,7 +12,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 enum {
 	DISK_BYTES = 64 << 20,

@@ -30,7 +30,8 @@ struct store_topic *store_topic_new(const struct topic_spec *spec)
 	size_t bytes = spec->partition_count * sizeof(struct store_partition *);
 	struct store_topic *t = calloc(1, sizeof(*t) + bytes);
 
-	CHECK(t);
+	if (!t)
+		return NULL;
 	shared_init(&t->shared, topic_free);
 	t->spec = *spec;
 	return t;
@@ -75,12 +76,9 @@ void store_partition_moved(struct store_partition *p, struct loop *l)
 
 void store_partition_fence(struct store_partition *p, enum err code, const char *why)
 {
-	char *copy = strdup(why);
-
-	CHECK(copy);
 	CHECK(code != OK);
 	free(p->state.fenced.where);
-	p->state.fenced = (struct fence){code, copy};
+	p->state.fenced = (struct fence){code, strdup(why)};
 }
 
 void store_partition_unfence(struct store_partition *p)
@@ -91,9 +89,10 @@ void store_partition_unfence(struct store_partition *p)
 
 struct fault store_partition_fenced(const struct store_partition *p)
 {
+	const struct fence *why = &p->state.fenced;
 	struct fault f = {0};
 
-	if (p->state.fenced.code)
-		(void)fault_set(&f, p->state.fenced.code, 0, "%s", p->state.fenced.where);
+	if (why->code)
+		(void)fault_set(&f, why->code, 0, "%s", why->where ? why->where : "");
 	return f;
 }

@@ -75,7 +75,8 @@ struct store_config {
 /* Why a partition takes no writes. */
 struct fence {
 	enum err code; /* OK: it takes them */
-	char *where;   /* owned by the partition; as in struct fault; NULL: it takes them */
+	char *where;   /* owned by the partition; as in struct fault; NULL: it takes them, or there
+	                  was no memory to say why */
 };
 
 /* Kept by the engine, read by anyone on the owning shard. Always
@@ -187,7 +188,7 @@ struct store_time_lookup {
 	int64_t time_ms;                   /* in */
 	void (*done)(struct store_time_lookup *t);
 	int64_t offset;     /* out */
-	struct fault fault; /* out: CORRUPT TOPIC_GONE IO */
+	struct fault fault; /* out: CORRUPT TOPIC_GONE NO_MEMORY IO */
 	struct list node;
 	void *engine[8];
 };
@@ -199,7 +200,7 @@ struct store_trim {
 	struct store_partition *partition; /* in */
 	int64_t upto;                      /* in; -1: the high watermark */
 	void (*done)(struct store_trim *t);
-	struct fault fault; /* out: OUT_OF_RANGE TOPIC_GONE DISK_FULL IO */
+	struct fault fault; /* out: OUT_OF_RANGE TOPIC_GONE DISK_FULL BUSY IO */
 	struct list node;
 	void *engine[12];
 };
@@ -217,7 +218,7 @@ struct store_topic_op {
 	                                     before done. out (create, alter): the topic as it is
 	                                     now; valid during done, longer with a reference */
 	void (*done)(struct store_topic_op *o);
-	struct fault fault; /* out: TOPIC_EXISTS TOO_MANY DISK_FULL IO NOT_IMPLEMENTED */
+	struct fault fault; /* out: TOPIC_EXISTS TOO_MANY DISK_FULL NO_MEMORY IO NOT_IMPLEMENTED */
 	struct list node;
 	void *engine[16];
 };
@@ -225,7 +226,7 @@ struct store_topic_op {
 struct store_checkpoint {
 	struct store *store; /* in */
 	void (*done)(struct store_checkpoint *c);
-	struct fault fault; /* out: DISK_FULL IO NOT_IMPLEMENTED */
+	struct fault fault; /* out: DISK_FULL NO_MEMORY IO NOT_IMPLEMENTED */
 	int64_t bytes;      /* out: written */
 	struct list node;
 };
@@ -258,8 +259,10 @@ struct store_backup_op {
 	const char *root;   /* out (list, make): "<root>/<name>" is where they are; the store's */
 	int64_t took_ms;    /* out (make) */
 	struct fault fault; /* out: NOT_IMPLEMENTED BAD_PARAMETER BACKUP_EXISTS BACKUP_UNKNOWN
-	                       BACKUP_BUSY DISK_FULL CORRUPT (a file that should be there is not) IO */
+	                       BACKUP_BUSY DISK_FULL CORRUPT (a file that should be there is not)
+	                       NO_MEMORY IO */
 	struct list node;
+	void *engine[8];
 };
 
 struct store_ops {
@@ -299,7 +302,7 @@ struct store {
 
 /* --- for engines ------------------------------------------------------------------------------------- */
 
-/* With NULL for partitions, and one reference: the caller's. Out of memory is fatal. */
+/* With NULL for partitions, and one reference: the caller's. NULL: there is no memory. */
 struct store_topic *store_topic_new(const struct topic_spec *spec);
 
 void store_partition_init(struct store_partition *p, struct store *s, const struct topic_spec *spec,

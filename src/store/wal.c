@@ -28,7 +28,7 @@ static struct wal *wal_new(const struct wal_config *config)
 	w->config.reserve_bytes = wal_block_round(config->reserve_bytes);
 	w->pending_end = &w->pending;
 	w->refused_end = &w->refused;
-	wal_files_init(&w->files, &w->config);
+	CHECK(wal_files_init(&w->files, &w->config));
 	return w;
 }
 
@@ -70,7 +70,8 @@ enum err wal_make(const struct wal_config *config, struct fault *f)
 
 	if (err)
 		return err;
-	wal_files_init(&files, config);
+	if (!wal_files_init(&files, config))
+		return fault_set(f, ERR_NO_MEMORY, 0, "wal make %s", config->dir);
 	err = wal_files_begin(&files, config->checkpointed + 1, f);
 	wal_files_fini(&files);
 	return err;

@@ -21,15 +21,16 @@ enum {
 
 static const char ahead_name[] = "next.tmp";
 
-void wal_files_init(struct wal_files *fs, const struct wal_config *config)
+bool wal_files_init(struct wal_files *fs, const struct wal_config *config)
 {
 	*fs = (struct wal_files){
 		.config = config, .next_number = 1, .fd = -1, .direct_fd = -1, .ahead_fd = -1};
 	list_init(&fs->sealed);
 	list_init(&fs->spares);
 	fs->zeros = aligned_alloc(WAL_BLOCK_BYTES, ZEROS_BYTES);
-	CHECK(fs->zeros);
-	memset(fs->zeros, 0, ZEROS_BYTES);
+	if (fs->zeros)
+		memset(fs->zeros, 0, ZEROS_BYTES);
+	return fs->zeros != NULL;
 }
 
 static void free_all(struct list *files)

@@ -43,7 +43,7 @@ struct wal_files {
 	uint8_t *zeros; /* owned, aligned: what files grow by */
 };
 
-void wal_files_init(struct wal_files *fs, const struct wal_config *config);
+bool wal_files_init(struct wal_files *fs, const struct wal_config *config);
 
 /* Closes, forgets; leaves everything on disk as it is. */
 void wal_files_fini(struct wal_files *fs);

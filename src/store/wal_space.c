@@ -3,6 +3,8 @@
 
 #include "io/disk.h"
 
+#include <errno.h>
+
 enum {
 	GROW_BYTES_MIN = 1 << 20,
 	GROW_BYTES_MAX = 2 << 20, /* somebody waits for it: 1 to 2 ms */
@@ -90,7 +92,7 @@ enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct faul
 		is_full = true;
 	if (is_full) {
 		err = wal_space_next_file(w, f);
-		if (err)
+		if (err && !(err == ERR_NO_MEMORY && fs->active)) /* then this one grows on */
 			return err;
 	}
 	if (wal_space_left(w, reserved) >= bytes)
@@ -99,6 +101,8 @@ enum err wal_space_make(struct wal *w, int64_t bytes, bool reserved, struct faul
 	if (err != ERR_DISK_FULL || list_is_empty(&fs->spares))
 		return err;
 	err = wal_space_next_file(w, f);
+	if (err == ERR_NO_MEMORY) /* as full as it was */
+		return fault_set(f, ERR_DISK_FULL, ENOSPC, "wal grow %s", fs->path);
 	if (!err && wal_space_left(w, reserved) < bytes)
 		err = grow_for(w, bytes, reserved, f);
 	return err;

@@ -453,7 +453,7 @@ static enum err roll_file(struct wal *w, struct fault *f)
 	if (w->files.active && w->files.at == WAL_BLOCK_BYTES)
 		return OK;
 	err = wal_space_next_file(w, f);
-	if (err && err != ERR_DISK_FULL)
+	if (err && err != ERR_DISK_FULL && err != ERR_NO_MEMORY)
 		err = fail(w, f);
 	return err;
 }

@@ -327,6 +327,7 @@ static enum err create_now(struct plain_store *s, struct store_topic_op *o)
 	t = calloc(1, sizeof(*t));
 	CHECK(t);
 	t->now = store_topic_new(&o->spec);
+	CHECK(t->now);
 	make_partitions(s, t->now, 0);
 	list_append(&s->topics, &t->node);
 	o->topic = t->now;
@@ -343,6 +344,7 @@ static enum err alter_now(struct plain_store *s, struct store_topic_op *o)
 		return s->shards[0].knobs.topic_op_fails;
 	CHECK(o->spec.partition_count >= count);
 	t->now = store_topic_new(&o->spec);
+	CHECK(t->now);
 	memcpy(t->now->partitions, before->partitions, count * sizeof(before->partitions[0]));
 	make_partitions(s, t->now, count);
 	store_topic_put(before);

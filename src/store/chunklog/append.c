@@ -222,13 +222,11 @@ static uint32_t payload_crc(struct slice payload)
 	return batch_checksum(&b);
 }
 
-static void frame_write(struct partition *p, struct slice payload)
+static void frame_write(struct partition *p, struct frame *frame, struct slice payload)
 {
 	const struct partition_state *s = &p->base.state;
 	const struct frame *last = last_frame(p);
-	struct frame *frame = calloc(1, sizeof(*frame));
 
-	CHECK(frame);
 	frame->partition = p;
 	list_init(&frame->appends);
 	list_move_all(&frame->appends, &p->framed);
@@ -282,19 +280,31 @@ static bool has_to_wait(const struct partition *p)
 	return budget_is_full(log) && !budget_refusal(log, &unused);
 }
 
+static void refuse_waiting(struct partition *p)
+{
+	LIST_EACH (node, &p->waiting)
+		fault_set(&LIST_ENTRY(node, struct store_append, node)->fault, ERR_BUSY, 0,
+		          "no memory for a frame");
+}
+
 static void submit(struct task *t)
 {
 	struct partition *p = CONTAINER_OF(t, struct partition, submit);
 
 	while (may_begin_frame(p) && !has_to_wait(p)) {
+		bool is_logged = p->base.settings.durability != DURABILITY_NONE;
+		struct frame *frame = is_logged ? calloc(1, sizeof(*frame)) : NULL;
 		struct slice payload;
 
+		if (is_logged && !frame) /* had before anything is filled in */
+			refuse_waiting(p);
 		frame_fill(p);
 		payload = partition_filled(p);
-		if (payload.len > 0 && p->base.settings.durability != DURABILITY_NONE) {
-			frame_write(p, payload);
+		if (frame && payload.len > 0) {
+			frame_write(p, frame, payload);
 			return;
 		}
+		free(frame);
 		if (list_is_empty(&p->framed)) /* the chunk is full; goes on when it is shown */
 			return;
 		frame_skip(p, payload.len);
@@ -378,11 +388,13 @@ static void trim_written(struct wal_write *ww)
 	partition_check_quiet(p);
 }
 
-static void trim_write(struct partition *p, struct store_trim *t, int64_t upto)
+/* False: there is no memory. */
+static bool trim_write(struct partition *p, struct store_trim *t, int64_t upto)
 {
 	struct trim_write *w = calloc(1, sizeof(*w));
 
-	CHECK(w);
+	if (!w)
+		return false;
 	w->trim = t;
 	w->upto = upto;
 	w->write = (struct wal_write){
@@ -399,6 +411,7 @@ static void trim_write(struct partition *p, struct store_trim *t, int64_t upto)
 	};
 	p->trims++;
 	wal_write(p->shard->log->wal, &w->write);
+	return true;
 }
 
 struct trim_answer {
@@ -435,11 +448,12 @@ void partition_trim(struct partition *p, struct store_trim *t)
 
 	t->fault = (struct fault){0};
 	if (!trim_check(p, t, upto) && moves) {
-		if (p->base.settings.durability != DURABILITY_NONE) {
-			trim_write(p, t, upto);
+		if (p->base.settings.durability == DURABILITY_NONE)
+			trim_apply(p, upto);
+		else if (trim_write(p, t, upto))
 			return;
-		}
-		trim_apply(p, upto);
+		else
+			fault_set(&t->fault, ERR_BUSY, 0, "no memory for a frame");
 	}
 	*later = (struct trim_answer){.task = {.run = trim_answer}, .trim = t};
 	loop_defer(p->shard->loop, LOOP_WORK, &later->task);

@@ -18,6 +18,7 @@ struct backup {
 	struct store_backup_op *op;
 	struct work work;
 	struct task refuse;
+	struct store_backup *out; /* owned: for the caller, when it is made */
 	struct buf manifest;
 	struct buf catalog;
 	uint64_t sequence; /* S of the checkpoint */
@@ -31,18 +32,19 @@ static struct backup *backup_new(struct store_backup_op *o)
 {
 	struct backup *b = calloc(1, sizeof(*b));
 
-	CHECK(b);
+	if (!b)
+		return NULL;
+	b->out = calloc(1, sizeof(*b->out));
+	if (!b->out) {
+		free(b);
+		return NULL;
+	}
 	b->log = chunklog_of(o->store);
 	b->op = o;
 	b->manifest = BUF_INIT(MANIFEST_BYTES_MAX);
 	b->catalog = BUF_INIT(CATALOG_BYTES_MAX);
 	b->began = loop_now(b->log->shards[0].loop);
 	b->log->operations++;
-	o->backups = NULL;
-	o->count = 0;
-	o->root = b->log->backups_root;
-	o->took_ms = 0;
-	o->fault = (struct fault){0};
 	return b;
 }
 
@@ -57,6 +59,7 @@ static void finish(struct backup *b)
 	o->took_ms = (loop_now(log->shards[0].loop).mono_us - b->began.mono_us) / 1000;
 	buf_fini(&b->manifest);
 	buf_fini(&b->catalog);
+	free(b->out);
 	free(b);
 	o->done(o);
 }
@@ -125,10 +128,10 @@ static void made(struct work *w)
 	struct store_backup_op *o = b->op;
 
 	if (!o->fault.code) {
-		o->backups = malloc(sizeof(*o->backups));
-		CHECK(o->backups);
-		o->backups[0] = b->made;
+		*b->out = b->made;
+		o->backups = b->out;
 		o->count = 1;
+		b->out = NULL;
 	}
 	say_made(b);
 	checkpoint_backed_up(b->log);
@@ -172,7 +175,8 @@ void backup_go_on(struct backup *b, const struct fault *fault)
 {
 	b->op->fault = *fault;
 	if (!fault->code && (b->manifest.failed || b->catalog.failed))
-		fault_set(&b->op->fault, ERR_TOO_LARGE, 0, "a manifest or catalog");
+		fault_set(&b->op->fault, buf_err(b->manifest.failed ? &b->manifest : &b->catalog),
+		          0, "a manifest or catalog");
 	if (b->op->fault.code)
 		made(&b->work);
 	else
@@ -209,10 +213,37 @@ static enum err check(const struct backup *b)
 	return fault_set(&o->fault, ERR_BACKUP_BUSY, 0, "'%s'", b->log->backup->op->name);
 }
 
+/* Lies in the `engine` words of an operation that there is no memory for. */
+struct refusal {
+	struct task task;
+	struct store_backup_op *op;
+};
+_Static_assert(sizeof(struct refusal) <= sizeof(((struct store_backup_op *)0)->engine), "room");
+
+static void refuse_for_memory(struct task *t)
+{
+	struct store_backup_op *o = CONTAINER_OF(t, struct refusal, task)->op;
+
+	fault_set(&o->fault, ERR_NO_MEMORY, 0, "backup");
+	o->done(o);
+}
+
 void chunklog_backup(struct store_backup_op *o)
 {
+	struct chunklog *log = chunklog_of(o->store);
+	struct refusal *refusal = (struct refusal *)o->engine;
 	struct backup *b = backup_new(o);
 
+	o->backups = NULL;
+	o->count = 0;
+	o->root = log->backups_root;
+	o->took_ms = 0;
+	o->fault = (struct fault){0};
+	if (!b) {
+		*refusal = (struct refusal){.task = {.run = refuse_for_memory}, .op = o};
+		loop_defer(log->shards[0].loop, LOOP_WORK, &refusal->task);
+		return;
+	}
 	if (o->verb == BACKUP_LIST) {
 		on_worker(b, list, worked);
 		return;

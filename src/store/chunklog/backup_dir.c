@@ -57,17 +57,15 @@ static void path_of(const char *dir, const char *name, const char *suffix, char 
 static enum err note_write(struct disk *d, const char *dir, const struct store_backup *b,
                            struct fault *f)
 {
-	struct buf text = BUF_INIT(NOTE_BYTES_MAX);
+	uint8_t memory[NOTE_BYTES_MAX];
+	struct buf text = BUF_IN(memory);
 	char time[TIME_TEXT_LEN + 1];
-	enum err err;
 
 	buf_printf(&text, TITLE "\ncreated %s\nbytes %lld\nfiles %lld\ntopics %lld\n",
 	           time_format(b->created_at_ms, time), (long long)b->bytes,
 	           (long long)b->file_count, (long long)b->topic_count);
 	CHECK(!text.failed);
-	err = disk_replace_file(d, dir, NOTE, buf_slice(&text), f);
-	buf_fini(&text);
-	return err;
+	return disk_replace_file(d, dir, NOTE, buf_slice(&text), f);
 }
 
 /* The value of the line "<name> <value>" at the front of `*rest`, which goes on to the next one. */
@@ -100,16 +98,14 @@ static bool note_decode(struct slice rest, struct store_backup *out)
 
 static bool note_read(struct disk *d, const char *root, const char *name, struct store_backup *out)
 {
-	struct buf text = BUF_INIT(NOTE_BYTES_MAX);
+	uint8_t memory[NOTE_BYTES_MAX];
+	struct buf text = BUF_IN(memory);
 	char path[PATH_BYTES];
 	struct fault unused;
-	bool good;
 
 	path_of(root, name, "/" NOTE, path);
 	snprintf(out->name, sizeof(out->name), "%s", name);
-	good = !disk_read_file(d, path, &text, &unused) && note_decode(buf_slice(&text), out);
-	buf_fini(&text);
-	return good;
+	return !disk_read_file(d, path, &text, &unused) && note_decode(buf_slice(&text), out);
 }
 
 /* --- tidying --------------------------------------------------------------------------------------- */
@@ -198,13 +194,17 @@ struct listing {
 static int list_one(void *arg, const char *name)
 {
 	struct listing *l = arg;
+	size_t cap = l->cap ? 2 * l->cap : 16;
+	struct store_backup *grown;
 
 	if (is_tmp(name) || strlen(name) > TOPIC_NAME_BYTES_MAX)
 		return 0;
 	if (l->count == l->cap) {
-		l->cap = l->cap ? 2 * l->cap : 16;
-		l->list = reallocarray(l->list, l->cap, sizeof(*l->list));
-		CHECK(l->list);
+		grown = reallocarray(l->list, cap, sizeof(*l->list));
+		if (!grown)
+			return -ENOMEM;
+		l->list = grown;
+		l->cap = cap;
 	}
 	if (note_read(l->disk, l->root, name, &l->list[l->count]))
 		l->count++;
@@ -225,7 +225,7 @@ enum err backup_dir_list(struct disk *d, const char *root, struct store_backup *
 
 	if (got < 0 && got != -ENOENT) {
 		free(l.list);
-		return fault_set(f, ERR_IO, -got, "list %s", root);
+		return fault_set(f, got == -ENOMEM ? ERR_NO_MEMORY : ERR_IO, -got, "list %s", root);
 	}
 	if (l.count > 1)
 		qsort(l.list, l.count, sizeof(*l.list), compare_names);

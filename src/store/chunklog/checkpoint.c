@@ -159,7 +159,7 @@ static void finish(struct chunklog *log)
 		budget_not_saved(log, c->fault.code);
 	else
 		budget_saved(log, c->began_bytes);
-	fanout_start(log, heed, heeded, c);
+	fanout_start(c->fanout, heed, heeded, c);
 }
 
 /* --- publish --------------------------------------------------------------------------------------- */
@@ -186,7 +186,7 @@ void checkpoint_encode_manifest(struct chunklog *log, const struct manifest *m, 
 static enum err write_manifest(struct chunklog *log, const struct buf *bytes, struct fault *f)
 {
 	if (bytes->failed)
-		return fault_set(f, ERR_TOO_LARGE, 0, "a manifest of more than %d bytes",
+		return fault_set(f, buf_err(bytes), 0, "a manifest; at most %d bytes",
 		                 MANIFEST_BYTES_MAX);
 	return manifest_write(log->config.disk, log->dir.path, buf_slice(bytes), f);
 }
@@ -361,7 +361,7 @@ static void rolled(struct wal_roll *r)
 	c->began_bytes = budget_now(log);
 	c->sequence = r->last_sequence;
 	atomic_store_explicit(&log->unlogged_bytes, 0, memory_order_relaxed);
-	fanout_start(log, gather, gathered, c->gathered);
+	fanout_start(c->fanout, gather, gathered, c->gathered);
 }
 
 static void roll(struct chunklog *log)
@@ -397,7 +397,7 @@ static void begin(struct chunklog *log)
 	c->backup = c->wanted;
 	c->wanted = NULL;
 	if (c->backup)
-		fanout_start(log, hold, held, NULL);
+		fanout_start(c->fanout, hold, held, NULL);
 	else
 		roll(log);
 }
@@ -488,6 +488,8 @@ void checkpoint_start(struct chunklog *log)
 
 	c->gathered = calloc(log->config.shard_count, sizeof(struct save *));
 	CHECK(c->gathered);
+	c->fanout = fanout_new(log);
+	CHECK(c->fanout);
 	list_init(&c->asked);
 	list_init(&c->answered);
 	c->timer.fire = look;

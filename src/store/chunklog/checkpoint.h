@@ -37,6 +37,7 @@
 
 struct backup;
 struct chunklog;
+struct fanout;
 struct manifest;
 struct save;
 struct store_checkpoint;
@@ -57,6 +58,7 @@ struct checkpoint {
 	atomic_bool nudged;        /* it is under way */
 	struct wal_roll roll;
 	struct work work;
+	struct fanout *fanout;  /* owned */
 	struct save **gathered; /* owned; one list a shard */
 	struct save *saves;     /* owned; of all shards */
 	struct buf manifest;

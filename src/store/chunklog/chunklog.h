@@ -10,6 +10,7 @@
 #ifndef BOURN_STORE_CHUNKLOG_CHUNKLOG_H
 #define BOURN_STORE_CHUNKLOG_CHUNKLOG_H
 
+#include "base/hash.h"
 #include "store/catalog.h"
 #include "store/chunklog/checkpoint.h"
 #include "store/chunklog/partition.h"
@@ -18,7 +19,6 @@
 #include "store/wal.h"
 
 #include <stdatomic.h>
-#include <uthash.h>
 
 struct backup;
 struct chunklog;
@@ -42,6 +42,7 @@ struct topic {
 	UT_hash_handle hh;       /* by UUID; home; not when deleted */
 	struct list node;        /* deleted: in the graveyard until its files are removed */
 	bool files_removed;
+	struct tomb *tomb; /* owned; made when it is to be deleted */
 	char name[];
 };
 
@@ -109,14 +110,18 @@ struct fanout_visit {
 struct fanout {
 	struct chunklog *log;
 	void (*visit)(struct fanout_visit *v); /* must lead to one fanout_leave(v) */
-	void (*done)(struct fanout *o); /* at home, after the last; the fanout is freed after */
-	void *context;                  /* the caller's */
+	void (*done)(
+		struct fanout *o); /* at home, after the last; may free it, or start it again */
+	void *context;             /* the caller's */
 	unsigned pending;
 	struct fanout_visit visits[]; /* one a shard */
 };
 
+/* The caller's to free(), while it is not under way; NULL: there is no memory. */
+struct fanout *fanout_new(struct chunklog *log);
+
 /* At home. */
-void fanout_start(struct chunklog *log, void (*visit)(struct fanout_visit *v),
+void fanout_start(struct fanout *o, void (*visit)(struct fanout_visit *v),
                   void (*done)(struct fanout *o), void *context);
 
 /* On the visited shard. */
@@ -124,8 +129,9 @@ void fanout_leave(struct fanout_visit *v);
 
 /* --- topics (topics.c) ----------------------------------------------------------------------------- */
 
+/* NULL: there is no memory. */
 struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *spec);
-void chunklog_topic_free(struct topic *t);
+void chunklog_topic_free(struct topic *t); /* found no more, or never */
 struct topic *chunklog_topic_find(struct chunklog *log, const struct uuid *uuid);
 
 /* Put its partitions where their shards find them; on every shard's thread, or before the loops. */
@@ -150,7 +156,7 @@ bool chunklog_topic_remove_files(struct chunklog *log, const struct uuid *topic)
 
 /* A checkpoint that began after their files were gone ended well: forget the oldest. */
 void tombs_age(struct chunklog *log);
-void tomb_add(struct chunklog *log, const struct uuid *topic);
+void tomb_add(struct chunklog *log, struct tomb *tomb, const struct uuid *topic);
 
 struct segment_home partition_home(struct partition *p);
 

@@ -19,6 +19,12 @@ struct walk {
 	bool from_start; /* it did not trust the index */
 };
 
+static enum err no_memory(const struct cold_source *s, struct fault *f)
+{
+	return fault_set(f, ERR_NO_MEMORY, 0, "to read the segment of offset %lld",
+	                 (long long)s->segment.base_offset);
+}
+
 static enum err walk_begin(struct walk *w, struct cold_file *file, const struct cold_source *s,
                            size_t window, struct fault *f)
 {
@@ -180,11 +186,14 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
 {
 	size_t most = bytes_max < COLD_READ_BYTES_MAX ? bytes_max : COLD_READ_BYTES_MAX;
 	struct cold_batches *out = calloc(1, sizeof(*out));
-	struct cold_file *file = cold_file_get(c, s);
+	struct cold_file *file = out ? cold_file_get(c, s) : NULL;
 	struct walk w;
 	enum err err;
 
-	CHECK(out);
+	if (!file) {
+		free(out);
+		return no_memory(s, f);
+	}
 	shared_init(&out->shared, batches_free);
 	out->bytes = BUF_INIT(COLD_READ_BYTES_MAX + WAL_PAYLOAD_BYTES_MAX);
 	if (limit > s->segment.end_offset)
@@ -251,6 +260,8 @@ enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t fro
 	enum err err;
 
 	*offset = -1;
+	if (!file)
+		return no_memory(s, f);
 	if (limit > s->segment.end_offset)
 		limit = s->segment.end_offset;
 	err = walk_begin(&w, file, s, TIME_WINDOW_BYTES, f);

@@ -82,11 +82,16 @@ static struct cold_file *file_new(struct cold *c, const struct segment_home *h, 
 {
 	struct cold_file *file = calloc(1, sizeof(*file));
 
-	CHECK(file);
+	if (!file)
+		return NULL;
 	file->key = key_of(h, base_offset);
+	HASH_ADD(hh, c->files, key, sizeof(file->key), file);
+	if (!hash_took(&file->hh)) {
+		free(file);
+		return NULL;
+	}
 	pthread_mutex_init(&file->lock, NULL);
 	segment_index_init(&file->index, base_offset, SEGMENT_HEADER_BYTES);
-	HASH_ADD(hh, c->files, key, sizeof(file->key), file);
 	return file;
 }
 
@@ -127,11 +132,13 @@ struct cold_file *cold_file_get(struct cold *c, const struct cold_source *s)
 	file = file_find(c, &s->home, s->segment.base_offset);
 	if (!file)
 		file = file_new(c, &s->home, s->segment.base_offset);
-	leave_recent(c, file);
-	list_append(&c->recent, &file->node);
-	c->recent_count++;
-	file->users++;
-	evict(c);
+	if (file) {
+		leave_recent(c, file);
+		list_append(&c->recent, &file->node);
+		c->recent_count++;
+		file->users++;
+		evict(c);
+	}
 	pthread_mutex_unlock(&c->lock);
 	return file;
 }

@@ -11,12 +11,12 @@
 #ifndef BOURN_STORE_CHUNKLOG_COLD_FILES_H
 #define BOURN_STORE_CHUNKLOG_COLD_FILES_H
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/segment_index.h"
 
 #include <pthread.h>
-#include <uthash.h>
 
 /* Compared as bytes: no padding in it. */
 struct cold_key {
@@ -50,7 +50,7 @@ struct cold {
 	unsigned files_max;
 };
 
-/* A use of it, until cold_file_put: it stays open once it is. */
+/* A use of it, until cold_file_put: it stays open once it is. NULL: there is no memory. */
 struct cold_file *cold_file_get(struct cold *c, const struct cold_source *s);
 void cold_file_put(struct cold *c, struct cold_file *file);
 

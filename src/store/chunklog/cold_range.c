@@ -26,7 +26,8 @@ static struct shared *holder_new(struct cold *c, struct cold_file *file)
 {
 	struct range_holder *h = calloc(1, sizeof(*h));
 
-	CHECK(h);
+	if (!h)
+		return NULL;
 	shared_init(&h->shared, holder_free);
 	h->cold = c;
 	h->file = file;
@@ -95,14 +96,16 @@ bool cold_range(struct cold *c, const struct cold_source *s, int64_t offset, int
 	struct cold_file *file = cold_file_get(c, s);
 	struct segment_span span;
 
+	if (!file)
+		return false;
 	if (limit > s->segment.end_offset)
 		limit = s->segment.end_offset;
 	if (!find_span(file, s, offset, limit, bytes_max, &span) ||
-	    (span.base_offset < offset && !skip_to(file, offset, &span)) ||
-	    !ends_hold(file, &span)) {
-		cold_file_put(c, file);
-		return false;
-	}
+	    (span.base_offset < offset && !skip_to(file, offset, &span)) || !ends_hold(file, &span))
+		goto put_file;
+	*holder = holder_new(c, file);
+	if (!*holder)
+		goto put_file;
 	*range = (struct store_range){
 		.fd = file->fd,
 		.at = span.at,
@@ -110,6 +113,9 @@ bool cold_range(struct cold *c, const struct cold_source *s, int64_t offset, int
 		.base_offset = span.base_offset,
 		.next_offset = span.next_offset,
 	};
-	*holder = holder_new(c, file);
 	return true;
+
+put_file:
+	cold_file_put(c, file);
+	return false;
 }

@@ -35,6 +35,7 @@ static void chunklog_free(struct chunklog *log)
 		cold_free(log->cold);
 	memory_pool_put(log->chunk_pool);
 	free(log->checkpoint.gathered);
+	free(log->checkpoint.fanout);
 	free(log->backups_root);
 	free(log->listed);
 	free(log->shards);

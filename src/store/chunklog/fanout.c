@@ -6,10 +6,8 @@ static void come_home(struct message *m)
 {
 	struct fanout *o = CONTAINER_OF(m, struct fanout_visit, message)->fanout;
 
-	if (--o->pending > 0)
-		return;
-	o->done(o);
-	free(o);
+	if (--o->pending == 0)
+		o->done(o);
 }
 
 static void arrive(struct message *m)
@@ -19,20 +17,34 @@ static void arrive(struct message *m)
 	v->fanout->visit(v);
 }
 
-void fanout_start(struct chunklog *log, void (*visit)(struct fanout_visit *v),
-                  void (*done)(struct fanout *o), void *context)
+struct fanout *fanout_new(struct chunklog *log)
 {
 	unsigned count = log->config.shard_count;
 	struct fanout *o = calloc(1, sizeof(*o) + count * sizeof(o->visits[0]));
 
-	CHECK(o);
-	*o = (struct fanout){
-		.log = log, .visit = visit, .done = done, .context = context, .pending = count};
+	if (!o)
+		return NULL;
+	o->log = log;
+	for (unsigned i = 0; i < count; i++) {
+		o->visits[i].fanout = o;
+		o->visits[i].shard = &log->shards[i];
+	}
+	return o;
+}
+
+void fanout_start(struct fanout *o, void (*visit)(struct fanout_visit *v),
+                  void (*done)(struct fanout *o), void *context)
+{
+	unsigned count = o->log->config.shard_count;
+
+	CHECK(o->pending == 0);
+	o->visit = visit;
+	o->done = done;
+	o->context = context;
+	o->pending = count;
 	for (unsigned i = 0; i < count; i++) {
 		struct fanout_visit *v = &o->visits[i];
 
-		v->fanout = o;
-		v->shard = &log->shards[i];
 		v->message.deliver = arrive;
 		loop_post(v->shard->loop, &v->message);
 	}

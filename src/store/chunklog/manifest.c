@@ -181,6 +181,7 @@ static enum err saved_decode(uint32_t version, struct slice *rest, struct segmen
 {
 	size_t each = entry_bytes(version), bytes;
 	const uint8_t *at = rest->ptr;
+	struct segment *grown;
 
 	if (rest->len < PARTITION_BYTES)
 		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
@@ -194,8 +195,10 @@ static enum err saved_decode(uint32_t version, struct slice *rest, struct segmen
 		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
 	bytes = PARTITION_BYTES + (size_t)out->segment_count * each;
 	if (out->segment_count > 0) {
-		*segments = reallocarray(*segments, out->segment_count, sizeof(**segments));
-		CHECK(*segments);
+		grown = reallocarray(*segments, out->segment_count, sizeof(**segments));
+		if (!grown)
+			return fault_set(f, ERR_NO_MEMORY, 0, "%u segments", out->segment_count);
+		*segments = grown;
 	}
 	for (uint32_t i = 0; i < out->segment_count; i++)
 		(*segments)[i] = segment_decode(at + PARTITION_BYTES + i * each, version);

@@ -62,18 +62,37 @@ static struct chunk *tail(const struct partition *p)
 	return p->chunk_count > 0 ? p->chunks[p->chunk_count - 1] : NULL;
 }
 
-static void chunk_append(struct partition *p, struct chunk *c)
+static bool has_room(struct partition *p)
 {
-	if (p->chunk_count == p->chunk_cap) {
-		p->chunk_cap = p->chunk_cap ? p->chunk_cap * 2 : 2;
-		p->chunks = reallocarray(p->chunks, p->chunk_cap, sizeof(struct chunk *));
-		CHECK(p->chunks);
-	}
+	uint32_t cap = p->chunk_cap ? p->chunk_cap * 2 : 2;
+	struct chunk **grown;
+
+	if (p->chunk_count < p->chunk_cap)
+		return true;
+	grown = reallocarray(p->chunks, cap, sizeof(struct chunk *));
+	if (!grown)
+		return false;
+	p->chunks = grown;
+	p->chunk_cap = cap;
+	return true;
+}
+
+/* False: there is no memory. */
+static bool add_chunk(struct partition *p, size_t cap)
+{
+	const struct partition_state *s = &p->base.state;
+	struct chunk *c =
+		has_room(p) ? chunk_new(p->shard->log->chunk_pool, s->log_end, s->leader_epoch, cap)
+			    : NULL;
+
+	if (!c)
+		return false;
 	if (p->chunk_count == 0)
 		p->head_at = 0;
 	c->born = atomic_fetch_add_explicit(&p->shard->log->chunk_bytes, (int64_t)c->cap,
 	                                    memory_order_relaxed);
 	p->chunks[p->chunk_count++] = c;
+	return true;
 }
 
 /* One that a refused frame left behind. */
@@ -82,18 +101,24 @@ static void drop_empty_tail(struct partition *p)
 	chunk_put(p->chunks[--p->chunk_count]);
 }
 
-static void note_epoch(struct partition *p, int32_t epoch, int64_t offset)
+/* False: there is no memory. */
+static bool note_epoch(struct partition *p, int32_t epoch, int64_t offset)
 {
+	struct epoch_start *grown;
+
 	if (p->epoch_count > 0 && p->epochs[p->epoch_count - 1].epoch >= epoch)
-		return;
+		return true;
 	if (p->epoch_count == PARTITION_EPOCHS_MAX) {
 		p->epoch_count--;
 		memmove(p->epochs, p->epochs + 1, p->epoch_count * sizeof(*p->epochs));
 	}
 	/* Few partitions see more than one: so grown by one at a time. */
-	p->epochs = reallocarray(p->epochs, p->epoch_count + 1, sizeof(*p->epochs));
-	CHECK(p->epochs);
+	grown = reallocarray(p->epochs, p->epoch_count + 1, sizeof(*p->epochs));
+	if (!grown)
+		return false;
+	p->epochs = grown;
 	p->epochs[p->epoch_count++] = (struct epoch_start){epoch, offset};
+	return true;
 }
 
 static void set_high_watermark(struct partition *p, int64_t offset)
@@ -129,19 +154,20 @@ bool partition_fill(struct partition *p, struct slice batch, size_t more_bytes, 
 			return false;
 		if (c && c->len == 0)
 			drop_empty_tail(p);
-		c = chunk_new(p->shard->log->chunk_pool, s->log_end, s->leader_epoch,
-		              chunk_size_next(p, batch.len, batch.len + more_bytes));
-		if (!c) {
+		if (!add_chunk(p, chunk_size_next(p, batch.len, batch.len + more_bytes))) {
 			fault_set(f, ERR_BUSY, 0, "no memory for a chunk");
 			return true;
 		}
-		chunk_append(p, c);
+		c = tail(p);
+	}
+	if (!note_epoch(p, s->leader_epoch, s->log_end)) {
+		fault_set(f, ERR_BUSY, 0, "no memory for an epoch");
+		return true;
 	}
 	err = batch_parse(batch, &b, NULL);
 	CHECK(err == OK);
 	CHECK(b.bytes.len == batch.len);
 	chunk_fill(c, batch, s->log_end);
-	note_epoch(p, s->leader_epoch, s->log_end);
 	s->log_end += b.last_offset - b.base_offset + 1;
 	return true;
 }
@@ -197,7 +223,7 @@ void partition_take_cold(struct partition *p, const struct segment *s)
 {
 	CHECK(p->chunk_count == 0);
 	CHECK(s->base_offset == p->base.state.log_end);
-	note_epoch(p, s->leader_epoch, s->base_offset);
+	CHECK(note_epoch(p, s->leader_epoch, s->base_offset));
 	p->base.state.leader_epoch = s->leader_epoch;
 	p->base.state.log_end = s->end_offset;
 	set_high_watermark(p, s->end_offset);

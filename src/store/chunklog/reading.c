@@ -77,7 +77,7 @@ static void visit_run(struct work *w)
 		v->fault = (struct fault){0};
 }
 
-/* False: no segment has it. */
+/* False: no segment has it, or there is no memory, as the request's fault says. */
 static bool visit_start(struct partition *p, int64_t from, struct store_read *read,
                         struct store_time_lookup *lookup, void (*done)(struct work *w))
 {
@@ -87,7 +87,11 @@ static bool visit_start(struct partition *p, int64_t from, struct store_read *re
 	if (!s)
 		return false;
 	v = calloc(1, sizeof(*v));
-	CHECK(v);
+	if (!v) {
+		fault_set(read ? &read->fault : &lookup->fault, ERR_NO_MEMORY, 0, "to read %s/%u",
+		          p->topic->name, p->base.index);
+		return false;
+	}
 	*v = (struct cold_visit){
 		.work = {.run = visit_run, .done = done},
 		.partition = p,
@@ -142,7 +146,7 @@ void partition_read(struct partition *p, struct store_read *r)
 			partition_read_warm(p, r->offset, r->bytes_max, &r->batches, &r->holder);
 		else if (visit_start(p, r->offset, r, NULL, read_visited))
 			return;
-		else
+		else if (!r->fault.code)
 			fault_set(&r->fault, ERR_CORRUPT, 0, "%s/%u: no segment has offset %lld",
 			          p->topic->name, p->base.index, (long long)r->offset);
 	}
@@ -168,7 +172,8 @@ static bool lookup_step(struct partition *p, struct store_time_lookup *l, int64_
 	if (from < partition_warm_start(p) && !(partition_has_hole(p) && from >= p->damage.from) &&
 	    visit_start(p, from, NULL, l, lookup_visited))
 		return false;
-	(void)!partition_find_time(p, from, l->time_ms, &l->offset, &l->fault);
+	if (!l->fault.code)
+		(void)!partition_find_time(p, from, l->time_ms, &l->offset, &l->fault);
 	return true;
 }
 

@@ -181,6 +181,7 @@ static void adopt_topic(void *arg, const struct topic_spec *spec)
 		return;
 	}
 	t = chunklog_topic_new(log, &served);
+	CHECK(t);
 	for (unsigned i = 0; i < log->config.shard_count; i++)
 		chunklog_topic_attach(t, &log->shards[i]);
 }
@@ -385,8 +386,13 @@ static void remove_deleted(void *arg, const struct topic_spec *spec)
 {
 	struct chunklog *log = arg;
 
-	if (chunklog_topic_remove_files(log, &spec->uuid))
-		tomb_add(log, &spec->uuid);
+	struct tomb *tomb;
+
+	if (!chunklog_topic_remove_files(log, &spec->uuid))
+		return;
+	tomb = calloc(1, sizeof(*tomb));
+	CHECK(tomb);
+	tomb_add(log, tomb, &spec->uuid);
 }
 
 static enum err make_topics_dir(struct chunklog *log, struct fault *f)

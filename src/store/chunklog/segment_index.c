@@ -118,12 +118,20 @@ bool segment_stretch_is_full(const struct segment_stretch *s)
 	return s->mark.bytes >= SEGMENT_STRETCH_BYTES;
 }
 
+/* Without memory the index ends where it did, and what comes later does not follow on it. */
 static void add_mark(struct segment_index *x, const struct segment_mark *m, int64_t next_offset)
 {
+	uint32_t cap = x->cap ? x->cap * 2 : CAP_FIRST;
+	struct segment_mark *grown;
+
+	if (m->base_offset != x->next_offset)
+		return;
 	if (x->count == x->cap) {
-		x->cap = x->cap ? x->cap * 2 : CAP_FIRST;
-		x->marks = reallocarray(x->marks, x->cap, sizeof(*x->marks));
-		CHECK(x->marks);
+		grown = reallocarray(x->marks, cap, sizeof(*x->marks));
+		if (!grown)
+			return;
+		x->marks = grown;
+		x->cap = cap;
 	}
 	x->marks[x->count++] = *m;
 	x->at = m->at + m->bytes;
@@ -132,7 +140,7 @@ static void add_mark(struct segment_index *x, const struct segment_mark *m, int6
 
 void segment_index_add(struct segment_index *x, struct segment_stretch *s)
 {
-	if (s->mark.bytes > 0 && s->mark.base_offset == x->next_offset)
+	if (s->mark.bytes > 0)
 		add_mark(x, &s->mark, s->end_offset);
 	*s = (struct segment_stretch){0};
 }
@@ -162,8 +170,6 @@ void segment_index_add_run(struct segment_index *x, const struct iovec *iov, int
 
 void segment_index_join(struct segment_index *x, const struct segment_index *more)
 {
-	if (more->count == 0 || more->marks[0].base_offset != x->next_offset)
-		return;
 	for (uint32_t i = 0; i < more->count; i++)
 		add_mark(x, &more->marks[i], end_offset(more, i));
 }
@@ -245,8 +251,6 @@ static bool marks_decode(const uint8_t *at, uint32_t count, const struct segment
 {
 	struct segment_mark before = {s->base_offset - 1, SEGMENT_HEADER_BYTES, 0, 0};
 
-	out->marks = calloc(count, sizeof(*out->marks));
-	CHECK(out->marks);
 	for (out->count = 0; out->count < count; out->count++, at += MARK_BYTES) {
 		struct segment_mark m = {(int64_t)load_le64(at), (int64_t)load_le64(at + 8),
 		                         (int64_t)load_le64(at + 16), (int64_t)load_le64(at + 24)};
@@ -279,6 +283,9 @@ static enum err index_decode(const struct segment_home *h, const struct segment 
 		return fault_set(f, ERR_CORRUPT, 0, "wrong checksum");
 	*out = (struct segment_index){
 		.cap = (uint32_t)count, .at = s->bytes, .next_offset = s->end_offset};
+	out->marks = calloc(count, sizeof(*out->marks));
+	if (!out->marks)
+		return fault_set(f, ERR_NO_MEMORY, 0, "an index of %zu marks", count);
 	if (marks_decode((const uint8_t *)bytes.ptr + HEADER_BYTES, (uint32_t)count, s, out))
 		return OK;
 	free(out->marks);

@@ -91,7 +91,8 @@ void segment_stretch_put(struct segment_stretch *s, const struct batch *b, int64
 /* Such a stretch is added without waiting for the next batch. */
 bool segment_stretch_is_full(const struct segment_stretch *s);
 
-/* It goes on at the frontier, or is known already; `s` is empty then. */
+/* It goes on at the frontier, or is known already; `s` is empty then. Without memory the frontier stays
+ * where it is, here and below. */
 void segment_index_add(struct segment_index *x, struct segment_stretch *s);
 
 /* All of a run, whose first batch lies at the frontier; whole batches in each of `iov`. */

@@ -33,6 +33,17 @@ static enum err corrupt(const struct segment_reader *r, const char *what, struct
 	return fault_set(f, ERR_CORRUPT, 0, "%s: %s at byte %lld", r->path, what, (long long)r->at);
 }
 
+static bool grow(struct segment_reader *r, size_t cap)
+{
+	uint8_t *grown = realloc(r->buffer, cap);
+
+	if (!grown)
+		return false;
+	r->buffer = grown;
+	r->cap = cap;
+	return true;
+}
+
 /* Have at least `need` bytes of what is left in the buffer; there are so many. */
 static enum err have_bytes(struct segment_reader *r, size_t need, struct fault *f)
 {
@@ -49,11 +60,8 @@ static enum err have_bytes(struct segment_reader *r, size_t need, struct fault *
 	want = (int64_t)r->window < r->end - r->at ? r->window : (size_t)(r->end - r->at);
 	if (want < need)
 		want = need;
-	if (want > r->cap) {
-		r->cap = want;
-		r->buffer = realloc(r->buffer, r->cap);
-		CHECK(r->buffer); /* at most one batch or one window a worker */
-	}
+	if (want > r->cap && !grow(r, want))
+		return fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes of %s", want, r->path);
 	err = disk_read_all(r->disk, r->fd, r->buffer + held, want - held, r->at + (int64_t)held,
 	                    r->path, f);
 	if (!err)

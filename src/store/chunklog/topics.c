@@ -11,19 +11,52 @@
 
 /* --- the topic ------------------------------------------------------------------------------------- */
 
-/* Those that are not there yet. */
-static void make_partitions(struct topic *t, struct store_topic *now, uint32_t from)
+static struct partition *partition_new(struct topic *t, const struct topic_spec *spec, uint32_t i)
 {
 	struct chunklog *log = t->log;
+	unsigned shard = partition_shard(&t->uuid, i, log->config.shard_count);
+	struct partition *p = calloc(1, sizeof(*p));
 
-	for (uint32_t i = from; i < now->spec.partition_count; i++) {
-		struct partition *p = calloc(1, sizeof(*p));
-		unsigned shard = partition_shard(&t->uuid, i, log->config.shard_count);
+	if (p)
+		partition_init(p, t, spec, i, &log->shards[shard]);
+	return p;
+}
 
-		CHECK(p);
-		partition_init(p, t, &now->spec, i, &log->shards[shard]);
-		now->partitions[i] = &p->base;
+/* With the partitions of `before`. */
+static void stored_free(struct store_topic *stored, const struct store_topic *before)
+{
+	for (uint32_t i = before ? before->spec.partition_count : 0;
+	     i < stored->spec.partition_count; i++) {
+		if (!stored->partitions[i])
+			continue;
+		partition_fini(partition_of(stored->partitions[i]));
+		free(partition_of(stored->partitions[i]));
 	}
+	store_topic_put(stored);
+}
+
+/* The topic as it is to be: with the partitions of `before` (NULL: there are none) and those that are
+ * not there yet. NULL: there is no memory. */
+static struct store_topic *stored_new(struct topic *t, const struct topic_spec *spec,
+                                      const struct store_topic *before)
+{
+	struct store_topic *stored = store_topic_new(spec);
+	uint32_t from = before ? before->spec.partition_count : 0;
+
+	if (!stored)
+		return NULL;
+	for (uint32_t i = 0; i < from; i++)
+		stored->partitions[i] = before->partitions[i];
+	for (uint32_t i = from; i < spec->partition_count; i++) {
+		struct partition *p = partition_new(t, spec, i);
+
+		if (!p) {
+			stored_free(stored, before);
+			return NULL;
+		}
+		stored->partitions[i] = &p->base;
+	}
+	return stored;
 }
 
 struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *spec)
@@ -31,25 +64,27 @@ struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *
 	size_t name_bytes = strlen(spec->name) + 1;
 	struct topic *t = calloc(1, sizeof(*t) + name_bytes);
 
-	CHECK(t);
+	if (!t)
+		return NULL;
 	t->log = log;
 	t->uuid = spec->uuid;
 	memcpy(t->name, spec->name, name_bytes);
-	t->now = store_topic_new(spec);
-	make_partitions(t, t->now, 0);
+	t->now = stored_new(t, spec, NULL);
+	if (!t->now)
+		goto free_topic;
 	HASH_ADD(hh, log->topics, uuid, sizeof(struct uuid), t);
-	return t;
+	if (hash_took(&t->hh))
+		return t;
+	stored_free(t->now, NULL);
+free_topic:
+	free(t);
+	return NULL;
 }
 
 void chunklog_topic_free(struct topic *t)
 {
-	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
-		struct partition *p = topic_partition(t, i);
-
-		partition_fini(p);
-		free(p);
-	}
-	store_topic_put(t->now);
+	stored_free(t->now, NULL);
+	free(t->tomb);
 	free(t);
 }
 
@@ -95,6 +130,8 @@ struct topic_job {
 	struct chunklog *log;
 	struct store_topic_op *op;
 	struct topic *topic;
+	struct store_topic *next; /* owned; alter: what it is to be */
+	struct fanout *fanout;    /* owned */
 	struct catalog_change change;
 	struct store_checkpoint save; /* before a class is raised from `none` */
 	struct task finish;
@@ -108,6 +145,7 @@ static void finish(struct task *task)
 	struct store_topic_op *op = j->op;
 
 	j->log->operations--;
+	free(j->fanout);
 	free(j);
 	op->done(op);
 }
@@ -123,16 +161,47 @@ static void finish_visited(struct fanout *o)
 	finish_later(o->context);
 }
 
+/* Lies in the `engine` words of an operation that there is no job for. */
+struct refusal {
+	struct task task;
+	struct store_topic_op *op;
+};
+_Static_assert(sizeof(struct refusal) <= sizeof(((struct store_topic_op *)0)->engine), "room");
+
+static void refuse(struct task *task)
+{
+	struct store_topic_op *op = CONTAINER_OF(task, struct refusal, task)->op;
+
+	op->done(op);
+}
+
+/* NULL: there is no memory, and it is told. All that an operation needs is had before it begins. */
 static struct topic_job *job_new(struct store_topic_op *op)
 {
+	struct chunklog *log = chunklog_of(op->store);
+	struct refusal *refusal = (struct refusal *)op->engine;
 	struct topic_job *j = calloc(1, sizeof(*j));
 
-	CHECK(j);
-	j->log = chunklog_of(op->store);
+	op->fault = (struct fault){0};
+	if (j)
+		j->fanout = fanout_new(log);
+	if (!j || !j->fanout) {
+		free(j);
+		fault_set(&op->fault, ERR_NO_MEMORY, 0, "topic");
+		*refusal = (struct refusal){.task = {.run = refuse}, .op = op};
+		loop_defer(log->shards[0].loop, LOOP_WORK, &refusal->task);
+		return NULL;
+	}
+	j->log = log;
 	j->op = op;
 	j->log->operations++;
-	op->fault = (struct fault){0};
 	return j;
+}
+
+static void refuse_for_memory(struct topic_job *j)
+{
+	fault_set(&j->op->fault, ERR_NO_MEMORY, 0, "topic");
+	finish_later(j);
 }
 
 static struct topic_job *job_of(struct catalog_change *change)
@@ -164,21 +233,26 @@ static void created(struct catalog_change *change)
 
 	j->op->fault = change->fault;
 	if (change->fault.code) {
+		HASH_DELETE(hh, j->log->topics, j->topic);
+		chunklog_topic_free(j->topic);
 		finish_later(j);
 		return;
 	}
-	j->topic = chunklog_topic_new(j->log, &change->spec);
 	j->op->topic = j->topic->now;
-	fanout_start(j->log, attach, finish_visited, j);
+	fanout_start(j->fanout, attach, finish_visited, j);
 }
 
 void chunklog_topic_create(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
-	struct topic_spec *spec = &j->change.spec;
-	struct entropy *entropy = j->log->config.entropy;
+	struct topic_spec *spec;
+	struct entropy *entropy;
 	uint8_t random[16];
 
+	if (!j)
+		return;
+	spec = &j->change.spec;
+	entropy = j->log->config.entropy;
 	*spec = op->spec;
 	CHECK(spec->partition_count >= 1);
 	CHECK(spec->partition_count <= TOPIC_PARTITIONS_MAX);
@@ -189,7 +263,11 @@ void chunklog_topic_create(struct store_topic_op *op)
 	if (spec->created_at_ms == 0)
 		spec->created_at_ms = loop_now(j->log->shards[0].loop).wall_ms;
 	snprintf(spec->engine, sizeof(spec->engine), "%s", j->log->base.ops->name);
-	change_catalog(j, CATALOG_CREATE, created);
+	j->topic = chunklog_topic_new(j->log, spec);
+	if (j->topic)
+		change_catalog(j, CATALOG_CREATE, created);
+	else
+		refuse_for_memory(j);
 }
 
 /* --- alter ------------------------------------------------------------------------------------------- */
@@ -231,28 +309,19 @@ static void apply(struct fanout_visit *v)
 }
 
 /* The old one goes with the last reference to it. */
-static void renew(struct topic *t, const struct topic_spec *spec)
-{
-	struct store_topic *before = t->now;
-	struct store_topic *now = store_topic_new(spec);
-
-	for (uint32_t i = 0; i < before->spec.partition_count; i++)
-		now->partitions[i] = before->partitions[i];
-	make_partitions(t, now, before->spec.partition_count);
-	t->now = now;
-	store_topic_put(before);
-}
-
 static void altered(struct catalog_change *change)
 {
 	struct topic_job *j = job_of(change);
 
 	j->op->fault = change->fault;
-	if (!change->fault.code) {
-		renew(j->topic, &change->spec);
-		j->op->topic = j->topic->now;
+	if (change->fault.code) {
+		stored_free(j->next, j->topic->now);
+	} else {
+		store_topic_put(j->topic->now);
+		j->topic->now = j->next;
+		j->op->topic = j->next;
 	}
-	fanout_start(j->log, apply, finish_visited, j);
+	fanout_start(j->fanout, apply, finish_visited, j);
 }
 
 /* What was appended under `none` is in no WAL frame; it must be in segments before a frame follows
@@ -263,7 +332,8 @@ static void saved_before(struct store_checkpoint *c)
 
 	if (c->fault.code) {
 		j->op->fault = c->fault;
-		fanout_start(j->log, apply, finish_visited, j);
+		stored_free(j->next, j->topic->now);
+		fanout_start(j->fanout, apply, finish_visited, j);
 		return;
 	}
 	change_catalog(j, CATALOG_ALTER, altered);
@@ -291,9 +361,12 @@ static void hold(struct fanout_visit *v)
 void chunklog_topic_alter(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
-	struct topic_spec *spec = &j->change.spec;
+	struct topic_spec *spec;
 
+	if (!j)
+		return;
 	CHECK(op->spec.partition_count <= TOPIC_PARTITIONS_MAX);
+	spec = &j->change.spec;
 	j->topic = chunklog_topic_find(j->log, &op->spec.uuid);
 	if (!j->topic) {
 		fault_set(&op->fault, ERR_TOPIC_UNKNOWN, 0, "%s", op->spec.name);
@@ -307,8 +380,11 @@ void chunklog_topic_alter(struct store_topic_op *op)
 	spec->settings = op->spec.settings;
 	if (op->spec.partition_count > j->before)
 		spec->partition_count = op->spec.partition_count;
-	if (j->holds)
-		fanout_start(j->log, hold, held, j);
+	j->next = stored_new(j->topic, spec, j->topic->now);
+	if (!j->next)
+		refuse_for_memory(j);
+	else if (j->holds)
+		fanout_start(j->fanout, hold, held, j);
 	else
 		change_catalog(j, CATALOG_ALTER, altered);
 }
@@ -361,17 +437,24 @@ static void deleted(struct catalog_change *change)
 		return;
 	}
 	HASH_DELETE(hh, j->log->topics, j->topic);
-	fanout_start(j->log, drop, dropped, j);
+	fanout_start(j->fanout, drop, dropped, j);
 }
 
 void chunklog_topic_delete(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
 
+	if (!j)
+		return;
 	j->topic = chunklog_topic_find(j->log, &op->topic->spec.uuid);
 	CHECK(j->topic);
 	j->change.spec = j->topic->now->spec;
-	change_catalog(j, CATALOG_DELETE, deleted);
+	if (!j->topic->tomb)
+		j->topic->tomb = calloc(1, sizeof(*j->topic->tomb));
+	if (j->topic->tomb)
+		change_catalog(j, CATALOG_DELETE, deleted);
+	else
+		refuse_for_memory(j);
 }
 
 /* --- the graveyard ----------------------------------------------------------------------------------- */
@@ -391,11 +474,8 @@ bool chunklog_topic_remove_files(struct chunklog *log, const struct uuid *topic)
 	return false;
 }
 
-void tomb_add(struct chunklog *log, const struct uuid *topic)
+void tomb_add(struct chunklog *log, struct tomb *tomb, const struct uuid *topic)
 {
-	struct tomb *tomb = calloc(1, sizeof(*tomb));
-
-	CHECK(tomb);
 	tomb->topic = *topic;
 	list_append(&log->tombs, &tomb->node);
 }
@@ -436,8 +516,10 @@ static void buried(struct work *w)
 	while ((node = list_take_first(&log->burials)) != NULL) {
 		struct topic *t = LIST_ENTRY(node, struct topic, node);
 
-		if (t->files_removed)
-			tomb_add(log, &t->uuid);
+		if (t->files_removed) {
+			tomb_add(log, t->tomb, &t->uuid);
+			t->tomb = NULL;
+		}
 		chunklog_topic_free(t);
 	}
 	log->burying = false;

@@ -7,14 +7,13 @@
 #ifndef BOURN_STORE_ROCKSDB_ROCKS_H
 #define BOURN_STORE_ROCKSDB_ROCKS_H
 
+#include "base/hash.h"
 #include "core/age.h"
 #include "store/catalog.h"
 #include "store/datadir.h"
 #include "store/rocksdb/database.h"
 #include "store/rocksdb/rows.h"
 #include "store/rocksdb/writer.h"
-
-#include <uthash.h>
 
 struct chunk;
 struct rocks;

@@ -33,8 +33,10 @@ struct rocks_topic *rocks_topic_new(struct rocks *s, const struct topic_spec *sp
 	t->uuid = spec->uuid;
 	memcpy(t->name, spec->name, name_bytes);
 	t->now = store_topic_new(spec);
+	CHECK(t->now);
 	make_partitions(t, t->now, 0);
 	HASH_ADD(hh, s->topics, uuid, sizeof(struct uuid), t);
+	CHECK(hash_took(&t->hh));
 	return t;
 }
 
@@ -189,6 +191,7 @@ static void renew(struct rocks_topic *t, const struct topic_spec *spec)
 	struct store_topic *before = t->now;
 	struct store_topic *now = store_topic_new(spec);
 
+	CHECK(now); /* RocksDB, too, ends the process when there is no memory */
 	for (uint32_t i = 0; i < before->spec.partition_count; i++)
 		now->partitions[i] = before->partitions[i];
 	make_partitions(t, now, before->spec.partition_count);

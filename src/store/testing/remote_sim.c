@@ -84,6 +84,7 @@ static struct sim_topic *topic_new(struct sim_store *s, const struct topic_spec 
 
 	CHECK(t != NULL);
 	t->now = store_topic_new(spec);
+	CHECK(t->now);
 	snprintf(t->now->spec.engine, sizeof(t->now->spec.engine), "%s", store_remote_sim.name);
 	s->topics = realloc(s->topics, (s->topic_count + 1) * sizeof(*s->topics));
 	CHECK(s->topics != NULL);
@@ -102,6 +103,7 @@ static void topic_renew(struct sim_store *s, struct sim_topic *t, const struct t
 	if (change->partition_count > count)
 		spec.partition_count = change->partition_count;
 	t->now = store_topic_new(&spec);
+	CHECK(t->now);
 	memcpy(t->now->partitions, before->partitions, count * sizeof(before->partitions[0]));
 	make_partitions(s, t->now, count);
 	store_topic_put(before);

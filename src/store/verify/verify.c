@@ -80,6 +80,7 @@ static struct checked_topic *topic_add(struct verify_pass *v, const struct uuid 
 	CHECK(t);
 	t->uuid = *uuid;
 	HASH_ADD(hh, v->topics, uuid, sizeof(t->uuid), t);
+	CHECK(hash_took(&t->hh));
 	return t;
 }
 

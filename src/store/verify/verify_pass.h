@@ -2,13 +2,12 @@
 #ifndef BOURN_STORE_VERIFY_VERIFY_PASS_H
 #define BOURN_STORE_VERIFY_VERIFY_PASS_H
 
+#include "base/hash.h"
 #include "store/catalog.h"
 #include "store/chunklog/manifest.h"
 #include "store/datadir.h"
 #include "store/verify/cut.h"
 #include "store/verify/verify.h"
-
-#include <uthash.h>
 
 struct log;
 
