@@ -100,17 +100,48 @@ void front_buf_take(struct front *f, struct buf *b)
 	buf_clear(b);
 }
 
+/* Of its size; NULL: there are enough, or it is kept in none. */
+static struct buf *place_for(struct front *f, const struct buf *b)
+{
+	if (!b->ptr || b->cap > FRONT_LARGE_BUF_BYTES)
+		return NULL;
+	if (b->cap > FRONT_POOLED_BUF_BYTES)
+		return f->large_buf_count < FRONT_LARGE_BUFS ? &f->large_bufs[f->large_buf_count++]
+		                                             : NULL;
+	return f->idle_buf_count < FRONT_POOLED_BUFS ? &f->idle_bufs[f->idle_buf_count++] : NULL;
+}
+
 void front_buf_give(struct front *f, struct buf *b)
 {
-	bool keep =
-		b->ptr && b->cap <= FRONT_POOLED_BUF_BYTES && f->idle_buf_count < FRONT_POOLED_BUFS;
+	struct buf *place = place_for(f, b);
 
-	if (keep) {
-		f->idle_bufs[f->idle_buf_count++] = *b;
+	if (place) {
+		*place = *b;
 		*b = BUF_INIT(b->limit);
 	} else {
 		buf_fini(b);
 	}
+}
+
+void front_buf_reserve(struct front *f, struct buf *b, size_t more)
+{
+	struct buf *large = f->large_buf_count > 0 ? &f->large_bufs[f->large_buf_count - 1] : NULL;
+	struct buf small = *b;
+	size_t need = b->len + more;
+
+	if (more <= b->cap - b->len || b->failed)
+		return;
+	if (need <= FRONT_POOLED_BUF_BYTES || !large || large->cap < need ||
+	    large->cap > b->limit) {
+		(void)buf_reserve(b, more);
+		return;
+	}
+	*b = *large;
+	f->large_buf_count--;
+	b->limit = small.limit;
+	buf_clear(b);
+	buf_append(b, small.ptr, small.len);
+	front_buf_give(f, &small);
 }
 
 struct front_parser *front_parser_take(struct front *f)
@@ -252,6 +283,8 @@ void front_free(struct front *f)
 		free(f->idle_parsers[--f->idle_parser_count]);
 	while (f->idle_buf_count > 0)
 		buf_fini(&f->idle_bufs[--f->idle_buf_count]);
+	while (f->large_buf_count > 0)
+		buf_fini(&f->large_bufs[--f->large_buf_count]);
 	buf_fini(&f->headers);
 	buf_fini(&f->event);
 	buf_fini(&f->cursor);

@@ -2,6 +2,7 @@
 #include "front/testing/front_fixture.h"
 
 #include "base/test.h"
+#include "front/shard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -351,6 +352,40 @@ TEST(consume__positions)
 	expect("did you mean 'offset'?");
 }
 
+/* They are put together in memory that the one before was in. */
+TEST(consume__large_answers_are_right_each_time)
+{
+	size_t len = 300000;
+	uint8_t *body = malloc(len);
+
+	peer_connect(&peer, &fx);
+	for (char c = 'a'; c < 'e'; c++) {
+		memset(body, c, len);
+		peer_say(&peer, "POST /produce/t HTTP/1.1\r\n" HOST
+		                "Content-Type: text/plain\r\nContent-Length: 300000\r\n\r\n");
+		peer_send(&peer, body, len);
+		assert_true(peer_wait_text(&peer, "HTTP/1.1 201"));
+		peer_forget(&peer);
+	}
+	for (char c = 'a'; c < 'd'; c++) {
+		char request[] = "GET /consume/t?limit=2&offset=0 HTTP/1.1\r\n" HOST "\r\n";
+		const uint8_t *at;
+
+		request[strcspn(request, "0")] = (char)('0' + c - 'a');
+		ask(request);
+		for (int i = 0; i < 2; i++) {
+			memset(body, c + i, len);
+			at = memmem(peer.got.ptr, peer.got.len, body, len);
+			assert_non_null(at);
+			assert_int_equal(at[-1], '"');
+			assert_int_equal(at[len], '"');
+		}
+		assert_true(peer.got.len < 2 * len + 1000);
+		assert_in_range(fx.front->large_buf_count, 1, FRONT_LARGE_BUFS);
+	}
+	free(body);
+}
+
 TEST(consume__waits_for_the_first_event)
 {
 	struct peer other;
@@ -620,6 +655,7 @@ int main(void)
 		T(produce__bad_names_are_refused),
 		T(produce__what_is_not_built_is_said),
 		T(consume__positions),
+		T(consume__large_answers_are_right_each_time),
 		T(consume__waits_for_the_first_event),
 		T(consume__gives_up_waiting),
 		T(consume__head_is_get_without_its_body),

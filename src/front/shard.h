@@ -15,7 +15,9 @@
 
 enum {
 	FRONT_POOLED_BUFS = 256,
-	FRONT_POOLED_BUF_BYTES = 64 << 10, /* larger ones are not kept */
+	FRONT_POOLED_BUF_BYTES = 64 << 10, /* of larger ones few are kept … */
+	FRONT_LARGE_BUFS = 4,
+	FRONT_LARGE_BUF_BYTES = 2 << 20, /* … and none beyond this */
 	FRONT_POOLED_PARSERS = 32,
 	FRONT_POOLED_EXCHANGES = 1024,
 };
@@ -46,6 +48,8 @@ struct front {
 	size_t idle_parser_count;
 	struct buf idle_bufs[FRONT_POOLED_BUFS];
 	size_t idle_buf_count;
+	struct buf large_bufs[FRONT_LARGE_BUFS];
+	size_t large_buf_count;
 
 	struct feeds feeds;      /* what subscribers share */
 	struct list catching_up; /* struct source: has something to read */
@@ -76,6 +80,9 @@ struct front {
 /* Give `b` (owns nothing) memory from the pool; it keeps its limit. And back. */
 void front_buf_take(struct front *f, struct buf *b);
 void front_buf_give(struct front *f, struct buf *b);
+/* As buf_reserve, but where that means much memory, some that was used before serves if there is any: what
+ * is new costs the kernel more than filling it. */
+void front_buf_reserve(struct front *f, struct buf *b, size_t more);
 
 /* NULL: no memory. */
 struct front_parser *front_parser_take(struct front *f);

@@ -17,21 +17,32 @@ struct memory_pool {
 	void *kept[];
 };
 
-/* --- blocks of the system ---------------------------------------------------------------------------- */
+/* --- of the system ------------------------------------------------------------------------------------- */
 
-static void unmap(uint8_t *from, const uint8_t *to)
+void *memory_map(size_t bytes)
+{
+	void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return block == MAP_FAILED ? NULL : block;
+}
+
+void memory_unmap(void *block, size_t bytes)
+{
+	CHECK(munmap(block, bytes) == 0);
+}
+
+static void unmap(uint8_t *from, uint8_t *to)
 {
 	if (from < to)
-		CHECK(munmap(from, (size_t)(to - from)) == 0);
+		memory_unmap(from, (size_t)(to - from));
 }
 
 static void *block_new(void)
 {
-	uint8_t *all = mmap(NULL, 2 * MEMORY_LARGE_BYTES, PROT_READ | PROT_WRITE,
-	                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *all = memory_map(2 * MEMORY_LARGE_BYTES);
 	uint8_t *block;
 
-	if (all == MAP_FAILED)
+	if (!all)
 		return NULL;
 	block = all +
 	        (MEMORY_LARGE_BYTES - (uintptr_t)all % MEMORY_LARGE_BYTES) % MEMORY_LARGE_BYTES;
@@ -43,7 +54,7 @@ static void *block_new(void)
 
 static void block_free(void *block)
 {
-	unmap(block, (uint8_t *)block + MEMORY_LARGE_BYTES);
+	memory_unmap(block, MEMORY_LARGE_BYTES);
 }
 
 /* --- the pool ---------------------------------------------------------------------------------------- */

@@ -1,8 +1,17 @@
-/* memory: blocks so large that the system's large pages hold them: one fault a block instead of five
- * hundred. Where the system has none to give (or is told not to) they are as any. A pool keeps a few of
+/* memory: what stays long and is large, apart from the heap.
+ *
+ * A pool has blocks so large that the system's large pages hold them: one fault a block instead of five
+ * hundred. Where the system has none to give (or is told not to) they are as any. It keeps a few of
  * those that were freed, so that a steady flow of them costs neither fault nor zeroing. */
 #ifndef BOURN_IO_MEMORY_H
 #define BOURN_IO_MEMORY_H
+
+#include <stddef.h>
+
+/* Whole pages of the system's, zeroed, and its own again when they are freed, whatever else the heap
+ * holds; NULL when there is no memory. Any thread. */
+void *memory_map(size_t bytes);
+void memory_unmap(void *block, size_t bytes);
 
 enum { MEMORY_LARGE_BYTES = 2 << 20 };
 

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { KEPT = 4, BLOCKS = 16 };
 
@@ -41,6 +42,21 @@ TEST(memory_pool__what_was_given_is_taken_again)
 	memory_pool_put(p);
 }
 
+TEST(memory_map__is_zero_writable_and_gone)
+{
+	enum { BYTES = 100001 };
+	uint8_t *block = memory_map(BYTES);
+	unsigned char pages[BYTES / 4096 + 1];
+
+	assert_non_null(block);
+	for (size_t i = 0; i < BYTES; i++)
+		assert_int_equal(block[i], 0);
+	memset(block, 1, BYTES);
+	memory_unmap(block, BYTES);
+	assert_int_equal(mincore(block, BYTES, pages), -1);
+	assert_null(memory_map(SIZE_MAX / 2));
+}
+
 TEST(memory_pool__a_block_may_outlive_its_owner)
 {
 	struct memory_pool *p = memory_pool_new(KEPT);
@@ -56,6 +72,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_pool__blocks_are_whole_on_their_boundary_and_apart),
 		cmocka_unit_test(memory_pool__what_was_given_is_taken_again),
+		cmocka_unit_test(memory_map__is_zero_writable_and_gone),
 		cmocka_unit_test(memory_pool__a_block_may_outlive_its_owner),
 	};
 

@@ -22,7 +22,9 @@ enum {
 	CAPABILITY_COUNT = 7,
 	CREDITS = 4096,
 	FILES_RESERVED = 512, /* descriptors that are not for connections; half are for reading */
-	BLOCK_BYTES = 128 << 10, /* memory from this size on is the system's again when freed */
+	/* Memory from this size on is the system's again when freed. What passes through, a read of a
+	 * segment or an answer in the making, is smaller, or kept by who needs it next. */
+	BLOCK_BYTES = 512 << 10,
 };
 
 struct shard {
@@ -467,7 +469,7 @@ static enum err compose(struct server *s, struct fault *f)
 static void give_memory_back(void)
 {
 	(void)mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES);
-	(void)mallopt(M_TRIM_THRESHOLD, 8 * BLOCK_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, 2 * BLOCK_BYTES);
 }
 
 enum err server_new(const struct server_parts *parts, struct server **out, struct fault *f)

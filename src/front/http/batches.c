@@ -52,7 +52,10 @@ static bool read_take(struct batches_read *s)
 
 	while (s->body.len < s->bytes_max && !s->body.failed) {
 		switch (reader_take_batches(s->reader, &batches)) {
-		case READER_EVENT: buf_append_slice(&s->body, batches); break;
+		case READER_EVENT:
+			front_buf_reserve(s->x->front, &s->body, batches.len);
+			buf_append_slice(&s->body, batches);
+			break;
 		case READER_WAIT: return false;
 		case READER_GREW:
 		case READER_CAUGHT_UP: return true;
@@ -88,7 +91,7 @@ static void read_fini(struct exchange *x)
 
 	if (s->reader)
 		reader_close(s->reader);
-	buf_fini(&s->body);
+	front_buf_give(x->front, &s->body);
 	free(s);
 }
 

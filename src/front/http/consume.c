@@ -114,6 +114,10 @@ static void consume_write(struct exchange *x)
 
 static void append_event(struct consume *s, const struct delivery *d)
 {
+	size_t left = (size_t)(s->bytes_max - (int64_t)s->body.len);
+
+	if (s->body.len > FRONT_POOLED_BUF_BYTES / 2) /* then at once for all there may be */
+		front_buf_reserve(s->x->front, &s->body, left + FRONT_POOLED_BUF_BYTES / 2);
 	metric_add(s->x->front->metrics, METRIC_EVENTS_OUT, 1);
 	if (!s->ndjson && s->count > 0)
 		buf_append_lit(&s->body, ",");
@@ -192,7 +196,7 @@ static void consume_fini(struct exchange *x)
 	timer_stop(x->front->loop, &s->timer);
 	if (s->reader)
 		reader_close(s->reader);
-	buf_fini(&s->body);
+	front_buf_give(x->front, &s->body);
 	free(s);
 }
 

@@ -178,8 +178,11 @@ void reply_end(struct exchange *x, struct slice body)
 	struct buf *out = connection_output(x->http->connection);
 
 	http_head_end_length(out, body.len);
-	if (x->method != HTTP_METHOD_HEAD)
-		buf_append_slice(out, body);
+	if (x->method == HTTP_METHOD_HEAD)
+		return;
+	if (body.len > FRONT_POOLED_BUF_BYTES)
+		front_buf_reserve(x->front, out, body.len);
+	buf_append_slice(out, body);
 }
 
 void reply(struct exchange *x, int status, const char *content_type, struct slice body)

@@ -1,8 +1,11 @@
 #include "store/chunklog/chunk.h"
 
 #include "io/memory.h"
+#include "store/wal.h"
 
 #include <stdlib.h>
+
+enum { PAGE_BYTES = 4 << 10 };
 
 enum err chunk_accept(struct slice from, int64_t expected_offset, struct batch *out,
                       struct fault *f)
@@ -28,36 +31,60 @@ _Static_assert(sizeof(struct chunk) + CHUNK_BYTES_MAX +
                        MEMORY_LARGE_BYTES,
                "a full chunk is one large page");
 
+/* The largest is one batch, which is one WAL frame. */
+_Static_assert(sizeof(struct chunk) + WAL_PAYLOAD_BYTES_MAX +
+                               (WAL_PAYLOAD_BYTES_MAX / CHUNK_MARK_BYTES + 1) *
+                                       sizeof(struct chunk_mark) <
+                       (size_t)UINT16_MAX * PAGE_BYTES,
+               "its pages, and so its marks, are counted in 16 bits");
+
 static void chunk_free(struct shared *s)
 {
 	struct chunk *c = CONTAINER_OF(s, struct chunk, shared);
 
 	if (c->pool)
 		memory_pool_give(c->pool, c);
+	else if (c->mapped_pages > 0)
+		memory_unmap(c, (size_t)c->mapped_pages * PAGE_BYTES);
 	else
 		free(c);
+}
+
+/* Memory for `bytes`, of which `*c` then says where it is from. */
+static struct chunk *chunk_memory(struct memory_pool *pool, size_t bytes, size_t cap,
+                                  struct chunk *c)
+{
+	size_t pages = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+
+	if (pool && cap == CHUNK_BYTES_MAX) {
+		c->pool = pool;
+		return memory_pool_take(pool);
+	}
+	if (cap < CHUNK_MAPPED_BYTES)
+		return malloc(bytes);
+	CHECK(pages <= UINT16_MAX);
+	c->mapped_pages = (uint16_t)pages;
+	return memory_map(pages * PAGE_BYTES);
 }
 
 struct chunk *chunk_new(struct memory_pool *pool, int64_t base_offset, int32_t leader_epoch,
                         size_t cap)
 {
 	size_t marks_bytes = (cap / CHUNK_MARK_BYTES + 1) * sizeof(struct chunk_mark);
-	size_t bytes = sizeof(struct chunk) + marks_bytes + cap;
-	bool is_large = pool && cap == CHUNK_BYTES_MAX;
-	struct chunk *c = is_large ? memory_pool_take(pool) : malloc(bytes);
-
-	if (!c)
-		return NULL;
-	*c = (struct chunk){
+	struct chunk new = {
 		.base_offset = base_offset,
 		.end_offset = base_offset,
 		.max_timestamp = INT64_MIN,
 		.leader_epoch = leader_epoch,
-		.pool = is_large ? pool : NULL,
 		.cap = cap,
-		.marks = (struct chunk_mark *)(c + 1),
-		.bytes = (uint8_t *)(c + 1) + marks_bytes,
 	};
+	struct chunk *c = chunk_memory(pool, sizeof(*c) + marks_bytes + cap, cap, &new);
+
+	if (!c)
+		return NULL;
+	*c = new;
+	c->marks = (struct chunk_mark *)(c + 1);
+	c->bytes = (uint8_t *)(c + 1) + marks_bytes;
 	shared_init(&c->shared, chunk_free);
 	return c;
 }

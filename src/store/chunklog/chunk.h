@@ -23,6 +23,9 @@ enum {
 	CHUNK_BYTES_MIN = 896, /* 1 KiB in all: thousands of topics have no more */
 	CHUNK_BYTES_MAX = (2 << 20) - (9 << 10), /* with its marks, a large page (io/memory.h) */
 	CHUNK_MARK_BYTES = 4 << 10,              /* one mark at most for so many bytes */
+	/* Chunks with so much room are apart from the heap, where what else there is would keep the
+	 * memory of those that went. */
+	CHUNK_MAPPED_BYTES = 128 << 10,
 };
 
 /* Where a batch begins; a search starts at the last mark at or below what is sought. */
@@ -36,10 +39,11 @@ struct chunk {
 	int64_t base_offset;   /* of its first batch */
 	int64_t end_offset;    /* behind its last visible batch; base_offset when there is none */
 	int64_t max_timestamp; /* of its visible batches; INT64_MIN when there is none */
-	struct memory_pool *pool; /* where its block of memory is from; NULL: malloc */
+	struct memory_pool *pool; /* where its block of memory is from; NULL: the heap, or … */
 	int64_t born; /* on the store's clock of chunk bytes, when it came; its partition's */
 	int32_t leader_epoch;
-	uint32_t mark_count;
+	uint16_t mapped_pages; /* … so many of the system's */
+	uint16_t mark_count;
 	size_t len;
 	size_t filled;
 	size_t cap;

@@ -1,10 +1,8 @@
 #include "store/chunklog/cold.h"
 
-#include "base/buf.h"
 #include "io/disk.h"
 #include "store/chunklog/cold_files.h"
 #include "store/chunklog/segment_reader.h"
-#include "store/wal.h"
 
 #include <stdlib.h>
 
@@ -129,42 +127,39 @@ static bool walk_doubts(struct walk *w, enum err err)
 
 struct cold_batches {
 	struct shared shared; /* first */
-	struct buf bytes;
+	void *bytes;          /* owned */
 };
 
 static void batches_free(struct shared *s)
 {
 	struct cold_batches *b = CONTAINER_OF(s, struct cold_batches, shared);
 
-	buf_fini(&b->bytes);
+	free(b->bytes);
 	free(b);
 }
 
+/* They stay in the reader's buffer: no copy of what is read. */
 static enum err take_batches(struct walk *w, int64_t offset, int64_t limit, size_t bytes_max,
-                             struct buf *out, struct fault *f)
+                             struct fault *f)
 {
+	struct segment_reader *r = &w->reader;
 	enum err err = OK;
 
-	while (w->reader.next_offset < limit && !err) {
+	while (r->next_offset < limit && !err) {
 		struct batch b;
 
 		err = walk_next(w, &b, f);
 		if (err || b.last_offset < offset)
 			continue;
-		if (out->len > 0 && out->len + b.bytes.len > bytes_max)
+		if (r->kept > 0 && r->kept + b.bytes.len > bytes_max)
 			break;
-		buf_append(out, b.bytes.ptr, b.bytes.len);
-		if (out->failed)
-			return fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes of %s", b.bytes.len,
-			                 w->path);
-		batch_assign(out->ptr + out->len - b.bytes.len, b.base_offset,
-		             w->file->leader_epoch);
+		batch_assign(segment_reader_keep(r, &b), b.base_offset, w->file->leader_epoch);
 	}
-	return out->len > 0 ? OK : err; /* what is bad is told to who reads on */
+	return r->kept > 0 ? OK : err; /* what is bad is told to who reads on */
 }
 
 static enum err read_from(struct walk *w, int64_t offset, int64_t limit, size_t bytes_max,
-                          struct buf *out, struct fault *f)
+                          struct fault *f)
 {
 	struct segment_mark place;
 	enum err err;
@@ -175,7 +170,7 @@ static enum err read_from(struct walk *w, int64_t offset, int64_t limit, size_t 
 		pthread_mutex_unlock(&w->file->lock);
 		err = walk_place(w, w->from_start ? start_of(w->source) : place, f);
 		if (!err)
-			err = take_batches(w, offset, limit, bytes_max, out, f);
+			err = take_batches(w, offset, limit, bytes_max, f);
 	} while (walk_doubts(w, err));
 	return err;
 }
@@ -185,7 +180,7 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
                    struct fault *f)
 {
 	size_t most = bytes_max < COLD_READ_BYTES_MAX ? bytes_max : COLD_READ_BYTES_MAX;
-	struct cold_batches *out = calloc(1, sizeof(*out));
+	struct cold_batches *out = malloc(sizeof(*out));
 	struct cold_file *file = out ? cold_file_get(c, s) : NULL;
 	struct walk w;
 	enum err err;
@@ -195,12 +190,14 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
 		return no_memory(s, f);
 	}
 	shared_init(&out->shared, batches_free);
-	out->bytes = BUF_INIT(COLD_READ_BYTES_MAX + WAL_PAYLOAD_BYTES_MAX);
+	out->bytes = NULL;
 	if (limit > s->segment.end_offset)
 		limit = s->segment.end_offset;
 	err = walk_begin(&w, file, s, most + SEGMENT_STRETCH_BYTES, f);
 	if (!err)
-		err = read_from(&w, offset, limit, most, &out->bytes, f);
+		err = read_from(&w, offset, limit, most, f);
+	if (!err)
+		out->bytes = segment_reader_give(&w.reader, batches);
 	*bad_at = w.reader.next_offset;
 	walk_end(&w);
 	cold_file_put(c, file);
@@ -208,7 +205,6 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
 		shared_put(&out->shared);
 		return err;
 	}
-	*batches = buf_slice(&out->bytes);
 	*holder = &out->shared;
 	return OK;
 }

@@ -179,6 +179,53 @@ FIXTURE_TEST(log__memory_stays_within_the_budget)
 	rig_close(&r);
 }
 
+/* One read, whose batches must be events one behind the other; the offset where it ends. */
+static int64_t one_read(struct fixture *x, int64_t offset, size_t bytes_max)
+{
+	struct shared *holder;
+	struct slice rest;
+	struct batch b;
+
+	assert_int_equal(rig_read(&x->rig, x->p, offset, bytes_max, &rest, &holder), OK);
+	while (rest.len > 0) {
+		assert_int_equal(batch_validate(rest, &b, NULL), OK);
+		assert_int_equal(b.base_offset, offset);
+		offset = b.last_offset + 1;
+		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
+	}
+	shared_put(holder);
+	return offset;
+}
+
+FIXTURE_TEST(log__one_read_joins_the_runs_of_many_checkpoints)
+{
+	struct fixture *x = *state;
+
+	for (int64_t n = 0; n < 200; n += 20) { /* with zeros between */
+		append(x, n, n + 20, 1000);
+		checkpoint(x);
+	}
+	assert_int_equal(one_read(x, 0, MIB), 200);
+	assert_int_equal(one_read(x, 33, MIB), 200);
+	assert_in_range(one_read(x, 33, 50000), 33 + 45, 33 + 50);
+	assert_int_equal(one_read(x, 33, 1), 34);
+	kill_and_start(x); /* without an index it is read from the start, a window at a time */
+	assert_in_range(one_read(x, 150, 30000), 150 + 25, 150 + 30);
+	assert_true(event_log_is_whole(&x->rig, x->p, 200));
+}
+
+FIXTURE_TEST(log__a_batch_may_be_larger_than_what_is_asked_for)
+{
+	struct fixture *x = *state;
+
+	append(x, 0, 3, MIB);
+	append(x, 3, 10, 1000);
+	checkpoint(x);
+	assert_int_equal(one_read(x, 0, 1000), 1);
+	assert_int_equal(one_read(x, 2, 1000), 3);
+	assert_int_equal(one_read(x, 3, MIB), 10);
+}
+
 FIXTURE_TEST(log__a_read_keeps_what_retention_removes)
 {
 	struct fixture *x = *state;
@@ -546,6 +593,8 @@ int main(void)
 		T(log__reads_from_segments_what_it_let_go_of),
 		T(log__what_the_budget_holds_is_read_from_memory),
 		T(log__memory_stays_within_the_budget),
+		T(log__one_read_joins_the_runs_of_many_checkpoints),
+		T(log__a_batch_may_be_larger_than_what_is_asked_for),
 		T(log__a_read_keeps_what_retention_removes),
 		T(log__more_segments_than_descriptors),
 		T(log__a_clean_start_reads_no_segment),

@@ -49,7 +49,7 @@ static void load_segment(struct partition *p, struct segment *s)
 	log_line(p->shard->log->config.log, LOG_ERROR, "store",
 	         "%s/%u is damaged at offset %lld: %s", p->topic->name, p->base.index,
 	         (long long)p->base.state.log_end, fault_text(&why, text, sizeof(text)));
-	p->damage_may_pass = p->damage_may_pass || why.code == ERR_IO;
+	p->damage_may_pass = p->damage_may_pass || why.code != ERR_CORRUPT;
 	partition_go_on_at(p, s->end_offset);
 }
 

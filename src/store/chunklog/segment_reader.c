@@ -24,8 +24,8 @@ void segment_reader_place(struct segment_reader *r, int64_t at, int64_t offset, 
 	r->at = at;
 	r->next_offset = offset;
 	r->end = end;
-	r->skip = 0;
-	r->have = 0;
+	r->skip = r->kept_at + r->kept;
+	r->have = r->skip;
 }
 
 static enum err corrupt(const struct segment_reader *r, const char *what, struct fault *f)
@@ -33,39 +33,61 @@ static enum err corrupt(const struct segment_reader *r, const char *what, struct
 	return fault_set(f, ERR_CORRUPT, 0, "%s: %s at byte %lld", r->path, what, (long long)r->at);
 }
 
-static bool grow(struct segment_reader *r, size_t cap)
+static enum err make_room(struct segment_reader *r, size_t cap, struct fault *f)
 {
-	uint8_t *grown = realloc(r->buffer, cap);
+	uint8_t *buffer;
 
-	if (!grown)
-		return false;
-	r->buffer = grown;
+	if (cap <= r->cap)
+		return OK;
+	buffer = realloc(r->buffer, cap);
+	if (!buffer)
+		return fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes to read %s", cap, r->path);
+	r->buffer = buffer;
 	r->cap = cap;
-	return true;
+	return OK;
+}
+
+/* What was kept to the front, what is held behind it. */
+static void move_up(struct segment_reader *r)
+{
+	size_t held = r->have - r->skip;
+
+	if (r->kept > 0)
+		memmove(r->buffer, r->buffer + r->kept_at, r->kept);
+	if (held > 0)
+		memmove(r->buffer + r->kept, r->buffer + r->skip, held);
+	r->kept_at = 0;
+	r->skip = r->kept;
+	r->have = r->kept + held;
+}
+
+/* So much is read at once: with what is kept, a window. */
+static size_t bytes_to_have(const struct segment_reader *r, size_t need)
+{
+	size_t want = r->kept < r->window ? r->window - r->kept : 0;
+
+	if ((int64_t)want > r->end - r->at)
+		want = (size_t)(r->end - r->at);
+	return want < need ? need : want;
 }
 
 /* Have at least `need` bytes of what is left in the buffer; there are so many. */
 static enum err have_bytes(struct segment_reader *r, size_t need, struct fault *f)
 {
-	size_t held = r->have - r->skip;
-	size_t want;
+	size_t held = r->have - r->skip, want;
 	enum err err;
 
 	if (held >= need)
 		return OK;
-	if (held > 0)
-		memmove(r->buffer, r->buffer + r->skip, held);
-	r->skip = 0;
-	r->have = held;
-	want = (int64_t)r->window < r->end - r->at ? r->window : (size_t)(r->end - r->at);
-	if (want < need)
-		want = need;
-	if (want > r->cap && !grow(r, want))
-		return fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes of %s", want, r->path);
-	err = disk_read_all(r->disk, r->fd, r->buffer + held, want - held, r->at + (int64_t)held,
+	move_up(r);
+	want = bytes_to_have(r, need);
+	err = make_room(r, r->kept + want, f);
+	if (err)
+		return err;
+	err = disk_read_all(r->disk, r->fd, r->buffer + r->have, want - held, r->at + (int64_t)held,
 	                    r->path, f);
 	if (!err)
-		r->have = want;
+		r->have = r->skip + want;
 	return err;
 }
 
@@ -129,4 +151,28 @@ enum err segment_reader_next(struct segment_reader *r, struct batch *out, struct
 	step(r, size);
 	r->next_offset = out->last_offset + 1;
 	return OK;
+}
+
+uint8_t *segment_reader_keep(struct segment_reader *r, const struct batch *b)
+{
+	size_t len = b->bytes.len, at = r->skip - len;
+
+	CHECK(b->bytes.ptr == r->buffer + at);
+	if (r->kept == 0)
+		r->kept_at = at;
+	CHECK(at >= r->kept_at + r->kept);
+	if (at > r->kept_at + r->kept)
+		memmove(r->buffer + r->kept_at + r->kept, r->buffer + at, len);
+	r->kept += len;
+	return r->buffer + r->kept_at + r->kept - len;
+}
+
+void *segment_reader_give(struct segment_reader *r, struct slice *kept)
+{
+	void *buffer = r->kept > 0 ? r->buffer : NULL;
+
+	*kept = buffer ? slice_of(r->buffer + r->kept_at, r->kept) : SLICE_NONE;
+	if (buffer)
+		*r = (struct segment_reader){.disk = r->disk, .fd = r->fd, .path = r->path};
+	return buffer;
 }
