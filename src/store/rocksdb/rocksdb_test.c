@@ -454,6 +454,68 @@ TEST(hole__in_what_was_flushed_refuses_the_start)
 	}
 }
 
+/* --- a WAL that was cut off ------------------------------------------------------------------ */
+
+enum { TAIL_BATCHES = 6, TAIL_EVENTS = 3, TAILS = 30, TAIL_BYTES = 300 };
+
+/* The WAL is `at` bytes long, and then comes nothing, zeros or garbage. */
+static void cut_off(struct fixture *x, int64_t at, int how)
+{
+	uint8_t behind[TAIL_BYTES] = {0};
+	char path[PATH_BYTES];
+	int fd;
+
+	largest_file(x, ".log", path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(ftruncate(fd, at), 0);
+	if (how == 2)
+		x->rig.dice.base.fill(&x->rig.dice.base, behind, sizeof(behind));
+	if (how > 0)
+		assert_int_equal(pwrite(fd, behind, sizeof(behind), at), sizeof(behind));
+	close(fd);
+}
+
+/* At every place of the last three writes; in short, at some. */
+TEST(tail__ends_at_the_last_whole_write)
+{
+	struct fixture *x = *state;
+	struct topic_spec spec = rig_spec(&x->rig, "t", 1);
+	const struct store_topic *topic;
+	char golden[RIG_DIR_BYTES_MAX + 8], path[PATH_BYTES];
+	int64_t sizes[TAIL_BATCHES + 1], from, step;
+
+	spec.settings.durability = DURABILITY_OS;
+	assert_int_equal(rig_create(&x->rig, &spec, &topic, NULL), OK);
+	sizes[0] = largest_file(x, ".log", path);
+	for (int i = 1; i <= TAIL_BATCHES; i++) {
+		assert_int_equal(append(x, topic->partitions[0], TAIL_EVENTS), OK);
+		sizes[i] = largest_file(x, ".log", path);
+	}
+	kill_it(x);
+	snprintf(golden, sizeof(golden), "%s.gold", x->rig.dir);
+	run_program((const char *[]){"cp", "-a", x->rig.dir, golden, NULL});
+	from = sizes[TAIL_BATCHES - 3];
+	step = getenv("BOURN_LONG") ? 1 : (sizes[TAIL_BATCHES] - from) / (TAILS / 3) + 1;
+	for (int64_t at = from; at <= sizes[TAIL_BATCHES]; at += step)
+		for (int how = 0; how < 3; how++) {
+			int whole = TAIL_BATCHES - 3;
+			enum err why;
+
+			while (whole < TAIL_BATCHES && sizes[whole + 1] <= at)
+				whole++;
+			run_program((const char *[]){"rm", "-r", x->rig.dir, NULL});
+			run_program((const char *[]){"cp", "-a", golden, x->rig.dir, NULL});
+			cut_off(x, at, how);
+			rig_reopen(&x->rig);
+			assert_int_equal(read_through(x, partition(x, "t"), 0, &why),
+			                 whole * TAIL_EVENTS);
+			assert_int_equal(why, OK);
+			rig_shut(&x->rig);
+		}
+	run_program((const char *[]){"rm", "-r", golden, NULL});
+	rig_reopen(&x->rig);
+}
+
 /* --- flipped bits ---------------------------------------------------------------------------- */
 
 enum { FLIP_TOPICS = 3, FLIP_BATCHES = 12, FLIPS = 60, FLIPS_LONG = 2000, FILES_MAX = 64 };
@@ -584,6 +646,27 @@ TEST(open__a_directory_of_another_engine_is_refused_with_the_remedy)
 	x->rig.ops = &store_rocksdb;
 	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CONFIG);
 	assert_non_null(strstr(f.where, "kept by engine \"memory\", not \"rocksdb\""));
+}
+
+TEST(open__rows_of_a_later_version_are_refused)
+{
+	struct fixture *x = *state;
+	const struct store_config config = {.disk = &x->disk, .log = x->rig.log};
+	struct row_store row = {.leader_epoch = 1};
+	uint8_t value[ROW_STORE_BYTES];
+	char path[RIG_DIR_BYTES_MAX + 16];
+	struct database d;
+	struct fault f = {0};
+
+	rig_shut(&x->rig);
+	snprintf(path, sizeof(path), "%s/rocksdb", x->rig.dir);
+	assert_int_equal(database_open(&d, path, &row.id, &config, &f), OK);
+	row_store_encode(&row, value);
+	value[0]++;
+	assert_int_equal(database_put(&d, ROW_STORE_KEY, slice_of(value, sizeof(value)), &f), OK);
+	database_close(&d);
+	assert_int_equal(rig_try_open(&x->rig, &f), ERR_DIR_NEWER);
+	assert_non_null(strstr(f.where, "use a newer bourn"));
 }
 
 /* --- a full disk ----------------------------------------------------------------------------- */
@@ -735,9 +818,11 @@ int main(void)
 		WITH_STORE(damage__fences_its_partition_and_no_other),
 		WITH_STORE(hole__in_what_was_never_flushed_ends_the_log_there),
 		WITH_STORE(hole__in_what_was_flushed_refuses_the_start),
+		WITH_STORE(tail__ends_at_the_last_whole_write),
 		WITH_STORE(flips__nothing_wrong_is_served_and_nothing_hidden),
 		WITH_STORE(open__a_catalog_that_lost_a_topic_is_refused),
 		WITH_STORE(open__a_directory_of_another_engine_is_refused_with_the_remedy),
+		WITH_STORE(open__rows_of_a_later_version_are_refused),
 		WITH_STORE(full__refuses_appends_lets_trims_through_and_goes_on_by_itself),
 		WITH_STORE(lookup_time__is_exact_with_marks_and_without),
 		WITH_STORE(retention_ms__takes_what_is_old_also_after_a_restart),
