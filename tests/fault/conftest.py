@@ -1,7 +1,6 @@
 """Fixtures of the fault tests, and what a person sees of them: each one's JSON line; with
 `--progress-fd N` also a line there as each test ends, and a table of all."""
 
-import functools
 import json
 import os
 import re
@@ -10,7 +9,7 @@ import time
 
 import pytest
 
-from harness.broker import BIN
+from harness.broker import why_not
 from harness.filesystem import FileSystem
 
 collect_ignore = [] if os.environ.get("BOURN_LONG") else ["test_versions.py"]  # it builds an older program
@@ -18,14 +17,6 @@ ENGINES = ("memory", "log", "rocksdb")
 # Checkpoints all the time, so that faults hit them too; and under `log` nearly nothing stays in memory.
 BUSY = {"BOURN_STORAGE_SNAPSHOT_SIZE": "1MiB", "BOURN_STORAGE_SNAPSHOT_AGE": "300ms",
         "BOURN_STORAGE_MEMORY": "1MiB"}
-
-
-@functools.cache
-def why_not(engine):
-    """What the binary lacks for that engine; None: nothing."""
-    done = subprocess.run([BIN, "serve", "--storage", engine, "--data", "/nowhere/at/all", "--log-level", "off"],
-                          capture_output=True, text=True)
-    return done.stderr.strip() if "install " in done.stderr else None
 
 
 @pytest.fixture(params=ENGINES)

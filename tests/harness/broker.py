@@ -1,5 +1,6 @@
 """A broker process: start it on a free port, ask it, stop it, kill it, start it again."""
 
+import functools
 import json
 import os
 import pathlib
@@ -20,6 +21,14 @@ LISTENING = re.compile(r"listening on (http://\S+?):(\d+)")
 ABORTED = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed|check failed")
 START_SECONDS = 20  # generous: sanitizers, a loaded machine; a start takes milliseconds
 STOP_SECONDS = 2 if "release" in str(BIN) else 10
+
+
+@functools.cache
+def why_not(engine):
+    """What the binary lacks for that engine; None: nothing."""
+    done = subprocess.run([BIN, "serve", "--storage", engine, "--data", "/nowhere/at/all", "--log-level", "off"],
+                          capture_output=True, text=True)
+    return done.stderr.strip() if "install " in done.stderr else None
 
 
 class Broker:

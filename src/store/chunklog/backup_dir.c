@@ -20,7 +20,8 @@
 enum {
 	NOTE_BYTES_MAX = 1024,
 	PATH_BYTES = SEGMENT_PATH_BYTES,
-	WRITTEN_FILES = 6, /* bourn.dir, manifest, backup.txt, catalog/snapshot, a WAL file each */
+	WRITTEN_FILES = 4, /* bourn.dir, backup.txt, catalog/snapshot and its WAL file */
+	LOG_FILES = 2,     /* manifest, WAL file */
 };
 
 /* --- names ----------------------------------------------------------------------------------------- */
@@ -50,6 +51,11 @@ enum err backup_name_check(const char *root, const char *name, struct fault *f)
 static void path_of(const char *dir, const char *name, const char *suffix, char into[PATH_BYTES])
 {
 	snprintf(into, PATH_BYTES, "%s/%s%s", dir, name, suffix);
+}
+
+void backup_dir_path(const char *root, const char *name, char into[DATADIR_FILE_BYTES_MAX])
+{
+	snprintf(into, DATADIR_FILE_BYTES_MAX, "%s/%s" TMP, root, name);
 }
 
 /* --- the note -------------------------------------------------------------------------------------- */
@@ -240,7 +246,7 @@ struct making {
 	const struct backup_source *from;
 	struct disk *disk;
 	struct store_backup *out;
-	char dir[DATADIR_PATH_BYTES_MAX]; /* <root>/<name>.tmp */
+	char dir[DATADIR_FILE_BYTES_MAX]; /* <root>/<name>.tmp */
 	struct uuid topic;                /* whose directory is there, or is synced */
 };
 
@@ -399,19 +405,28 @@ static enum err make_wal(struct making *m, struct fault *f)
 	return wal_make(&wal, f);
 }
 
-static enum err make_all(struct making *m, struct fault *f)
+static enum err make_log(struct making *m, struct fault *f)
 {
-	enum err err = disk_make_dir(m->disk, m->dir, f);
+	enum err err = make_topics(m, f);
 
-	if (!err)
-		err = make_topics(m, f);
-	if (!err)
-		err = make_catalog(m, f);
 	if (!err)
 		err = make_wal(m, f);
 	if (!err)
 		err = manifest_write(m->disk, m->dir, m->from->manifest, f);
 	m->out->bytes += (int64_t)m->from->manifest.len;
+	m->out->file_count += LOG_FILES;
+	return err;
+}
+
+static enum err make_all(struct making *m, struct fault *f)
+{
+	const struct backup_source *from = m->from;
+	enum err err = disk_make_dir(m->disk, m->dir, f);
+
+	if (!err)
+		err = from->fill ? from->fill(from->arg, m->dir, m->out, f) : make_log(m, f);
+	if (!err)
+		err = make_catalog(m, f);
 	m->out->file_count += WRITTEN_FILES;
 	if (!err)
 		err = note_write(m->disk, m->dir, m->out, f);
@@ -443,7 +458,7 @@ enum err backup_dir_make(const struct backup_source *from, const char *root,
 	char text[320];
 	enum err err;
 
-	snprintf(m.dir, sizeof(m.dir), "%s/%s" TMP, root, out->name);
+	backup_dir_path(root, out->name, m.dir);
 	err = make_all(&m, f);
 	if (!err)
 		err = name_it(&m, root, f);

@@ -16,6 +16,7 @@
 
 #include "base/slice.h"
 #include "base/uuid.h"
+#include "store/datadir.h"
 #include "store/store.h"
 
 /* What a backup is made of. All borrowed. */
@@ -23,9 +24,16 @@ struct backup_source {
 	const struct store_config *config; /* path: the data directory */
 	const struct uuid *store_id;
 	const char *engine;
-	struct slice manifest;
-	uint64_t sequence;    /* that it has as checkpointed */
 	struct slice catalog; /* catalog_copy */
+
+	/* Of `memory` and `log`. */
+	struct slice manifest;
+	uint64_t sequence; /* that it has as checkpointed */
+
+	/* Of others: put what they keep into the directory `dir`, to last, and count it in `out`; NULL:
+	 * it is of those two. */
+	enum err (*fill)(void *arg, const char *dir, struct store_backup *out, struct fault *f);
+	void *arg;
 };
 
 /* ERR_BAD_PARAMETER: no backup has such a name. */
@@ -37,6 +45,9 @@ enum err backup_dir_tidy(struct disk *d, const char *root, struct fault *f) MUST
 /* Make the root; ERR_BACKUP_EXISTS: the name is taken. */
 enum err backup_dir_prepare(struct disk *d, const char *root, const char *name,
                             struct fault *f) MUST_CHECK;
+
+/* The directory in which it is made, after it was prepared. */
+void backup_dir_path(const char *root, const char *name, char into[DATADIR_FILE_BYTES_MAX]);
 
 /* Make `<root>/<name>`; it lasts when this returns. `out` has name and time, the rest is filled. On an
  * error there is none. ERR_CORRUPT: a segment of the manifest is missing. */

@@ -306,6 +306,18 @@ enum err database_flush(const struct database *d, struct fault *f)
 	return OK;
 }
 
+enum err database_copy(const struct database *d, const char *path, struct fault *f)
+{
+	char *text = NULL;
+	rocksdb_checkpoint_t *c = d->lib.checkpoint_object_create(d->db, &text);
+
+	if (text)
+		return database_check(d, text, "rocksdb checkpoint", f);
+	d->lib.checkpoint_create(c, path, 0, &text);
+	d->lib.checkpoint_object_destroy(c);
+	return database_check(d, text, "rocksdb checkpoint", f);
+}
+
 void database_drop_files(const struct database *d, struct slice from, struct slice to)
 {
 	struct fault unused;

@@ -46,6 +46,10 @@ uint64_t database_last_write(const struct database *d);
 /* What is in memory goes into files. */
 enum err database_flush(const struct database *d, struct fault *f) MUST_CHECK;
 
+/* The database as of one moment, as one of its own in the directory `path`, which does not exist: files
+ * are shared by a second name, as none is written again. It lasts, but for the name of `path`. */
+enum err database_copy(const struct database *d, const char *path, struct fault *f) MUST_CHECK;
+
 /* Have whole files that lie between two keys of `batches` go at once, without waiting for a
  * compaction; rows near the ends may stay. */
 void database_drop_files(const struct database *d, struct slice from, struct slice to);

@@ -26,6 +26,7 @@ static void rocks_free(struct rocks *s)
 	database_close(&s->database);
 	datadir_close(&s->dir);
 	free(s->path);
+	free(s->backups_root);
 	free(s->sampler);
 	free(s->listed);
 	free(s->shards);
@@ -45,6 +46,7 @@ static struct rocks *rocks_new(const struct store_config *config, const struct d
 	snprintf(path, sizeof(path), "%s/rocksdb", s->dir.path);
 	s->path = strdup(path);
 	CHECK(s->path);
+	CHECK(asprintf(&s->backups_root, "%s/backups", s->dir.path) > 0);
 	s->began = config->clock->now(config->clock);
 	s->shards = calloc(config->shard_count, sizeof(*s->shards));
 	CHECK(s->shards);
@@ -80,6 +82,7 @@ static enum err rocks_open(const struct store_config *config, struct store **out
 		rocks_free(s);
 		return err;
 	}
+	rocks_backup_tidy(s);
 	s->writer = writer_start(&s->database, s->path, &s->dir.id, &s->config);
 	rocks_look_start(s);
 	sampler_start(s);
@@ -192,32 +195,6 @@ static void rocks_checkpoint(struct store_checkpoint *c)
 	loop_work(job->store->shards[0].loop, &job->work);
 }
 
-/* --- backup ---------------------------------------------------------------------------------- */
-
-struct refusal {
-	struct task task;
-	struct store_backup_op *asked;
-};
-
-static void refuse(struct task *t)
-{
-	struct refusal *r = CONTAINER_OF(t, struct refusal, task);
-	struct store_backup_op *o = r->asked;
-
-	free(r);
-	o->done(o);
-}
-
-static void rocks_backup(struct store_backup_op *o)
-{
-	struct refusal *r = calloc(1, sizeof(*r));
-
-	CHECK(r);
-	*r = (struct refusal){.task = {.run = refuse}, .asked = o};
-	fault_set(&o->fault, ERR_NOT_IMPLEMENTED, 0, "backups of the engine rocksdb");
-	loop_defer(rocks_of(o->store)->shards[0].loop, LOOP_WORK, &r->task);
-}
-
 static int64_t rocks_epoch_end(struct store_partition *p, int32_t epoch)
 {
 	return rocks_partition_epoch_end(rocks_partition_of(p), epoch);
@@ -225,7 +202,8 @@ static int64_t rocks_epoch_end(struct store_partition *p, int32_t epoch)
 
 const struct store_ops store_rocksdb = {
 	.name = "rocksdb",
-	.capabilities = STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT | STORE_CLASSES,
+	.capabilities = STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT | STORE_CLASSES |
+                        STORE_BACKUP,
 	.open = rocks_open,
 	.close = rocks_close,
 	.topics = rocks_topics,

@@ -20,6 +20,9 @@
 	X(write)                                                                                   \
 	X(flush_wal)                                                                               \
 	X(flush_cf)                                                                                \
+	X(checkpoint_object_create)                                                                \
+	X(checkpoint_create)                                                                       \
+	X(checkpoint_object_destroy)                                                               \
 	X(get_cf)                                                                                  \
 	X(put_cf)                                                                                  \
 	X(delete_file_in_range)                                                                    \

@@ -56,14 +56,21 @@ static enum err read_store_row(struct recovery *r, struct fault *f)
 	return OK;
 }
 
+enum err rocks_write_store_row(const struct database *d, const struct row_store *row,
+                               struct fault *f)
+{
+	uint8_t value[ROW_STORE_BYTES];
+
+	row_store_encode(row, value);
+	return database_put(d, ROW_STORE_KEY, slice_of(value, sizeof(value)), f);
+}
+
 static enum err write_store_row(struct rocks *s, bool clean, struct fault *f)
 {
 	const struct row_store row = {
 		.leader_epoch = s->leader_epoch, .clean = clean, .id = s->dir.id};
-	uint8_t value[ROW_STORE_BYTES];
 
-	row_store_encode(&row, value);
-	return database_put(&s->database, ROW_STORE_KEY, slice_of(value, sizeof(value)), f);
+	return rocks_write_store_row(&s->database, &row, f);
 }
 
 /* --- topics ---------------------------------------------------------------------------------- */

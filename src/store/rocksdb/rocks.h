@@ -140,8 +140,10 @@ struct rocks {
 	const struct store_topic **listed; /* what topics() gave out; NULL: nothing yet */
 	struct now began;                  /* this run; ages count from it */
 	int32_t leader_epoch;              /* of this run */
-	unsigned operations;     /* home; topic operations, checkpoints and samples under way */
-	struct sampler *sampler; /* home; what the metrics say */
+	unsigned operations;         /* home; topic operations, checkpoints and samples under way */
+	struct rocks_backup *backup; /* home; being made or removed; NULL: none */
+	char *backups_root;          /* owned */
+	struct sampler *sampler;     /* home; what the metrics say */
 };
 
 static inline struct rocks *rocks_of(struct store *base)
@@ -235,11 +237,21 @@ void rocks_topic_delete(struct store_topic_op *o);
 void rocks_put_topic_deletion(const struct uuid *topic, const struct database *d,
                               rocksdb_writebatch_t *batch);
 
+/* --- backups (backup.c) --------------------------------------------------------------------------- */
+
+void rocks_backup(struct store_backup_op *o);
+/* Blocking, nothing is under way: take away what a crash left. */
+void rocks_backup_tidy(const struct rocks *s);
+
 /* --- recovery (recovery.c) ------------------------------------------------------------------------ */
 
 /* The lock is held, nothing else is open. Fills catalog, database, topics and epoch. On failure what
  * was filled stays for the one who frees. */
 enum err rocks_recover(struct rocks *s, struct fault *f) MUST_CHECK;
+
+/* The row about the whole store, flushed. */
+enum err rocks_write_store_row(const struct database *d, const struct row_store *row,
+                               struct fault *f) MUST_CHECK;
 
 /* Blocks; all is written and nothing under way: the next start has nothing to replay. */
 enum err rocks_settle(struct rocks *s, struct fault *f) MUST_CHECK;

@@ -279,7 +279,9 @@ static void rows_deleted(struct writer_write *w)
 		finish_later(j);
 		return;
 	}
-	catalog_forget(j->store->catalog, &j->change.spec.uuid);
+	/* A backup may have rows of it: a start from there, and the next one here, finish it. */
+	if (!j->store->backup)
+		catalog_forget(j->store->catalog, &j->change.spec.uuid);
 	j->drop = (struct work){.run = drop_run, .done = dropped};
 	loop_work(j->store->shards[0].loop, &j->drop);
 }
