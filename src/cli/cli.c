@@ -14,6 +14,8 @@ static const struct cli_verb verbs[] = {
 	{"subscribe", "print events as they come", cli_subscribe},
 	{"topic", "list, create, describe, empty and delete topics", cli_topic},
 	{"backup", "back up all topics while the broker runs", cli_backup},
+	{"dump", "write topics and their events to a file", cli_dump},
+	{"load", "load what dump wrote", cli_load},
 	{"demo", "broker, producer and consumer in one process", cli_demo},
 	{"config", "check a configuration file, show the settings", cli_config},
 	{"verify", "check every byte of a data directory", cli_verify},
@@ -21,7 +23,7 @@ static const struct cli_verb verbs[] = {
 };
 
 /* Named in the documentation, built later. */
-static const char *const verbs_to_come[] = {"group", "bench", "dump", "load", "hook"};
+static const char *const verbs_to_come[] = {"group", "bench", "hook"};
 
 static atomic_bool stopped;
 
@@ -155,9 +157,10 @@ int cli_version(int argc, char **argv, const struct cli_parts *parts)
 
 int cli_fail(const struct fault *f)
 {
+	bool is_said = f->code == ERR_INPUT && !f->os_errno; /* the whole of it, in `where` */
 	char text[512];
 
-	fprintf(stderr, "bourn: %s\n", fault_text(f, text, sizeof(text)));
+	fprintf(stderr, "bourn: %s\n", is_said ? f->where : fault_text(f, text, sizeof(text)));
 	switch (f->code) {
 	case ERR_UNREACHABLE:
 		fputs("bourn: is it running? 'bourn serve' starts one; --server or BOURN_URL names another\n",
@@ -173,6 +176,7 @@ int cli_fail(const struct fault *f)
 	case ERR_NO_MEMORY:
 	case ERR_INPUT:
 	case ERR_CONFIG: return CLI_FAILED;
+	case ERR_IO: return f->os_errno ? CLI_FAILED : CLI_REFUSED; /* here, or there */
 	default: return CLI_REFUSED;
 	}
 }

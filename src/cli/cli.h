@@ -42,6 +42,8 @@ int cli_consume(int argc, char **argv, const struct cli_parts *parts);
 int cli_subscribe(int argc, char **argv, const struct cli_parts *parts);
 int cli_topic(int argc, char **argv, const struct cli_parts *parts);
 int cli_backup(int argc, char **argv, const struct cli_parts *parts);
+int cli_dump(int argc, char **argv, const struct cli_parts *parts);
+int cli_load(int argc, char **argv, const struct cli_parts *parts);
 int cli_demo(int argc, char **argv, const struct cli_parts *parts);
 int cli_config(int argc, char **argv, const struct cli_parts *parts);
 int cli_verify(int argc, char **argv, const struct cli_parts *parts);

@@ -1,12 +1,10 @@
 /* bourn demo: a broker, a producer and a consumer in one process, over real HTTP, in a directory of
  * its own and on a free port. */
+#include "cli/local_broker.h"
 #include "cli/remote.h"
-#include "server/server.h"
 
 #include <errno.h>
 #include <ftw.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,13 +16,10 @@ static const char *const messages[] = {
 };
 
 struct demo {
-	struct server *server;
-	sem_t ready;        /* posted when it serves, or has ended */
-	struct fault fault; /* of the server */
 	struct client *producer;
 	struct client *consumer;
 	struct client_response response;
-	char url[64];
+	const char *url;
 	struct buf cursor;
 };
 
@@ -34,21 +29,6 @@ static const struct argp argp = {
 	       "Examples:\n"
 	       "  bourn demo\n",
 };
-
-static void server_ready(void *arg, struct server *s)
-{
-	(void)s;
-	sem_post(&((struct demo *)arg)->ready);
-}
-
-static void *serve(void *arg)
-{
-	struct demo *d = arg;
-
-	if (server_run(d->server, &d->fault) != OK)
-		sem_post(&d->ready);
-	return NULL;
-}
 
 static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -115,43 +95,15 @@ static enum err talk(struct demo *d, struct fault *f)
 
 static enum err run(struct demo *d, const struct cli_parts *parts, const char *dir, struct fault *f)
 {
-	struct config c;
-	struct server_parts server_parts = {.config = &c,
-	                                    .version = parts->version,
-	                                    .engines = parts->engines,
-	                                    .disk = parts->disk,
-	                                    .ready = server_ready,
-	                                    .ready_arg = d};
-	pthread_t thread;
-	enum err err;
+	struct local_broker *broker;
+	enum err err = local_broker_start(parts, dir, NULL, &broker, f);
 
-	config_init(&c);
-	c.server.port = 0;
-	c.log.level = LOG_WARN;
-	err = config_set(&c, "storage.path", dir, f);
-	if (err == OK)
-		err = server_new(&server_parts, &d->server, f);
 	if (err)
-		goto free_config;
-	CHECK(pthread_create(&thread, NULL, serve, d) == 0);
-	while (sem_wait(&d->ready) != 0)
-		continue; /* interrupted */
-	if (d->fault.code) {
-		pthread_join(thread, NULL);
-		*f = d->fault;
-		err = d->fault.code;
-		goto free_server;
-	}
-	snprintf(d->url, sizeof(d->url), "http://localhost:%u", server_port(d->server));
+		return err;
+	d->url = local_broker_url(broker);
 	printf("A broker is listening on %s, its data in %s.\n", d->url, dir);
 	err = talk(d, f);
-	server_stop(d->server);
-	pthread_join(thread, NULL);
-
-free_server:
-	server_free(d->server);
-free_config:
-	config_fini(&c);
+	local_broker_stop(broker);
 	return err;
 }
 
@@ -164,7 +116,6 @@ int cli_demo(int argc, char **argv, const struct cli_parts *parts)
 	enum err err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
-	sem_init(&d.ready, 0, 0);
 	snprintf(dir, sizeof(dir), "%s/bourn-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	client_response_init(&d.response);
 	if (!mkdtemp(dir)) {

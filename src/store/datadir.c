@@ -15,7 +15,10 @@
 #define LOCK_NAME    "lock"
 #define MARKER_TITLE "bourn data directory; do not edit"
 
-enum { MARKER_BYTES_MAX = 4096 };
+enum {
+	MARKER_BYTES_MAX = 4096,
+	PATH_BYTES_SAID = 56, /* of a path, where more has to be said */
+};
 
 /* --- the marker -------------------------------------------------------------------------------- */
 
@@ -125,15 +128,24 @@ static enum err check_is_empty(struct disk *disk, const char *path, struct fault
 	return OK;
 }
 
+/* As much of it as leaves room for what is said of it. */
+static const char *path_end(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > PATH_BYTES_SAID ? path + len - PATH_BYTES_SAID : path;
+}
+
 static enum err check_engine(const struct marker *m, const char *path, const char *engine,
                              const char *heir_of, struct fault *f)
 {
 	if (strcmp(m->engine, engine) == 0 || (heir_of && strcmp(m->engine, heir_of) == 0))
 		return OK;
-	return fault_set(f, ERR_CONFIG, 0,
-	                 "%s: kept by engine \"%s\", not \"%s\"; set storage.type: %s, or dump it "
-	                 "and load it into another storage.path",
-	                 path, m->engine, engine, m->engine);
+	return fault_set(
+		f, ERR_CONFIG, 0,
+		"%s: kept by engine \"%s\", not \"%s\"; set storage.type: %s, or 'bourn dump "
+		"--all --data' it and 'bourn load' into another",
+		path_end(path), m->engine, engine, m->engine);
 }
 
 static enum err make_root(struct disk *disk, const char *path, struct fault *f)

@@ -1,5 +1,6 @@
 """A wire between client and broker that can be cut and joined again: same port, as a proxy has one."""
 
+import contextlib
 import select
 import socket
 import threading
@@ -30,7 +31,8 @@ class Relay:
         self.listener.close()
         with self.lock:
             for one in self.pairs:
-                one.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # its peer was faster
+                    one.shutdown(socket.SHUT_RDWR)
             self.pairs = {}
 
     def _accept(self, listener):
@@ -56,7 +58,7 @@ class Relay:
                     data = one.recv(1 << 16)
                     if not data:
                         return
-                    other[one].sendall(data)
+                    self._pass(other[one], data)
         except OSError:
             pass
         finally:
@@ -65,3 +67,32 @@ class Relay:
                 self.pairs.pop(there, None)
             here.close()
             there.close()
+
+    def _pass(self, to, data):
+        to.sendall(data)
+
+
+class Stall(Relay):
+    """Carries so many bytes, both ways together, then none until it shall go on."""
+
+    def __init__(self, broker, count):
+        self.left = count
+        self.stalled = threading.Event()
+        self.may = threading.Condition()
+        super().__init__(broker)
+
+    def go_on(self, count=1 << 40):
+        with self.may:
+            self.left = count
+            self.stalled.clear()
+            self.may.notify_all()
+
+    def _pass(self, to, data):
+        while data:
+            with self.may:
+                while self.left <= 0:
+                    self.stalled.set()
+                    self.may.wait()
+                part, data = data[:self.left], data[self.left:]
+                self.left -= len(part)
+            to.sendall(part)
