@@ -174,12 +174,10 @@ static void on_wake(uv_poll_t *p, int status, int events)
 static void *realloc_patiently(void *old, size_t size)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
-	void *grown = realloc(old, size);
+	void *grown;
 
-	for (unsigned i = 0; i < MEMORY_TRIES && !grown && size > 0; i++) {
+	for (unsigned i = 0; !(grown = realloc(old, size)) && size > 0 && i < MEMORY_TRIES; i++)
 		nanosleep(&pause, NULL);
-		grown = realloc(old, size);
-	}
 	return grown;
 }
 
