@@ -477,9 +477,11 @@ bool feed_next(struct feed_member *m, struct slice *event)
 
 const struct reader_bounds *feed_bounds(const struct feed_member *m)
 {
+	const struct reader_bounds *at;
 	uint32_t count;
 
-	return reader_bounds(m->feed->reader, &count);
+	at = reader_bounds(m->feed->reader, &count);
+	return count > 0 ? at : NULL;
 }
 
 /* --- joining and leaving ----------------------------------------------------------------------- */

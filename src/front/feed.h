@@ -100,7 +100,7 @@ struct slice feed_sent(struct feed_member *m, size_t bytes, uint64_t *events);
 /* Take one event; false: it has all there is. */
 bool feed_next(struct feed_member *m, struct slice *event);
 
-/* As last heard of the partition. */
+/* As last heard of the partition; NULL: its reader had no memory to begin with. */
 const struct reader_bounds *feed_bounds(const struct feed_member *m);
 
 #endif

@@ -67,9 +67,9 @@ static struct cursor_entry entry_of(const struct source *src, uint32_t partition
 /* A feed that has not heard of the partition yet was begun at the place. */
 static int32_t epoch_of(const struct place *p)
 {
-	int32_t heard = p->member.feed ? feed_bounds(&p->member)->leader_epoch : -1;
+	const struct reader_bounds *at = p->member.feed ? feed_bounds(&p->member) : NULL;
 
-	return heard > p->epoch ? heard : p->epoch;
+	return at && at->leader_epoch > p->epoch ? at->leader_epoch : p->epoch;
 }
 
 /* Partition `i`. A reader that has not heard of it yet was opened at the place. */

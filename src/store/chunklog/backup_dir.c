@@ -58,6 +58,11 @@ void backup_dir_path(const char *root, const char *name, char into[DATADIR_FILE_
 	snprintf(into, DATADIR_FILE_BYTES_MAX, "%s/%s" TMP, root, name);
 }
 
+static enum err cannot_list(struct fault *f, int os_errno, const char *dir)
+{
+	return fault_set(f, os_errno == ENOMEM ? ERR_NO_MEMORY : ERR_IO, os_errno, "list %s", dir);
+}
+
 /* --- the note -------------------------------------------------------------------------------------- */
 
 static enum err note_write(struct disk *d, const char *dir, const struct store_backup *b,
@@ -139,7 +144,7 @@ enum err backup_dir_tidy(struct disk *d, const char *root, struct fault *f)
 	int got = d->ops->list(d, root, tidy_one, &t);
 
 	if (!t.fault.code && got < 0 && got != -ENOENT)
-		fault_set(&t.fault, ERR_IO, -got, "list %s", root);
+		cannot_list(&t.fault, -got, root);
 	*f = t.fault;
 	return f->code;
 }
@@ -231,7 +236,7 @@ enum err backup_dir_list(struct disk *d, const char *root, struct store_backup *
 
 	if (got < 0 && got != -ENOENT) {
 		free(l.list);
-		return fault_set(f, got == -ENOMEM ? ERR_NO_MEMORY : ERR_IO, -got, "list %s", root);
+		return cannot_list(f, -got, root);
 	}
 	if (l.count > 1)
 		qsort(l.list, l.count, sizeof(*l.list), compare_names);
