@@ -221,17 +221,15 @@ static enum err lock_borrow(struct disk *disk, const char *path, int *out, struc
 enum err datadir_mark(const char *path, const struct uuid *id, const char *engine,
                       struct disk *disk, struct fault *f)
 {
-	struct buf text = BUF_INIT(MARKER_BYTES_MAX);
+	uint8_t memory[MARKER_BYTES_MAX];
+	struct buf text = BUF_IN(memory);
 	struct marker marker = {.id = *id};
-	enum err err;
 
 	CHECK(strlen(engine) < sizeof(marker.engine));
 	memcpy(marker.engine, engine, strlen(engine));
 	marker_encode(&marker, &text);
 	CHECK(!text.failed);
-	err = disk_replace_file(disk, path, MARKER_NAME, buf_slice(&text), f);
-	buf_fini(&text);
-	return err;
+	return disk_replace_file(disk, path, MARKER_NAME, buf_slice(&text), f);
 }
 
 static bool is_ours(const struct marker *m, const char *engine)
