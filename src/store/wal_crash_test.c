@@ -252,6 +252,32 @@ TEST(wal__a_refusal_takes_along_what_was_submitted_behind_it)
 	free(large);
 }
 
+/* A new file must not leave the reserve behind in the old one. */
+TEST(wal__a_roll_on_a_full_disk_keeps_the_reserve)
+{
+	struct disk_sim *sim = disk_sim_new(5, 300 << 10);
+	struct wal_fixture fx;
+	uint64_t last;
+	int64_t id;
+
+	wal_fixture_init(&fx, disk_sim_disk(sim), "/wal");
+	fx.config.file_bytes = 1 << 20;
+	fx.config.reserve_bytes = 64 << 10;
+	reopen(&fx);
+	id = fill(&fx, 0);
+	disk_sim_set_capacity(sim, 312 << 10); /* enough to begin a file, no more */
+	assert_int_equal(wal_fixture_roll(&fx, &last), OK);
+	for (int i = 0; i < 10; i++) {
+		struct wal_probe *p = wal_fixture_write_reserved(&fx, id++);
+
+		assert_true(wal_fixture_wait(&fx));
+		assert_int_equal(p->ww.fault.code, OK);
+	}
+	assert_reads_back_what_was_acked(&fx);
+	wal_fixture_fini(&fx);
+	disk_sim_free(sim);
+}
+
 TEST(wal__a_checkpoint_frees_a_full_disk)
 {
 	struct disk_sim *sim = disk_sim_new(7, 200 << 10);
@@ -429,6 +455,7 @@ int main(void)
 		cmocka_unit_test(wal__a_full_disk_refuses_and_resumes_by_itself),
 		cmocka_unit_test(wal__a_full_disk_takes_back_what_was_made_ahead),
 		cmocka_unit_test(wal__a_refusal_takes_along_what_was_submitted_behind_it),
+		cmocka_unit_test(wal__a_roll_on_a_full_disk_keeps_the_reserve),
 		cmocka_unit_test(wal__a_checkpoint_frees_a_full_disk),
 		cmocka_unit_test(wal_open__a_full_disk_is_no_reason_not_to_start),
 		cmocka_unit_test(wal__a_power_cut_anywhere_loses_nothing_acked),

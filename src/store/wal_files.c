@@ -507,6 +507,19 @@ static enum err grow_reserve(struct wal_files *fs, struct fault *f)
 	return err == ERR_DISK_FULL ? OK : err;
 }
 
+/* The old file's reserve is what the new one lives on. */
+static enum err pass_on_reserve(struct wal_files *fs, struct fault *f)
+{
+	struct disk *disk = fs->config->disk;
+	int64_t need = WAL_BLOCK_BYTES + fs->config->reserve_bytes;
+	int64_t space = disk->ops->space(disk, fs->config->dir);
+
+	if (!fs->active || fs->grown == fs->at || wal_files_next_size(fs) >= need || space < 0 ||
+	    space >= need)
+		return OK;
+	return wal_files_trim(fs, f);
+}
+
 enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct fault *f)
 {
 	struct wal_file *file = calloc(1, sizeof(*file));
@@ -514,9 +527,10 @@ enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct f
 
 	if (!file)
 		return fault_set(f, ERR_NO_MEMORY, 0, "wal begin a file in %s", fs->config->dir);
-	err = begin_file(fs, file, first_sequence, f);
+	err = pass_on_reserve(fs, f);
+	if (!err)
+		err = begin_file(fs, file, first_sequence, f);
 	if (err == ERR_DISK_FULL && fs->active && fs->grown > fs->at) {
-		/* The old file's reserve is what the new one lives on. */
 		err = wal_files_trim(fs, f);
 		if (!err)
 			err = begin_file(fs, file, first_sequence, f);
