@@ -315,7 +315,7 @@ static int remove_entry(void *arg, const char *name)
 	}
 	r->len = before;
 	r->path[before] = '\0';
-	return got;
+	return got == -ENOENT ? 0 : got; /* somebody else removed it */
 }
 
 static int remove_all(struct removal *r)

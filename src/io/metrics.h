@@ -30,8 +30,10 @@
 	  "bytes written to the WAL")                                                              \
 	X(METRIC_WAL_FLUSHES, "bourn_wal_flushes_total", "counter", "WAL flushes")                 \
 	X(METRIC_CHECKPOINTS, "bourn_checkpoints_total", "counter", "checkpoints completed")       \
+	X(METRIC_SPILLS, "bourn_spills_total", "counter",                                          \
+	  "times events went from memory to segments without a checkpoint")                        \
 	X(METRIC_CHECKPOINT_FAILURES, "bourn_checkpoint_failures_total", "counter",                \
-	  "checkpoints that failed")                                                               \
+	  "checkpoints and spills that failed")                                                    \
 	X(METRIC_DISK_FULL, "bourn_disk_full_total", "counter",                                    \
 	  "appends refused because the disk was full")                                             \
 	X(METRIC_ROCKSDB_CACHE_HITS, "bourn_rocksdb_block_cache_hits_total", "counter",            \

@@ -175,6 +175,29 @@ static void play_backups(struct crash_run *r)
 	CHECK(run_checkpoint(r) == OK);
 }
 
+/* Events that are too many for memory, of all that may happen before a checkpoint has them. */
+static void play_spills(struct crash_run *r)
+{
+	run_create(r, 0, "commit", DURABILITY_COMMIT);
+	run_create(r, 1, "os", DURABILITY_OS);
+	run_create(r, 2, "none", DURABILITY_NONE);
+	for (unsigned i = 0; i < 7; i++) {
+		for (unsigned n = 0; n < 3; n++) {
+			run_append(r, run_roll(r, 3), run_roll(r, 2), 1, 1000 + run_roll(r, 3000));
+			run_append(r, 0, run_roll(r, 2), 1, 1000);
+			run_settle(r);
+		}
+		if (i % 3 == 0)
+			run_age_segments(r);
+		if (i == 4)
+			run_trim(r, 0, 0, r->topics[0].topic->partitions[0]->state.high_watermark);
+		if (i % 3 == 2)
+			CHECK(run_checkpoint(r) == OK);
+	}
+	run_delete(r, 1);
+	some_appends(r, 0, 1);
+}
+
 /* Many small files: the next one is begun every few appends, and freed ones are used again. */
 static void play_rolls(struct crash_run *r)
 {
@@ -242,7 +265,7 @@ struct explorer {
 	struct crash_run run;
 	struct explored *states; /* of this run, by hash */
 	uint64_t seeds, points, visits, kills;
-	int64_t acked;
+	int64_t acked, spills;
 	size_t distinct;
 	struct verdict verdict;
 	uint64_t lies; /* visits at which something was wrong */
@@ -339,6 +362,7 @@ static void play(struct explorer *x, const struct store_ops *ops, run_script *sc
 	config.from_mark = x->run.explore_from;
 	x->points += disk_states_each(&config, explore_state, x);
 	x->acked += x->run.acked;
+	x->spills += atomic_load(&x->run.rig.metrics[0].values[METRIC_SPILLS]);
 	x->seeds++;
 	HASH_ITER (hh, x->states, e, after) {
 		HASH_DELETE(hh, x->states, e);
@@ -349,8 +373,8 @@ static void play(struct explorer *x, const struct store_ops *ops, run_script *sc
 	crash_run_fini(&x->run);
 }
 
-/* `share`: one in so many of the states that other scripts are to reach. */
-static void explore(const char *engine, const char *name, run_script *script, size_t share)
+/* `share`: one in so many of the states that other scripts are to reach. How often events were spilled. */
+static int64_t explore(const char *engine, const char *name, run_script *script, size_t share)
 {
 	const struct store_ops *ops = store_registry_find(store_registry_default(), engine);
 	const char *only = getenv("BOURN_SEED");
@@ -364,15 +388,17 @@ static void explore(const char *engine, const char *name, run_script *script, si
 		play(&x, ops, script, seed++);
 	while (!only && x.distinct < wanted / share && x.lies == 0);
 	printf("{\"test\":\"crash states and F2, %s: %s\",\"seed\":%llu,\"n\":%llu,\"points\":%llu,"
-	       "\"states\":%zu,\"kills\":%llu,\"acked\":%lld,\"missing\":%llu,\"duplicates\":%llu,"
+	       "\"states\":%zu,\"kills\":%llu,\"spills\":%lld,\"acked\":%lld,\"missing\":%llu,\"duplicates\":%llu,"
 	       "\"disorder\":%llu,\"other\":%llu,\"verdict\":\"%s\"}\n",
 	       engine, name, (unsigned long long)(only ? seed - 1 : 1),
 	       (unsigned long long)x.visits, (unsigned long long)x.points, x.distinct,
-	       (unsigned long long)x.kills, (long long)x.acked, (unsigned long long)v->missing,
-	       (unsigned long long)v->duplicates, (unsigned long long)v->disorder,
-	       (unsigned long long)v->other, x.lies ? "FAILED" : "passed");
+	       (unsigned long long)x.kills, (long long)x.spills, (long long)x.acked,
+	       (unsigned long long)v->missing, (unsigned long long)v->duplicates,
+	       (unsigned long long)v->disorder, (unsigned long long)v->other,
+	       x.lies ? "FAILED" : "passed");
 	fflush(stdout);
 	assert_int_equal(x.lies, 0);
+	return x.spills;
 }
 
 #define ENGINE_TESTS(engine)                                                                       \
@@ -404,6 +430,12 @@ static void explore(const char *engine, const char *name, run_script *script, si
 	{                                                                                          \
 		explore(#engine, "backups", play_backups, 2);                                      \
 	}                                                                                          \
+	TEST(engine##__survives_any_crash_around_spills)                                           \
+	{                                                                                          \
+		bool spilled = explore(#engine, "spills", play_spills, 1) > 0;                     \
+                                                                                                   \
+		assert_int_equal(spilled, strcmp(#engine, "log") == 0);                            \
+	}                                                                                          \
 	TEST(engine##__survives_any_crash_around_new_wal_files)                                    \
 	{                                                                                          \
 		explore(#engine, "rolls", play_rolls, 1);                                          \
@@ -430,6 +462,7 @@ int main(void)
 		cmocka_unit_test(name##__survives_any_crash_around_trims),                         \
 		cmocka_unit_test(name##__survives_any_crash_after_others),                         \
 		cmocka_unit_test(name##__survives_any_crash_around_backups),                       \
+		cmocka_unit_test(name##__survives_any_crash_around_spills),                        \
 		cmocka_unit_test(name##__survives_any_crash_around_new_wal_files),                 \
 		cmocka_unit_test(name##__survives_any_crash_around_a_catalog_snapshot),            \
 		cmocka_unit_test(name##__survives_any_crash_on_a_full_disk)

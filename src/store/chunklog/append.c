@@ -268,16 +268,17 @@ static void frame_skip(struct partition *p, size_t bytes)
 	answer_later(p);
 }
 
-/* For a checkpoint to make room. Appends that will be refused do not wait. */
+/* For a spill or a checkpoint to make room. Appends that will be refused do not wait. */
 static bool has_to_wait(const struct partition *p)
 {
 	struct chunklog *log = p->shard->log;
+	bool is_full = budget_is_full(log);
 	struct fault unused;
 
-	if (!budget_is_due(log) || p->base.state.deleted || p->base.state.fenced.code)
+	if (p->base.state.deleted || p->base.state.fenced.code || (!is_full && !budget_is_due(log)))
 		return false;
 	checkpoint_nudge(log);
-	return budget_is_full(log) && !budget_refusal(log, &unused);
+	return is_full && !budget_refusal(log, &unused);
 }
 
 static void refuse_waiting(struct partition *p)

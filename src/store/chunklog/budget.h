@@ -1,15 +1,21 @@
-/* budget: how much may wait in memory to be saved; only under `log`.
+/* budget: how far appends may run ahead of segments in memory, under `log`, and of the manifest in the
+ * WAL.
  *
  *   clock of chunk bytes:  … kept, or let go of … | not in segments yet: unsaved |
  *                                                 ^ saved_bytes                  ^ chunk_bytes
+ *   clock of WAL bytes:    … a manifest has it …  | unpublished                  |
+ *                                                 ^ published_wal                ^ written
  *
- * When half of `storage.memory` is unsaved a checkpoint begins; when all of it is, appends wait until
- * that one has ended. So memory stays within the budget however much faster appends come than segments
- * are written. While the last checkpoint failed, appends that would wait are refused: with "disk
- * full" if that is why, else as busy.
+ * When half of `storage.memory` is unsaved a spill begins (spill.h); when all of it is, appends wait
+ * until that one has ended. So memory stays within the budget however much faster appends come than
+ * segments are written. When twice as much as makes a checkpoint due is unpublished, appends wait for
+ * one: so a start has no more to replay, however much faster they come than the disk is. While the last
+ * spill or checkpoint failed, appends that would wait are refused: with "disk full" if that is why, else
+ * as busy.
  *
- * What is below the clock at a checkpoint's beginning is saved when it has ended well, or gone. Chunks
- * are counted whole when they are begun; one batch, and the room left in tail chunks, come on top.
+ * What is below a clock at the beginning of a spill or checkpoint is saved when it has ended well, or
+ * gone. Chunks are counted whole when they are begun; one batch, and the room left in tail chunks, come
+ * on top.
  *
  * Any thread. */
 #ifndef BOURN_STORE_CHUNKLOG_BUDGET_H
@@ -22,20 +28,36 @@
 
 struct chunklog;
 
-/* Is there so much unsaved that a checkpoint should begin? */
+/* Is there so much unsaved that a spill should begin? */
 bool budget_is_due(const struct chunklog *log);
 
-/* … and so much that appends have to wait, or, while nothing can be saved, to be refused? */
+/* Is there so much unsaved, or unpublished, that appends have to wait, or, while nothing can be saved,
+ * to be refused? */
 bool budget_is_full(const struct chunklog *log);
+
+/* So much in the WAL makes a checkpoint due: as configured, but not more than memory has room for, as a
+ * start reads it into memory. */
+int64_t budget_checkpoint_bytes(const struct chunklog *log);
+
+/* Bytes of the WAL. */
+int64_t budget_unpublished(const struct chunklog *log);
+
+/* What the WAL holds at the start is unpublished. At home. */
+void budget_start(struct chunklog *log);
 
 /* Why nothing can be saved; OK: it can. */
 enum err budget_refusal(const struct chunklog *log, struct fault *f) MUST_CHECK;
 
-/* Where the clock stands: for budget_saved, if what is in memory now gets saved. */
+/* Where the clocks stand: for budget_saved, if what is in memory now gets saved, and for
+ * budget_published. */
 int64_t budget_now(const struct chunklog *log);
+int64_t budget_wal_now(const struct chunklog *log);
 
-/* A checkpoint ended: all that was begun before `upto` is saved; or it failed. */
+/* A spill ended: all that was begun before `upto` is saved; or it, or a checkpoint, failed. */
 void budget_saved(struct chunklog *log, int64_t upto);
 void budget_not_saved(struct chunklog *log, enum err why);
+
+/* A checkpoint ended: a manifest has all that was in the WAL at `upto`. */
+void budget_published(struct chunklog *log, int64_t upto);
 
 #endif

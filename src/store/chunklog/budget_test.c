@@ -14,7 +14,9 @@ enum {
 	EVENT_BYTES = 100000,
 	FLOOD = 240, /* events at once: six times the budget, less than what may wait */
 	/* One more chunk is begun before appends wait. */
-	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / (BUDGET + CHUNK_BYTES_MAX) - 1,
+	SPILLS_LEAST = FLOOD * EVENT_BYTES / (BUDGET + CHUNK_BYTES_MAX) - 1,
+	CHECKPOINT = 2 << 20,
+	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / (2 * CHECKPOINT) - 1,
 };
 
 struct fixture {
@@ -53,9 +55,9 @@ static int teardown(void **state)
 
 #define FIXTURE_TEST(name) static void name(void **state)
 
-static int64_t checkpoints(struct fixture *x)
+static int64_t count(struct fixture *x, enum metric metric)
 {
-	return atomic_load(&x->rig.metrics[0].values[METRIC_CHECKPOINTS]);
+	return atomic_load(&x->rig.metrics[0].values[metric]);
 }
 
 /* Where each append after the first budget's worth needs one, there are at least so many. */
@@ -64,7 +66,7 @@ FIXTURE_TEST(budget__appends_wait_until_older_ones_are_in_segments)
 	struct fixture *x = *state;
 
 	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);
-	assert_true(checkpoints(x) >= CHECKPOINTS_LEAST);
+	assert_true(count(x, METRIC_SPILLS) + count(x, METRIC_CHECKPOINTS) >= SPILLS_LEAST);
 	assert_true(event_log_is_whole(&x->rig, x->p, FLOOD));
 }
 
@@ -77,7 +79,7 @@ FIXTURE_TEST(budget__what_is_not_in_the_wal_waits_too)
 	spec.settings.durability = DURABILITY_NONE;
 	assert_int_equal(rig_create(&x->rig, &spec, &t, NULL), OK);
 	assert_int_equal(event_log_append(&x->rig, t->partitions[0], 0, FLOOD, EVENT_BYTES), OK);
-	assert_true(checkpoints(x) >= CHECKPOINTS_LEAST);
+	assert_true(count(x, METRIC_SPILLS) + count(x, METRIC_CHECKPOINTS) >= SPILLS_LEAST);
 	assert_true(event_log_is_whole(&x->rig, t->partitions[0], FLOOD));
 }
 
@@ -113,6 +115,44 @@ FIXTURE_TEST(budget__on_a_failing_disk_appends_are_refused_when_memory_is_full)
 	refuse_then_go_on(*state, EIO, ERR_BUSY);
 }
 
+/* --- the WAL ----------------------------------------------------------------------------------------- */
+
+static void reopen_with_small_checkpoints(struct fixture *x)
+{
+	x->rig.memory_bytes = DISK_BYTES;
+	x->rig.checkpoint_bytes = CHECKPOINT;
+	rig_reopen(&x->rig);
+	x->p = rig_find(&x->rig, "a")->partitions[0];
+}
+
+FIXTURE_TEST(budget__appends_wait_until_the_wal_may_shrink)
+{
+	struct fixture *x = *state;
+
+	reopen_with_small_checkpoints(x);
+	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);
+	assert_true(count(x, METRIC_CHECKPOINTS) >= CHECKPOINTS_LEAST);
+	assert_true(event_log_is_whole(&x->rig, x->p, FLOOD));
+}
+
+FIXTURE_TEST(budget__appends_are_refused_when_the_wal_may_not_shrink)
+{
+	struct fixture *x = *state;
+	int64_t end;
+
+	reopen_with_small_checkpoints(x);
+	disk_fault_arm(x->faults, DISK_RENAME, 1, EIO, 0, true); /* of manifests */
+	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), ERR_BUSY);
+	end = x->p->state.high_watermark;
+	assert_in_range(end, 2 * CHECKPOINT / EVENT_BYTES - 1, 3 * CHECKPOINT / EVENT_BYTES);
+	assert_true(event_log_is_whole(&x->rig, x->p, end));
+
+	disk_fault_disarm(x->faults);
+	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_int_equal(event_log_append(&x->rig, x->p, end, end + FLOOD, EVENT_BYTES), OK);
+	assert_true(event_log_is_whole(&x->rig, x->p, end + FLOOD));
+}
+
 /* What waits for a checkpoint when the WAL fails is not left waiting. */
 FIXTURE_TEST(budget__a_failed_wal_answers_what_waits)
 {
@@ -131,6 +171,8 @@ int main(void)
 		T(budget__what_is_not_in_the_wal_waits_too),
 		T(budget__on_a_full_disk_appends_are_refused_when_memory_is_full),
 		T(budget__on_a_failing_disk_appends_are_refused_when_memory_is_full),
+		T(budget__appends_wait_until_the_wal_may_shrink),
+		T(budget__appends_are_refused_when_the_wal_may_not_shrink),
 		T(budget__a_failed_wal_answers_what_waits),
 	};
 

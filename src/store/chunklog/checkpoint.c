@@ -7,32 +7,20 @@
 #include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/manifest.h"
-#include "store/chunklog/save.h"
+#include "store/chunklog/spill.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
 	LOOK_MS = 500,           /* how often we look, at the least, whether a checkpoint is due */
 	LOOKS = 4,               /* … in the age that makes it due */
-	SYNC_ALL_FILES = 32,     /* from so many on, one flush for all */
-	RETRY_US = 5000000,      /* after one that failed */
+	RETRY_US = 3000000,      /* after one that failed */
 	RETRY_FULL_US = 1000000, /* … while appends are refused for it */
 };
 
-static void begin(struct chunklog *log);
+static void begin_next(struct chunklog *log);
 
 /* --- end ------------------------------------------------------------------------------------------- */
-
-static void free_saves(struct checkpoint *c)
-{
-	while (c->saves) {
-		struct save *s = c->saves;
-
-		c->saves = s->next;
-		save_free(s);
-	}
-}
 
 static void say_end(const struct chunklog *log)
 {
@@ -42,15 +30,15 @@ static void say_end(const struct chunklog *log)
 
 	metric_add(loop_metrics(log->shards[0].loop),
 	           c->fault.code ? METRIC_CHECKPOINT_FAILURES : METRIC_CHECKPOINTS, 1);
-	if (c->fault.code)
+	if (c->fault.code && !c->lost.code)
 		log_line(g, LOG_WARN, "checkpoint", "not done, tried again later: %s",
 		         fault_text(&c->fault, text, sizeof(text)));
-	else
+	else if (!c->fault.code)
 		log_line(g, LOG_DEBUG, "checkpoint", "%lld bytes through frame %llu",
-		         (long long)c->bytes, (unsigned long long)c->sequence);
+		         (long long)c->unpublished.bytes, (unsigned long long)c->sequence);
 }
 
-static void answer(struct chunklog *log)
+static void answer(struct chunklog *log, int64_t bytes)
 {
 	struct checkpoint *c = &log->checkpoint;
 	struct list answered;
@@ -62,7 +50,7 @@ static void answer(struct chunklog *log)
 		struct store_checkpoint *asked = LIST_ENTRY(each, struct store_checkpoint, node);
 
 		asked->fault = c->fault;
-		asked->bytes = c->fault.code ? 0 : c->bytes;
+		asked->bytes = bytes;
 	}
 	while ((node = list_take_first(&answered)) != NULL) {
 		struct store_checkpoint *asked = LIST_ENTRY(node, struct store_checkpoint, node);
@@ -71,81 +59,55 @@ static void answer(struct chunklog *log)
 	}
 }
 
-static void let_next_begin(struct chunklog *log)
+static void not_soon(struct chunklog *log)
 {
-	struct checkpoint *c = &log->checkpoint;
-
-	c->running = false;
-	graveyard_tend(log);
-	if (!list_is_empty(&c->asked) || c->wanted || (!c->fault.code && budget_is_due(log)))
-		begin(log);
+	log->checkpoint.not_before_mono_us = loop_now(log->shards[0].loop).mono_us +
+	                                     (budget_is_full(log) ? RETRY_FULL_US : RETRY_US);
 }
 
 /* What is in segments now stays there as it is until the backup, if one asked, has its names. */
 static void end(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
+	int64_t bytes = c->fault.code ? 0 : c->unpublished.bytes;
 
 	say_end(log);
 	if (!c->fault.code) {
 		wal_free_through(log->wal, c->sequence);
 		tombs_age(log);
+		unpublished_fini(&c->unpublished, log->config.disk);
 		c->saved_mono_us = c->began_mono_us;
 		c->not_before_mono_us = 0;
 	} else {
-		c->not_before_mono_us = loop_now(log->shards[0].loop).mono_us +
-		                        (budget_is_full(log) ? RETRY_FULL_US : RETRY_US);
+		not_soon(log);
 	}
-	free_saves(c);
 	buf_fini(&c->manifest);
-	answer(log);
+	answer(log, bytes);
+	c->running = false;
 	if (c->backup)
 		backup_go_on(c->backup, &c->fault);
 	else
-		let_next_begin(log);
+		begin_next(log);
 }
 
 void checkpoint_backed_up(struct chunklog *log)
 {
 	log->checkpoint.backup = NULL;
-	let_next_begin(log);
+	begin_next(log);
 }
 
-/* --- heed ------------------------------------------------------------------------------------------ */
+/* --- wake ------------------------------------------------------------------------------------------ */
 
-/* `saved` is home's, but home does not touch it before the last visit has ended. */
-static void heed_one(struct partition *p)
+static void wake(struct fanout_visit *v)
 {
-	p->base.state.segments = p->saved.segment_count;
-	if (chunklog_is_tiered(p->shard->log))
-		partition_seal_upto(p, &p->saved);
-}
-
-static void make_room(struct shard *shard)
-{
-	LIST_EACH (node, &shard->partitions) {
-		struct partition *p = LIST_ENTRY(node, struct partition, node);
-
-		partition_thin(p);
-		partition_resume(p);
-	}
-}
-
-static void heed(struct fanout_visit *v)
-{
-	const struct checkpoint *c = v->fanout->context;
-
-	for (const struct save *s = c->fault.code ? NULL : c->saves; s; s = s->next)
-		if (s->partition->shard == v->shard)
-			heed_one(s->partition);
-	if (chunklog_is_tiered(v->fanout->log))
-		make_room(v->shard);
 	if (v->shard->held) /* the roll failed */
 		shard_release(v->shard);
+	LIST_EACH (node, &v->shard->partitions)
+		partition_resume(LIST_ENTRY(node, struct partition, node));
 	fanout_leave(v);
 }
 
-static void heeded(struct fanout *o)
+static void woken(struct fanout *o)
 {
 	end(o->log);
 }
@@ -155,11 +117,14 @@ static void finish(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
 
-	if (c->fault.code)
+	if (c->fault.code) {
 		budget_not_saved(log, c->fault.code);
-	else
-		budget_saved(log, c->began_bytes);
-	fanout_start(c->fanout, heed, heeded, c);
+	} else {
+		budget_published(log, c->began_wal);
+		atomic_fetch_sub_explicit(&log->unlogged_bytes, c->began_unlogged,
+		                          memory_order_relaxed);
+	}
+	fanout_start(c->fanout, wake, woken, NULL);
 }
 
 /* --- publish --------------------------------------------------------------------------------------- */
@@ -203,10 +168,17 @@ enum err checkpoint_write_manifest(struct chunklog *log, uint64_t sequence, stru
 	return err;
 }
 
-static void swap_saves(struct checkpoint *c)
+static void give_up(struct chunklog *log)
 {
-	for (struct save *s = c->saves; s; s = s->next)
-		save_swap(s);
+	struct checkpoint *c = &log->checkpoint;
+	char text[320];
+
+	c->lost = c->fault;
+	log_line(
+		log->config.log, LOG_ERROR, "checkpoint",
+		"segments could not be flushed; no snapshot is made before a restart, which recovers "
+		"what was acknowledged from the WAL: %s",
+		fault_text(&c->fault, text, sizeof(text)));
 }
 
 static void published(struct work *w)
@@ -214,10 +186,10 @@ static void published(struct work *w)
 	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
 
-	if (c->fault.code)
-		swap_saves(c);
-	else
+	if (!c->fault.code)
 		c->published = c->sequence;
+	else if (c->flush_failed)
+		give_up(log);
 	finish(log);
 }
 
@@ -225,125 +197,46 @@ static void publish(struct work *w)
 {
 	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+	struct disk *disk = log->config.disk;
+	enum err err = unpublished_flush(&c->unpublished, disk, &log->dir, &c->fault);
 	char text[320];
+	struct fault f;
 
-	if (write_manifest(log, &c->manifest, &c->fault))
+	c->flush_failed = err && err != ERR_BUSY;
+	if (err || write_manifest(log, &c->manifest, &c->fault))
 		return;
 	c->fault = (struct fault){0};
-	for (struct save *s = c->saves; s; s = s->next) {
-		struct fault f;
-
-		save_note_segments(s);
-		/* A file left behind costs space only: nothing refers to it. */
-		if (save_remove_files(s, &f))
-			log_line(log->config.log, LOG_WARN, "checkpoint", "%s",
-			         fault_text(&f, text, sizeof(text)));
-	}
+	if (unpublished_remove(&c->unpublished, disk, &log->dir, log->cold, &f))
+		log_line(log->config.log, LOG_WARN, "checkpoint", "%s",
+		         fault_text(&f, text, sizeof(text)));
 }
 
-/* --- save ------------------------------------------------------------------------------------------ */
+/* --- spill ----------------------------------------------------------------------------------------- */
 
-static void saved(struct work *w)
+static void spilled(struct chunklog *log)
 {
-	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
-	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
+	struct checkpoint *c = &log->checkpoint;
 	const struct manifest m = {
 		.clean = c->clean,
 		.checkpointed = c->sequence,
 		.leader_epoch = log->leader_epoch,
 	};
 
-	if (c->fault.code) {
+	c->spilling = false;
+	unpublished_move(&c->unpublished, &log->spill.unpublished, log->config.disk);
+	c->fault = log->spill.fault;
+	if (c->fault.code || (unpublished_is_empty(&c->unpublished) &&
+	                      c->sequence == c->published && !c->clean && !c->backup)) {
 		finish(log);
 		return;
 	}
-	swap_saves(c);
 	checkpoint_encode_manifest(log, &m, &c->manifest);
 	if (c->backup)
 		backup_capture(c->backup, c->sequence);
 	c->work.run = publish;
 	c->work.done = published;
 	loop_work(log->shards[0].loop, &c->work);
-}
-
-/* Of few files each is flushed, with the directories that have its name. For many that would be as
- * many journal commits: there the file system is flushed once, and who else writes to it waits a bit. */
-static bool are_many(const struct save *s)
-{
-	unsigned files = 0;
-
-	for (; s && files < SYNC_ALL_FILES; s = s->next)
-		files += s->slice_count > 0;
-	return files == SYNC_ALL_FILES;
-}
-
-static enum err save_all(struct chunklog *log, struct checkpoint *c, struct fault *f)
-{
-	bool many = are_many(c->saves);
-	char topics[DATADIR_FILE_BYTES_MAX];
-
-	for (struct save *s = c->saves; s; s = s->next) {
-		enum err err = save_write(s, many, &c->bytes, f);
-
-		if (err)
-			return err;
-	}
-	snprintf(topics, sizeof(topics), "%s/topics", log->dir.path);
-	if (many) /* of the lock: it has been open all the time, so no error of writing is missed */
-		return disk_sync_all(log->config.disk, log->dir.lock_fd, topics, f);
-	return c->bytes > 0 ? disk_sync_dir(log->config.disk, topics, f) : OK;
-}
-
-static void save(struct work *w)
-{
-	struct checkpoint *c = CONTAINER_OF(w, struct checkpoint, work);
-	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
-
-	if (!save_all(log, c, &c->fault))
-		c->fault = (struct fault){0};
-}
-
-/* --- gather ---------------------------------------------------------------------------------------- */
-
-static void gathered(struct fanout *o)
-{
-	struct chunklog *log = o->log;
-	struct checkpoint *c = &log->checkpoint;
-
-	for (unsigned i = 0; i < log->config.shard_count; i++) {
-		while (c->gathered[i]) {
-			struct save *s = c->gathered[i];
-
-			c->gathered[i] = s->next;
-			s->next = c->saves;
-			c->saves = s;
-		}
-	}
-	if (!c->saves && c->sequence == c->published && !c->clean && !c->backup) {
-		finish(log);
-		return;
-	}
-	c->work.run = save;
-	c->work.done = saved;
-	loop_work(log->shards[0].loop, &c->work);
-}
-
-static void gather(struct fanout_visit *v)
-{
-	struct save **into = v->fanout->context;
-	struct save **list = &into[v->shard - v->shard->log->shards];
-
-	LIST_EACH (node, &v->shard->partitions) {
-		struct save *s = save_new(LIST_ENTRY(node, struct partition, node));
-
-		if (s) {
-			s->next = *list;
-			*list = s;
-		}
-	}
-	if (v->shard->held)
-		shard_release(v->shard);
-	fanout_leave(v);
+	begin_next(log);
 }
 
 /* --- roll ------------------------------------------------------------------------------------------ */
@@ -355,13 +248,13 @@ static void rolled(struct wal_roll *r)
 
 	c->fault = r->fault;
 	if (c->fault.code) {
+		c->spilling = false;
 		finish(log);
 		return;
 	}
-	c->began_bytes = budget_now(log);
 	c->sequence = r->last_sequence;
-	atomic_store_explicit(&log->unlogged_bytes, 0, memory_order_relaxed);
-	fanout_start(c->fanout, gather, gathered, c->gathered);
+	c->began_unlogged = atomic_load_explicit(&log->unlogged_bytes, memory_order_relaxed);
+	spill_start(log, true, spilled);
 }
 
 static void roll(struct chunklog *log)
@@ -390,16 +283,45 @@ static void begin(struct chunklog *log)
 	struct checkpoint *c = &log->checkpoint;
 
 	CHECK(!c->running);
+	CHECK(!c->spilling);
 	c->running = true;
-	c->bytes = 0;
+	c->spilling = !c->lost.code;
 	c->began_mono_us = loop_now(log->shards[0].loop).mono_us;
+	c->began_wal = budget_wal_now(log);
 	list_move_all(&c->answered, &c->asked);
 	c->backup = c->wanted;
 	c->wanted = NULL;
-	if (c->backup)
+	c->fault = c->lost;
+	if (c->fault.code)
+		finish(log);
+	else if (c->backup)
 		fanout_start(c->fanout, hold, held, NULL);
 	else
 		roll(log);
+}
+
+/* --- a spill without one --------------------------------------------------------------------------- */
+
+static void spilled_alone(struct chunklog *log)
+{
+	struct log *g = log->config.log;
+	char text[320];
+
+	log->checkpoint.spilling = false;
+	metric_add(loop_metrics(log->shards[0].loop),
+	           log->spill.fault.code ? METRIC_CHECKPOINT_FAILURES : METRIC_SPILLS, 1);
+	if (log->spill.fault.code) {
+		log_line(g, LOG_WARN, "checkpoint", "events stay in memory, tried again later: %s",
+		         fault_text(&log->spill.fault, text, sizeof(text)));
+		not_soon(log);
+	}
+	begin_next(log);
+}
+
+static void begin_spill(struct chunklog *log)
+{
+	log->checkpoint.spilling = true;
+	spill_start(log, false, spilled_alone);
 }
 
 /* --- when ------------------------------------------------------------------------------------------ */
@@ -411,15 +333,38 @@ static bool is_due(struct chunklog *log)
 	struct now now = loop_now(log->shards[0].loop);
 	struct wal_stats wal = wal_stats(log->wal);
 	int64_t unlogged = atomic_load_explicit(&log->unlogged_bytes, memory_order_relaxed);
+	struct fault unused;
 
-	if (c->running || now.mono_us < c->not_before_mono_us)
+	if (now.mono_us < c->not_before_mono_us)
 		return false;
-	if (wal.failed) /* it will fail too, and so tell those who wait for it */
-		return budget_is_full(log) && !c->fault.code;
-	if (wal.bytes + unlogged >= config->checkpoint_bytes || budget_is_due(log))
+	if (wal.failed || c->lost.code) /* it will fail too, and so tell those who wait for it */
+		return budget_is_full(log) && !budget_refusal(log, &unused);
+	if (budget_unpublished(log) + unlogged >= budget_checkpoint_bytes(log))
 		return true;
 	return (wal.oldest_ms > 0 || unlogged > 0) &&
 	       now.mono_us - c->saved_mono_us >= config->checkpoint_ms * 1000;
+}
+
+static bool spill_is_due(struct chunklog *log)
+{
+	const struct checkpoint *c = &log->checkpoint;
+
+	return budget_is_due(log) && !c->lost.code &&
+	       loop_now(log->shards[0].loop).mono_us >= c->not_before_mono_us;
+}
+
+/* One thing at a time writes to segments, and none while a backup takes their names. */
+static void begin_next(struct chunklog *log)
+{
+	struct checkpoint *c = &log->checkpoint;
+
+	graveyard_tend(log);
+	if (c->spilling || c->backup || c->clean)
+		return;
+	if (!c->running && (!list_is_empty(&c->asked) || c->wanted || is_due(log)))
+		begin(log);
+	else if (spill_is_due(log))
+		begin_spill(log);
 }
 
 static void report_wal(struct chunklog *log)
@@ -449,8 +394,7 @@ static void look(struct timer *t)
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
 
 	report_wal(log);
-	if (is_due(log))
-		begin(log);
+	begin_next(log);
 	look_later(log);
 }
 
@@ -460,8 +404,7 @@ static void nudged(struct message *m)
 	struct chunklog *log = CONTAINER_OF(c, struct chunklog, checkpoint);
 
 	atomic_store(&c->nudged, false);
-	if (is_due(log))
-		begin(log);
+	begin_next(log);
 }
 
 void checkpoint_nudge(struct chunklog *log)
@@ -479,6 +422,7 @@ static void start_looking(struct message *m)
 
 	c->looking = true;
 	c->saved_mono_us = loop_now(log->shards[0].loop).mono_us;
+	budget_start(log);
 	look_later(log);
 }
 
@@ -486,8 +430,6 @@ void checkpoint_start(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
 
-	c->gathered = calloc(log->config.shard_count, sizeof(struct save *));
-	CHECK(c->gathered);
 	c->fanout = fanout_new(log);
 	CHECK(c->fanout);
 	list_init(&c->asked);
@@ -514,8 +456,7 @@ void checkpoint_ask(struct chunklog *log, struct store_checkpoint *asked)
 	asked->fault = (struct fault){0};
 	asked->bytes = 0;
 	list_append(&c->asked, &asked->node);
-	if (!c->running)
-		begin(log);
+	begin_next(log);
 }
 
 void checkpoint_ask_backup(struct chunklog *log, struct backup *b)
@@ -524,13 +465,24 @@ void checkpoint_ask_backup(struct chunklog *log, struct backup *b)
 
 	CHECK(!c->wanted);
 	c->wanted = b;
-	if (!c->running)
-		begin(log);
+	begin_next(log);
 }
 
 void checkpoint_finish(struct chunklog *log)
 {
-	CHECK(!log->checkpoint.running);
+	CHECK(checkpoint_is_idle(log));
 	log->checkpoint.clean = true;
 	begin(log);
+}
+
+bool checkpoint_is_idle(const struct chunklog *log)
+{
+	const struct checkpoint *c = &log->checkpoint;
+
+	return !c->running && !c->spilling && !c->backup && !atomic_load(&c->nudged);
+}
+
+bool checkpoint_spares_files(const struct chunklog *log)
+{
+	return !log->checkpoint.spilling && !log->checkpoint.backup;
 }

@@ -1,29 +1,33 @@
-/* checkpoint: what is new in memory goes to the segments, so that the WAL before it can go.
+/* checkpoint: what is new in memory goes to the segments, for good, so that the WAL before it can go.
  *
  *   roll     the WAL begins a new file; S is the last sequence before it
- *   gather   every shard lists its partitions that changed: references to the batches from what was
- *            saved to the high watermark, log start, damage
- *   save     a worker appends those bytes to segments and flushes them
- *   publish  a worker writes the manifest ("all frames up to S are in segments"), then removes
- *            segments that lie below their log start
- *   heed     every shard hears which segments there are now; under `log` it lets go of chunks that
- *            are in them, and goes on with appends that waited for that (budget.h), also after a fault
+ *   spill    what is new is appended to segments and put in force (spill.h)
+ *   publish  a worker flushes every file that was written since the last manifest, by spills too,
+ *            writes the manifest ("all frames up to S are in segments"), then removes segments that lie
+ *            below their log start
+ *   wake     every shard goes on with appends that waited for the WAL to shrink (budget.h), also after a
+ *            fault
  *   end      the WAL may free what is up to S
  *
- * Why gather sees every frame up to S: the WAL posts the completions of all of them before it posts
+ * Why the spill sees every frame up to S: the WAL posts the completions of all of them before it posts
  * the end of the roll. A mailbox is one queue in the order of posting, whoever posts. A shard's visit
  * is posted after home got the end of the roll, so after the completions that went to that shard.
  * It may see later frames too; replay skips what lies below the saved end.
  *
+ * While one publishes, which takes the disk its time, spills go on; the manifest is of the moment before.
+ *
  * For a backup (backup.h) it is of one moment for all partitions: before the roll every shard stops
  * to begin frames, so that none has a sequence beyond S when the shard is visited; the visit lets
  * them go on. They wait little longer than for the roll, which the WAL's one writer does anyway.
- * And after it has ended no other one begins, and no file of a topic goes, until the backup has what
- * it wants.
+ * And until the backup has what it wants no other one begins, nor a spill, and no file of a topic goes.
  *
  * Nothing of this is on the way of an acknowledgement. A checkpoint that fails (no space, say) leaves
- * the manifest, so also the WAL, as they were; it is tried again a few seconds later. What it wrote
- * beyond the manifest's lengths is then written over. */
+ * the manifest, so also the WAL, as they were; it is tried again a few seconds later.
+ *
+ * But a failed flush is final. After it nobody knows which of the bytes are on disk, the kernel calls
+ * the next flush a success, and the chunks they came from may be gone: so no manifest is written again,
+ * and nothing spilled, before a restart has recovered from the last manifest and the WAL. That goes on
+ * taking appends until it or the memory is full; then they are refused. */
 #ifndef BOURN_STORE_CHUNKLOG_CHECKPOINT_H
 #define BOURN_STORE_CHUNKLOG_CHECKPOINT_H
 
@@ -31,6 +35,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "io/loop.h"
+#include "store/chunklog/unpublished.h"
 #include "store/wal.h"
 
 #include <stdatomic.h>
@@ -39,12 +44,12 @@ struct backup;
 struct chunklog;
 struct fanout;
 struct manifest;
-struct save;
 struct store_checkpoint;
 
 /* Home only, but for what the worker has while it runs. */
 struct checkpoint {
 	bool running;
+	bool spilling;             /* … up to the end of its spill; or a spill without one */
 	bool clean;                /* this one is the last of this run */
 	struct list asked;         /* store_checkpoint: answered by the next one to begin */
 	struct list answered;      /* … by the one that runs */
@@ -58,18 +63,19 @@ struct checkpoint {
 	atomic_bool nudged;        /* it is under way */
 	struct wal_roll roll;
 	struct work work;
-	struct fanout *fanout;  /* owned */
-	struct save **gathered; /* owned; one list a shard */
-	struct save *saves;     /* owned; of all shards */
+	struct fanout *fanout;          /* owned; of all but the spill */
+	struct unpublished unpublished; /* published by the one that runs, or by the next */
 	struct buf manifest;
-	uint64_t sequence;   /* S */
-	uint64_t published;  /* S of the present manifest */
-	int64_t bytes;       /* written to segments */
-	int64_t began_bytes; /* the budget's clock then */
+	uint64_t sequence;      /* S */
+	uint64_t published;     /* S of the present manifest */
+	int64_t began_wal;      /* the budget's clock of the WAL then */
+	int64_t began_unlogged; /* bytes of class `none` that it covers */
 	int64_t began_mono_us;
 	int64_t saved_mono_us; /* what came before is in segments. Not by the wall clock: it may jump */
 	int64_t not_before_mono_us; /* after a failure */
 	struct fault fault;
+	bool flush_failed;
+	struct fault lost; /* a flush failed: none is made before a restart; OK: none did */
 };
 
 /* Recovery is through, `published` is set; any thread. */
@@ -78,7 +84,13 @@ void checkpoint_start(struct chunklog *log);
 /* No more of them begin by themselves. No loop is running. */
 void checkpoint_stop(struct chunklog *log);
 
-/* Any thread: look now whether one is due. */
+/* Neither one nor a spill is under way, or asked for by checkpoint_nudge. */
+bool checkpoint_is_idle(const struct chunklog *log);
+
+/* May files of topics be removed? Not while a spill may write some, or a backup wants them. */
+bool checkpoint_spares_files(const struct chunklog *log);
+
+/* Any thread: look now whether one, or a spill, is due. */
 void checkpoint_nudge(struct chunklog *log);
 
 /* One that begins from now on answers `c`. */

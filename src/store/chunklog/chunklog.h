@@ -14,6 +14,7 @@
 #include "store/catalog.h"
 #include "store/chunklog/checkpoint.h"
 #include "store/chunklog/partition.h"
+#include "store/chunklog/spill.h"
 #include "store/datadir.h"
 #include "store/store.h"
 #include "store/wal.h"
@@ -76,7 +77,9 @@ struct chunklog {
 	struct memory_pool *chunk_pool;  /* owned, but for its blocks */
 	atomic_int_fast64_t chunk_bytes; /* of all chunks there ever were: their clock */
 	atomic_int_fast64_t saved_bytes; /* budget.h's: where that clock stood, as is the next */
-	atomic_int cannot_save; /* … and why the last checkpoint failed; OK: it did not */
+	atomic_int_fast64_t published_wal; /* … and where the clock of the WAL's bytes did */
+	atomic_int cannot_save; /* … and why the last spill or checkpoint failed; OK: it did not */
+	struct spill spill;
 	struct checkpoint checkpoint;
 	struct backup *backup; /* home; being made or removed; NULL: none */
 	char *backups_root;    /* owned */

@@ -30,7 +30,7 @@ void cold_free(struct cold *c);
 /* Where to read. */
 struct cold_source {
 	struct segment_home home; /* what it borrows stays until the call returns */
-	struct segment segment;   /* as a published manifest has it */
+	struct segment segment;   /* as far as it was written */
 	bool finished;            /* it will not grow: a later one is there */
 };
 
@@ -56,7 +56,7 @@ enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t fro
                         int64_t time_ms, int64_t *offset, int64_t *bad_at,
                         struct fault *f) MUST_CHECK;
 
-/* A published manifest has `s`, which a checkpoint has appended `run` to (count == 0: nothing): what
+/* `run` was appended to `s` (count == 0: nothing), which is in force before anybody asks for it: what
  * that says need not be read. Once the segment is finished its index comes to lie beside it, if all
  * of it is known; else that is left to who reads it. Blocking. */
 void cold_note(struct cold *c, const struct cold_source *s, const struct segment_index *run);

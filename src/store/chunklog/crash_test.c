@@ -504,10 +504,12 @@ static void make_topics(struct world *w)
 	}
 }
 
-static void play(uint64_t seed)
+/* How often events were spilled. */
+static int64_t play(uint64_t seed)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct fault f;
+	int64_t spills;
 
 	assert_non_null(w);
 	w->seed = seed;
@@ -520,21 +522,26 @@ static void play(uint64_t seed)
 	make_topics(w);
 	for (unsigned i = 0; i < ROUNDS; i++)
 		play_round(w);
+	spills = atomic_load(&w->rig.metrics[0].values[METRIC_SPILLS]);
 	rig_fini(&w->rig);
 	disk_power_fini(&w->power);
 	free(w);
+	return spills;
 }
 
 TEST(engine__keeps_its_promises_whenever_it_dies)
 {
 	const char *only = getenv("BOURN_SEED");
+	int64_t spills = 0;
 
 	if (only) {
 		play(strtoull(only, NULL, 10));
 		return;
 	}
 	for (uint64_t seed = 1; seed <= SEEDS; seed++)
-		play(seed);
+		spills += play(seed);
+	printf("%lld spills\n", (long long)spills);
+	assert_true(spills > SEEDS); /* else they were not tested */
 }
 
 int main(void)

@@ -324,9 +324,12 @@ static int64_t append_until_fault(struct fixture *x)
 			(void)!rig_checkpoint(&x->rig);
 		if (err == OK)
 			continue;
-		assert_int_equal(err, ERR_IO);
-		assert_int_equal(event_log_append(&x->rig, partition(x, "a", 0), n, n + 1, 100),
-		                 ERR_FENCED);
+		if (err != ERR_BUSY) { /* nothing can go to segments: memory is full */
+			assert_int_equal(err, ERR_IO);
+			assert_int_equal(
+				event_log_append(&x->rig, partition(x, "a", 0), n, n + 1, 100),
+				ERR_FENCED);
+		}
 		assert_true(event_log_is_whole(&x->rig, partition(x, "a", 0), n));
 		return n;
 	}
@@ -423,6 +426,7 @@ FIXTURE_TEST(engine__a_checkpoint_that_fails_loses_nothing)
 	                                       DISK_RENAME,  DISK_MKDIR, DISK_OPEN};
 	struct fixture *x = *state;
 	int64_t end = 0;
+	enum err failed;
 
 	rig_topic(&x->rig, "a", 1);
 	for (size_t i = 0; i < ARRAY_COUNT(calls); i++) {
@@ -432,10 +436,12 @@ FIXTURE_TEST(engine__a_checkpoint_that_fails_loses_nothing)
 			assert_int_equal(event_log_append(&x->rig, p, end, end + 3, 5000), OK);
 			end += 3;
 			disk_fault_arm(x->faults, calls[i], n, ENOSPC, 0, true);
-			(void)!rig_checkpoint(&x->rig);
+			failed = rig_checkpoint(&x->rig);
 			disk_fault_disarm(x->faults);
-			if (n % 2 == 0)
-				assert_int_equal(rig_checkpoint(&x->rig), OK);
+			if (n % 2 == 0) /* after a failed flush none is made */
+				assert_true(!rig_checkpoint(&x->rig) ||
+				            (failed &&
+				             (calls[i] == DISK_SYNC || calls[i] == DISK_SYNC_DIR)));
 			disk_fault_arm(x->faults, DISK_OPEN, 1, EIO, 0, true);
 			rig_shut(&x->rig);
 			disk_fault_disarm(x->faults);

@@ -34,8 +34,9 @@ static void chunklog_free(struct chunklog *log)
 	if (log->cold)
 		cold_free(log->cold);
 	memory_pool_put(log->chunk_pool);
-	free(log->checkpoint.gathered);
 	free(log->checkpoint.fanout);
+	unpublished_fini(&log->checkpoint.unpublished, log->config.disk);
+	spill_fini(log);
 	free(log->backups_root);
 	free(log->listed);
 	free(log->shards);
@@ -92,6 +93,7 @@ static enum err open_as(const struct store_ops *ops, const struct store_config *
 		return err;
 	}
 	backup_tidy(log);
+	spill_init(log);
 	checkpoint_start(log);
 	expiry_start(log);
 	*out = &log->base;
@@ -113,8 +115,7 @@ static bool is_idle(const struct chunklog *log)
 	for (unsigned i = 0; i < log->config.shard_count; i++)
 		if (log->shards[i].expiring > 0)
 			return false;
-	return log->operations == 0 && !log->checkpoint.running &&
-	       !atomic_load(&log->checkpoint.nudged) && !log->burying &&
+	return log->operations == 0 && checkpoint_is_idle(log) && !log->burying &&
 	       catalog_is_idle(log->catalog);
 }
 

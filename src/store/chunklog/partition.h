@@ -4,8 +4,8 @@
  *                  ^ head_at: the batch that holds log_start
  *
  * Under `memory` that is all of it. Under `log` what lies below the first chunk is in segments only
- * ("cold"; what the chunks hold is "warm"): a chunk goes when a published manifest has all of it and
- * it is not among the newest that the store's budget keeps.
+ * ("cold"; what the chunks hold is "warm"): a chunk goes when all of it was written to segments and it
+ * is not among the newest that the store's budget keeps.
  *
  * An append waits until the turn's COMMIT stage, is copied into the tail chunk there with all others
  * that wait, and goes to the WAL as one frame. Some frames may be in flight, of one class and in one
@@ -50,7 +50,7 @@ enum {
 	PARTITION_WAITING_BYTES_MAX = 32 << 20, /* of appends; beyond: BUSY */
 };
 
-/* The segments of a partition as a published manifest has them. Never changed, only exchanged. */
+/* The segments of a partition, as far as they were written. Never changed, only exchanged. */
 struct sealed {
 	struct shared shared; /* first */
 	uint32_t count;
@@ -100,7 +100,7 @@ struct partition {
 	void *quiet_context;                /* the caller's */
 	struct task went_quiet;
 
-	struct saved saved;        /* as of the last manifest; the checkpoint's (checkpoint.h) */
+	struct saved saved; /* as of the last spill or checkpoint, which it belongs to (spill.h) */
 	uint64_t replayed_through; /* recovery: the last WAL frame of this partition */
 };
 
@@ -194,7 +194,7 @@ uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
 
 /* --- what is cold (sealed.c); only under `log` ------------------------------------------------- */
 
-/* A published manifest has `s` of it (borrowed). */
+/* `s` of it was written to segments (borrowed). */
 void partition_seal_upto(struct partition *p, const struct saved *s);
 
 /* Let go of chunks that are in segments whole, but for the newest that `storage.memory` holds. */

@@ -445,6 +445,9 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 		err = make_topics_dir(log, f);
 	if (!err && !r.fallback && !r.manifest.clean)
 		err = segments_tidy(log, f);
+	/* Whether what it found by reading was ever flushed is not known, and the next manifest has it. */
+	if (!err && r.fallback)
+		err = disk_sync_all(log->config.disk, log->dir.lock_fd, log->dir.path, f);
 	if (!err)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	/* A new directory gets a previous one too: its space is what a full disk needs. */

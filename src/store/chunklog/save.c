@@ -12,14 +12,16 @@ static struct damage damage_to_save(const struct partition *p)
 	return p->damage_may_pass ? p->saved.damage : p->damage;
 }
 
-static bool has_changed(const struct partition *p)
+static bool has_changed(const struct partition *p, bool publish)
 {
 	const struct partition_state *s = &p->base.state;
 	const struct saved *saved = &p->saved;
 	struct damage damage = damage_to_save(p);
 
-	return s->high_watermark != saved->end_offset || s->log_start != saved->log_start ||
-	       damage.from != saved->damage.from || damage.to != saved->damage.to;
+	if (s->high_watermark != saved->end_offset)
+		return true;
+	return publish && (s->log_start != saved->log_start || damage.from != saved->damage.from ||
+	                   damage.to != saved->damage.to);
 }
 
 /* The batches of chunk `i` that are visible and not saved. */
@@ -76,12 +78,12 @@ static void sort_segments(struct save *s)
 	}
 }
 
-struct save *save_new(struct partition *p)
+struct save *save_new(struct partition *p, bool publish)
 {
 	const struct partition_state *state = &p->base.state;
 	struct save *s;
 
-	if (!has_changed(p))
+	if (!has_changed(p, publish))
 		return NULL;
 	s = calloc(1, sizeof(*s));
 	CHECK(s);
@@ -89,7 +91,7 @@ struct save *save_new(struct partition *p)
 	s->settings = p->base.settings;
 	s->now_ms = loop_now(p->shard->loop).wall_ms;
 	s->saved = (struct saved){
-		.log_start = state->log_start,
+		.log_start = publish ? state->log_start : p->saved.log_start,
 		.end_offset = state->high_watermark,
 		.damage = damage_to_save(p),
 	};
@@ -182,80 +184,57 @@ static void keep_run(struct save *s, const struct segment *to, const struct segm
 }
 
 static enum err write_run(struct save *s, const struct segment_home *home, struct segment *to,
-                          uint32_t first, uint32_t count, struct fault *f)
+                          uint32_t first, uint32_t count, const struct save_to *by, struct fault *f)
 {
 	struct iovec *iov = calloc(count, sizeof(*iov));
 	const struct segment before = *to;
+	size_t bytes = 0;
 	enum err err;
+	int fd;
 
 	CHECK(iov);
 	for (uint32_t i = 0; i < count; i++) {
-		struct slice bytes = s->slices[first + i].bytes;
+		struct slice slice = s->slices[first + i].bytes;
 
-		iov[i] = (struct iovec){(void *)(uintptr_t)bytes.ptr, bytes.len};
+		iov[i] = (struct iovec){(void *)(uintptr_t)slice.ptr, slice.len};
+		bytes += slice.len;
 	}
-	err = segment_append(home, to, iov, (int)count, s->slices[first + count - 1].end_offset, f);
-	if (!err)
+	err = segment_append(home, to, bytes >= by->direct_from, iov, (int)count,
+	                     s->slices[first + count - 1].end_offset, &fd, f);
+	if (!err) {
+		unpublished_add(by->unpublished, home, to->base_offset, fd, before.bytes == 0);
+		by->unpublished->bytes += (int64_t)bytes;
 		keep_run(s, to, &before, iov, (int)count);
+	}
 	free(iov);
 	return err;
 }
 
-enum err save_write(struct save *s, bool sync_later, int64_t *bytes, struct fault *f)
+enum err save_write(struct save *s, const struct save_to *to, struct fault *f)
 {
 	struct segment_home home = partition_home(s->partition);
-	bool has_new_file = false;
 	enum err err = OK;
 
-	home.sync_later = sync_later;
 	if (s->slice_count > 0 && s->saved.segment_count == 0)
 		err = segment_make_dir(&home, f);
 	for (uint32_t i = 0; i < s->slice_count && !err;) {
-		struct segment *to = last_segment(s);
+		struct segment *segment = last_segment(s);
 		uint32_t count;
 
-		if (!can_append(s, to, &s->slices[i]) || (i == 0 && segment_is_shared(&home, to))) {
-			to = begin_segment(s, &s->slices[i]);
-			has_new_file = true;
-		}
-		count = run_length(s, to, i);
-		err = write_run(s, &home, to, i, count, f);
-		for (uint32_t end = i + count; i < end; i++)
-			*bytes += (int64_t)s->slices[i].bytes.len;
+		if (!can_append(s, segment, &s->slices[i]) ||
+		    (i == 0 && segment_is_shared(&home, segment)))
+			segment = begin_segment(s, &s->slices[i]);
+		count = run_length(s, segment, i);
+		err = write_run(s, &home, segment, i, count, to, f);
+		i += count;
 	}
-	if (!err && has_new_file)
-		err = segment_sync_dir(&home, f);
 	return err;
 }
 
-void save_swap(struct save *s)
-{
-	struct saved before = s->partition->saved;
-
-	s->partition->saved = s->saved;
-	s->saved = before;
-}
-
-enum err save_remove_files(struct save *s, struct fault *f)
-{
-	struct segment_home home = partition_home(s->partition);
-
-	for (uint32_t i = 0; i < s->removed_count; i++) {
-		enum err err = segment_remove(&home, &s->removed[i], f);
-
-		if (chunklog_is_tiered(s->partition->shard->log))
-			cold_forget(s->partition->shard->log->cold, &home,
-			            s->removed[i].base_offset);
-		if (err)
-			return err;
-	}
-	return OK;
-}
-
 /* Those from the one on that was the last before. */
-void save_note_segments(struct save *s)
+void save_note_segments(const struct save *s)
 {
-	const struct saved *now = &s->partition->saved, *before = &s->saved;
+	const struct saved *now = &s->saved, *before = &s->partition->saved;
 	const struct segment_index nothing = {0};
 	int64_t known = before->segment_count > 0
 	                        ? before->segments[before->segment_count - 1].base_offset
@@ -274,4 +253,16 @@ void save_note_segments(struct save *s)
 			          has_run ? &run->index : &nothing);
 		run += has_run;
 	}
+}
+
+void save_put_in_force(struct save *s, struct unpublished *to)
+{
+	struct segment_home home = partition_home(s->partition);
+	struct saved before = s->partition->saved;
+
+	s->partition->saved = s->saved;
+	s->saved = before;
+	for (uint32_t i = 0; i < s->removed_count; i++)
+		unpublished_outdate(to, &home, s->removed[i].base_offset);
+	to->changed = true;
 }

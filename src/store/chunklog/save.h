@@ -1,10 +1,11 @@
-/* save: what one checkpoint writes of one partition. Made by the owning shard, carried out by a
- * worker, put in force (or dropped) at home. */
+/* save: what one spill or checkpoint writes of one partition. Made by the owning shard, carried out by
+ * a worker, put in force (or dropped) at home. */
 #ifndef BOURN_STORE_CHUNKLOG_SAVE_H
 #define BOURN_STORE_CHUNKLOG_SAVE_H
 
 #include "store/chunklog/partition.h"
 #include "store/chunklog/segment_index.h"
+#include "store/chunklog/unpublished.h"
 
 /* Batches of one chunk. */
 struct save_slice {
@@ -25,7 +26,7 @@ struct save {
 	struct partition *partition; /* borrowed */
 	struct topic_settings settings;
 	int64_t now_ms;          /* wall clock when it was made */
-	struct saved saved;      /* becomes the partition's when the checkpoint ends well */
+	struct saved saved;      /* becomes the partition's when all is written */
 	struct segment *removed; /* owned; no longer in `saved`: below the log start */
 	uint32_t removed_count;
 	struct save_slice *slices; /* owned; rising */
@@ -34,21 +35,27 @@ struct save {
 	uint32_t run_count;
 };
 
-/* NULL when nothing changed since the last one. On the owning shard. */
-struct save *save_new(struct partition *p);
+/* NULL when nothing changed since the last one: for a checkpoint (`publish`) in what a manifest says;
+ * else in what memory holds, and log start and the segments below it stay what they are. On the owning
+ * shard. */
+struct save *save_new(struct partition *p, bool publish);
 
 void save_free(struct save *s);
 
-/* Append to segments, flush unless `sync_later`. Blocking. Adds to `*bytes` what was written. */
-enum err save_write(struct save *s, bool sync_later, int64_t *bytes, struct fault *f) MUST_CHECK;
+/* How, and who has to know. */
+struct save_to {
+	size_t direct_from; /* runs of so many bytes or more go past the page cache */
+	struct unpublished *unpublished;
+};
 
-/* Exchange the partition's state with the save's. Done twice it is undone. At home. */
-void save_swap(struct save *s);
+/* Append to segments. Blocking. */
+enum err save_write(struct save *s, const struct save_to *to, struct fault *f) MUST_CHECK;
 
-/* Tell `cold` what the segments hold that are new, longer or finished; after the manifest. Blocking. */
-void save_note_segments(struct save *s);
+/* Tell `cold` what the segments hold that are new, longer or finished; all is written, nothing in force.
+ * Blocking. */
+void save_note_segments(const struct save *s);
 
-/* Remove the files that are no longer needed; after the manifest. Blocking. */
-enum err save_remove_files(struct save *s, struct fault *f) MUST_CHECK;
+/* It is the partition's state from here on. At home. */
+void save_put_in_force(struct save *s, struct unpublished *to);
 
 #endif

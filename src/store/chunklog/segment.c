@@ -67,11 +67,7 @@ enum err segment_make_dir(const struct segment_home *h, struct fault *f)
 	if (err)
 		return err;
 	segment_dir(h, path);
-	err = disk_make_dir(h->disk, path, f);
-	if (err)
-		return err;
-	topic_dir(h, path);
-	return h->sync_later ? OK : disk_sync_dir(h->disk, path, f);
+	return disk_make_dir(h->disk, path, f);
 }
 
 enum err segment_sync_dir(const struct segment_home *h, struct fault *f)
@@ -79,7 +75,15 @@ enum err segment_sync_dir(const struct segment_home *h, struct fault *f)
 	char path[SEGMENT_PATH_BYTES];
 
 	segment_dir(h, path);
-	return h->sync_later ? OK : disk_sync_dir(h->disk, path, f);
+	return disk_sync_dir(h->disk, path, f);
+}
+
+enum err segment_sync_topic_dir(const struct segment_home *h, struct fault *f)
+{
+	char path[SEGMENT_PATH_BYTES];
+
+	topic_dir(h, path);
+	return disk_sync_dir(h->disk, path, f);
 }
 
 /* --- the header ------------------------------------------------------------------------------------ */
@@ -147,12 +151,22 @@ static void time_batches(struct segment *s, struct slice rest)
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
-/* Bytes on their way into a file, in whole blocks, and mostly past the page cache: who reads what is
- * new finds it in chunks. */
+/* What is appended, and to which file. */
 struct run {
 	const struct segment_home *home;
 	const char *path;
 	int fd;
+	int64_t at; /* byte in the file at which the batches begin */
+	const uint8_t
+		*header; /* of a new file, SEGMENT_HEADER_BYTES before them; NULL: it has one */
+	const struct iovec *iov; /* the batches */
+	int count;
+	size_t bytes;
+};
+
+/* Bytes on their way past the page cache, in whole blocks. */
+struct blocks {
+	const struct run *run;
 	int64_t at;      /* in the file, of the buffer's first byte */
 	uint8_t *buffer; /* owned, on a block boundary as O_DIRECT wants it */
 	size_t len;
@@ -160,87 +174,85 @@ struct run {
 };
 
 /* Zeros fill up the last block. */
-static enum err run_flush(struct run *r, struct fault *f)
+static enum err blocks_flush(struct blocks *b, struct fault *f)
 {
-	struct iovec iov = {r->buffer, (size_t)segment_block_round((int64_t)r->len)};
-	int64_t at = r->at;
+	struct iovec iov = {b->buffer, (size_t)segment_block_round((int64_t)b->len)};
+	int64_t at = b->at;
 
-	memset(r->buffer + r->len, 0, iov.iov_len - r->len);
-	r->at += (int64_t)iov.iov_len;
-	r->len = 0;
-	return disk_write_all(r->home->disk, r->fd, &iov, 1, at, r->path, f);
+	memset(b->buffer + b->len, 0, iov.iov_len - b->len);
+	b->at += (int64_t)iov.iov_len;
+	b->len = 0;
+	return disk_write_all(b->run->home->disk, b->run->fd, &iov, 1, at, b->run->path, f);
 }
 
-static enum err run_put(struct run *r, const uint8_t *bytes, size_t len, struct fault *f)
+static enum err blocks_put(struct blocks *b, const uint8_t *bytes, size_t len, struct fault *f)
 {
 	enum err err = OK;
 
 	while (len > 0 && !err) {
-		size_t part = len < r->cap - r->len ? len : r->cap - r->len;
+		size_t part = len < b->cap - b->len ? len : b->cap - b->len;
 
-		memcpy(r->buffer + r->len, bytes, part);
-		r->len += part;
+		memcpy(b->buffer + b->len, bytes, part);
+		b->len += part;
 		bytes += part;
 		len -= part;
-		if (r->len == r->cap)
-			err = run_flush(r, f);
+		if (b->len == b->cap)
+			err = blocks_flush(b, f);
 	}
 	return err;
 }
 
-/* The file then ends with the last byte of `iov`, all of it on disk. */
-static enum err run_write(struct run *r, const struct segment *s, const struct iovec *iov,
-                          int count, struct fault *f)
+static enum err write_direct(const struct run *r, struct fault *f)
 {
-	uint8_t header[SEGMENT_HEADER_BYTES];
-	struct disk *disk = r->home->disk;
+	struct blocks b = {
+		.run = r,
+		.at = r->header ? 0 : r->at,
+		.cap = r->bytes < RUN_BYTES ? (size_t)segment_block_round((int64_t)r->bytes)
+	                                    : RUN_BYTES,
+	};
 	enum err err = OK;
-	int64_t end;
-	int got;
 
-	if (r->at == 0) {
-		header_encode(r->home, s, header);
-		err = run_put(r, header, sizeof(header), f);
-	}
-	for (int i = 0; i < count && !err; i++)
-		err = run_put(r, iov[i].iov_base, iov[i].iov_len, f);
-	end = r->at + (int64_t)r->len;
-	if (!err && r->len > 0)
-		err = run_flush(r, f);
-	if (err)
-		return err;
-	got = disk->ops->truncate(disk, r->fd, end);
-	if (got < 0)
-		return fault_set(f, ERR_IO, -got, "truncate %s", r->path);
-	return r->home->sync_later ? OK : disk_sync(disk, r->fd, r->path, f);
+	b.buffer = aligned_alloc(SEGMENT_BLOCK_BYTES, b.cap);
+	if (!b.buffer)
+		return fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes to write %s", b.cap, r->path);
+	if (r->header)
+		err = blocks_put(&b, r->header, SEGMENT_HEADER_BYTES, f);
+	for (int i = 0; i < r->count && !err; i++)
+		err = blocks_put(&b, r->iov[i].iov_base, r->iov[i].iov_len, f);
+	if (!err && b.len > 0)
+		err = blocks_flush(&b, f);
+	free(b.buffer);
+	return err;
 }
 
-static enum err append_run(const struct segment_home *h, const struct segment *s, int flags,
-                           const struct iovec *iov, int count, size_t bytes, struct fault *f)
+static enum err write_cached(const struct run *r, struct fault *f)
 {
-	char path[SEGMENT_PATH_BYTES];
-	bool is_new = s->bytes == 0;
-	struct run r = {
-		.home = h,
-		.path = path,
-		.at = is_new ? 0 : segment_block_round(s->bytes),
-		.cap = bytes < RUN_BYTES ? (size_t)segment_block_round((int64_t)bytes) : RUN_BYTES,
-	};
-	enum err err;
+	struct disk *disk = r->home->disk;
+	struct iovec header = {(void *)(uintptr_t)r->header, SEGMENT_HEADER_BYTES};
+	enum err err = r->header ? disk_write_all(disk, r->fd, &header, 1, 0, r->path, f) : OK;
 
-	segment_path(h, s->base_offset, path);
-	err = disk_open(h->disk, path, flags | O_WRONLY | O_CREAT | (is_new ? O_TRUNC : 0), &r.fd,
-	                f);
+	return err ? err : disk_write_all(disk, r->fd, r->iov, r->count, r->at, r->path, f);
+}
+
+/* The file then ends with the last byte of the batches. */
+static enum err run_write(struct run *r, int flags, struct fault *f)
+{
+	struct disk *disk = r->home->disk;
+	enum err err;
+	int got;
+
+	err = disk_open(disk, r->path, flags | O_WRONLY | O_CREAT | (r->header ? O_TRUNC : 0),
+	                &r->fd, f);
 	if (err)
 		return err;
-	r.buffer = aligned_alloc(SEGMENT_BLOCK_BYTES, r.cap);
-	if (r.buffer)
-		err = run_write(&r, s, iov, count, f);
-	else
-		err = fault_set(f, ERR_NO_MEMORY, 0, "%zu bytes to write %s", r.cap, path);
-	free(r.buffer);
-	/* All is synced, or will be by disk_sync_all, to which no write error is hidden. */
-	h->disk->ops->close(h->disk, r.fd);
+	err = flags & O_DIRECT ? write_direct(r, f) : write_cached(r, f);
+	if (!err) {
+		got = disk->ops->truncate(disk, r->fd, r->at + (int64_t)r->bytes);
+		if (got < 0)
+			err = fault_set(f, ERR_IO, -got, "truncate %s", r->path);
+	}
+	if (err) /* what it wrote is nothing yet: so is an error of writing it back */
+		disk->ops->close(disk, r->fd);
 	return err;
 }
 
@@ -258,40 +270,37 @@ static enum err remove_file(struct disk *disk, const char *path, struct fault *f
 	return OK;
 }
 
-/* What has that name is left over; under another name it may count. */
-static enum err make_way(const struct segment_home *h, const struct segment *s, struct fault *f)
+enum err segment_append(const struct segment_home *h, struct segment *s, bool direct,
+                        const struct iovec *iov, int count, int64_t end_offset, int *fd,
+                        struct fault *f)
 {
+	uint8_t header[SEGMENT_HEADER_BYTES];
 	char path[SEGMENT_PATH_BYTES];
-
-	segment_path(h, s->base_offset, path);
-	return remove_file(h->disk, path, f);
-}
-
-enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
-                        int count, int64_t end_offset, struct fault *f)
-{
-	int64_t at = segment_next_at(s);
-	size_t bytes = 0;
-	enum err err;
-	int flags;
+	struct run r = {
+		.home = h, .path = path, .at = segment_next_at(s), .iov = iov, .count = count};
+	enum err err = OK;
 
 	CHECK(end_offset > s->end_offset);
 	for (int i = 0; i < count; i++)
-		bytes += iov[i].iov_len;
-	err = s->bytes == 0 ? make_way(h, s, f) : OK;
-	if (err)
-		return err;
-	/* Small ones among many are for the kernel to gather: each direct write waits for the device. */
-	flags = h->sync_later && bytes < RUN_BYTES ? 0 : O_DIRECT;
-	err = append_run(h, s, flags, iov, count, bytes, f);
-	if (err && flags && f->os_errno == EINVAL) /* a file system that knows no O_DIRECT */
-		err = append_run(h, s, 0, iov, count, bytes, f);
+		r.bytes += iov[i].iov_len;
+	segment_path(h, s->base_offset, path);
+	if (s->bytes == 0) {
+		header_encode(h, s, header);
+		r.header = header;
+		err = remove_file(h->disk, path,
+		                  f); /* left over; under another name it may count */
+	}
+	if (!err)
+		err = run_write(&r, direct ? O_DIRECT : 0, f);
+	if (err && direct && f->os_errno == EINVAL) /* a file system that knows no O_DIRECT */
+		err = run_write(&r, 0, f);
 	if (err)
 		return err;
 	for (int i = 0; i < count; i++)
 		time_batches(s, slice_of(iov[i].iov_base, iov[i].iov_len));
-	s->bytes = at + (int64_t)bytes;
+	s->bytes = r.at + (int64_t)r.bytes;
 	s->end_offset = end_offset;
+	*fd = r.fd;
 	return OK;
 }
 
@@ -309,16 +318,16 @@ bool segment_is_shared(const struct segment_home *h, const struct segment *s)
 	return links != 1;
 }
 
-enum err segment_remove(const struct segment_home *h, const struct segment *s, struct fault *f)
+enum err segment_remove(const struct segment_home *h, int64_t base_offset, struct fault *f)
 {
 	char path[SEGMENT_PATH_BYTES];
 	enum err err;
 
-	segment_index_path(h, s->base_offset, path);
+	segment_index_path(h, base_offset, path);
 	err = remove_file(h->disk, path, f);
 	if (err)
 		return err;
-	segment_path(h, s->base_offset, path);
+	segment_path(h, base_offset, path);
 	return remove_file(h->disk, path, f);
 }
 
@@ -499,9 +508,8 @@ enum err segment_tidy(const struct segment_home *h, const struct segment *known,
 		return err;
 	for (size_t i = 0; i < found && !err; i++) {
 		const struct segment *s = find_known(known, count, bases[i]);
-		const struct segment unknown = {.base_offset = bases[i]};
 
-		err = s ? cut(h, s, f) : segment_remove(h, &unknown, f);
+		err = s ? cut(h, s, f) : segment_remove(h, bases[i], f);
 	}
 	free(bases);
 	return err;

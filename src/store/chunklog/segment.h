@@ -4,11 +4,12 @@
  * they stand in memory. A run begins on a 4 KiB block, so a block that holds saved bytes is never
  * written again; what is left of the block before it is zeros. A new segment is begun when its topic's
  * segment.bytes or segment.ms say so, at a new leader epoch and behind a hole; all its batches bear
- * its epoch. How much of a file counts is said by the manifest; what a failed or interrupted
- * checkpoint left behind that is written over. A file that has a second name, because a backup links
- * it, is never written again under either. Where the file system can, runs are written past the
- * page cache (but for small ones among many): what is new is read from chunks, so copies of it there
- * would only cost.
+ * its epoch. How much of a file counts is said by the manifest, and while the broker runs by what it
+ * has in memory; what a failed or interrupted checkpoint or spill left behind that is written over, or
+ * cut by the next start. A file that has a second name, because a backup links it, is never written
+ * again under either. A checkpoint writes past the page cache where the file system can (but for small
+ * runs among many): what is new is read from chunks, so copies of it there would only cost. A spill
+ * goes through it: it is there to be quick.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch
@@ -41,7 +42,6 @@ struct segment_home {
 	const struct uuid *store_id;
 	const struct uuid *topic;
 	uint32_t partition;
-	bool sync_later; /* by disk_sync_all, once for many: until then nothing of it lasts */
 };
 
 struct segment {
@@ -65,18 +65,22 @@ static inline bool segment_has_times(const struct segment *s)
 /* "<root>/topics/<uuid>/<partition>" */
 void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES]);
 
-/* Make that directory. For it to last `topics` has to be synced too, which is the caller's, once for
- * many. */
+/* Make that directory. For it to last, the topic's and `topics` have to be synced. */
 enum err segment_make_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
 
-/* Make the names of its files last. */
+/* Make the names of its files last, in a directory that does. */
 enum err segment_sync_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
 
-/* Append whole batches (in each of `iov`) and flush them: they end at `end_offset` and the first
- * follows what the segment holds. On failure `s` is as before and the append may be tried again. A new file lasts
- * after segment_sync_dir. */
-enum err segment_append(const struct segment_home *h, struct segment *s, const struct iovec *iov,
-                        int count, int64_t end_offset, struct fault *f) MUST_CHECK;
+/* The same for its name, in `topics`, if that is synced after. */
+enum err segment_sync_topic_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
+
+/* Append whole batches (in each of `iov`): they end at `end_offset` and the first follows what the
+ * segment holds. `direct`: past the page cache, where the file system can. `*fd`, with which they were
+ * written, is then the caller's: they do not last before it is synced, nor, in a new file, before
+ * segment_sync_dir. On failure `s` is as before and the append may be tried again. */
+enum err segment_append(const struct segment_home *h, struct segment *s, bool direct,
+                        const struct iovec *iov, int count, int64_t end_offset, int *fd,
+                        struct fault *f) MUST_CHECK;
 
 /* Byte at which the next append begins. */
 int64_t segment_next_at(const struct segment *s);
@@ -86,7 +90,7 @@ int64_t segment_next_at(const struct segment *s);
 bool segment_is_shared(const struct segment_home *h, const struct segment *s);
 
 /* With its index. */
-enum err segment_remove(const struct segment_home *h, const struct segment *s,
+enum err segment_remove(const struct segment_home *h, int64_t base_offset,
                         struct fault *f) MUST_CHECK;
 
 /* "<root>/topics/<uuid>/<partition>/<base>.seg" */

@@ -53,7 +53,7 @@ enum err rig_try_open(struct store_rig *r, struct fault *f)
 		.loops = r->loops,
 		.shard_count = r->shard_count,
 		.flush_ms = 50,
-		.checkpoint_bytes = 1 << 28,
+		.checkpoint_bytes = r->checkpoint_bytes,
 		.checkpoint_ms = 60000,
 		.wal_file_bytes = r->wal_file_bytes,
 		.memory_bytes = r->memory_bytes,
@@ -98,8 +98,11 @@ void rig_shut(struct store_rig *r)
 void rig_init(struct store_rig *r, const struct store_ops *ops, unsigned shard_count,
               struct disk *disk, const char *dir, uint64_t seed)
 {
-	*r = (struct store_rig){
-		.ops = ops, .shard_count = shard_count, .disk = disk, .memory_bytes = 256 << 20};
+	*r = (struct store_rig){.ops = ops,
+	                        .shard_count = shard_count,
+	                        .disk = disk,
+	                        .memory_bytes = 256 << 20,
+	                        .checkpoint_bytes = 256 << 20};
 	CHECK(strlen(dir) < sizeof(r->dir));
 	memcpy(r->dir, dir, strlen(dir));
 	r->clock = clock_system();

@@ -17,9 +17,10 @@ struct store_rig {
 	const struct store_ops *ops;
 	unsigned shard_count;
 	bool wrapped;
-	struct disk *disk;      /* borrowed */
-	int64_t wal_file_bytes; /* 0: as usual */
-	int64_t memory_bytes;   /* the store's budget; may be changed while it is shut */
+	struct disk *disk;        /* borrowed */
+	int64_t wal_file_bytes;   /* 0: as usual */
+	int64_t memory_bytes;     /* the store's budget; may be changed while it is shut, as may */
+	int64_t checkpoint_bytes; /* … what makes a checkpoint due */
 	char dir[RIG_DIR_BYTES_MAX];
 	struct log *log;
 	struct clock *clock;     /* the store's and the loops'; the system's, but between rig_init

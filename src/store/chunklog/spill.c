@@ -1,0 +1,190 @@
+#include "store/chunklog/spill.h"
+
+#include "io/metrics.h"
+#include "store/chunklog/budget.h"
+#include "store/chunklog/chunklog.h"
+#include "store/chunklog/save.h"
+
+#include <stdlib.h>
+
+enum { RUN_BYTES_DIRECT = 1 << 20 }; /* of many files; each direct write waits for the device */
+
+/* --- heed ------------------------------------------------------------------------------------------ */
+
+static void free_saves(struct spill *s)
+{
+	while (s->saves) {
+		struct save *save = s->saves;
+
+		s->saves = save->next;
+		save_free(save);
+	}
+}
+
+/* `saved` is home's, but home does not touch it before the last visit has ended. */
+static void heed_one(struct partition *p)
+{
+	p->base.state.segments = p->saved.segment_count;
+	if (chunklog_is_tiered(p->shard->log))
+		partition_seal_upto(p, &p->saved);
+}
+
+static void make_room(struct shard *shard)
+{
+	LIST_EACH (node, &shard->partitions) {
+		struct partition *p = LIST_ENTRY(node, struct partition, node);
+
+		partition_thin(p);
+		partition_resume(p);
+	}
+}
+
+static void heed(struct fanout_visit *v)
+{
+	const struct spill *s = v->fanout->context;
+
+	for (const struct save *save = s->fault.code ? NULL : s->saves; save; save = save->next)
+		if (save->partition->shard == v->shard)
+			heed_one(save->partition);
+	if (chunklog_is_tiered(v->fanout->log))
+		make_room(v->shard);
+	fanout_leave(v);
+}
+
+static void heeded(struct fanout *o)
+{
+	struct spill *s = o->context;
+
+	free_saves(s);
+	s->done(o->log);
+}
+
+/* Well, or with a fault. */
+static void finish(struct chunklog *log)
+{
+	struct spill *s = &log->spill;
+
+	if (s->fault.code)
+		budget_not_saved(log, s->fault.code);
+	else
+		budget_saved(log, s->began_bytes);
+	fanout_start(s->fanout, heed, heeded, s);
+}
+
+/* --- write ----------------------------------------------------------------------------------------- */
+
+static void written(struct work *w)
+{
+	struct spill *s = CONTAINER_OF(w, struct spill, work);
+	struct chunklog *log = CONTAINER_OF(s, struct chunklog, spill);
+
+	for (struct save *save = s->fault.code ? NULL : s->saves; save; save = save->next)
+		save_put_in_force(save, &s->unpublished);
+	finish(log);
+}
+
+static bool are_many(const struct save *s)
+{
+	unsigned files = 0;
+
+	for (; s && files < UNPUBLISHED_FILES_MAX; s = s->next)
+		files += s->slice_count > 0;
+	return files == UNPUBLISHED_FILES_MAX;
+}
+
+static enum err write_all(struct spill *s, struct fault *f)
+{
+	struct save_to to = {.direct_from = SIZE_MAX, .unpublished = &s->unpublished};
+	enum err err = OK;
+
+	if (s->for_checkpoint)
+		to.direct_from = are_many(s->saves) ? RUN_BYTES_DIRECT : 0;
+	for (struct save *save = s->saves; save && !err; save = save->next)
+		err = save_write(save, &to, f);
+	for (const struct save *save = err ? NULL : s->saves; save; save = save->next)
+		save_note_segments(save);
+	return err;
+}
+
+static void write(struct work *w)
+{
+	struct spill *s = CONTAINER_OF(w, struct spill, work);
+
+	if (!write_all(s, &s->fault))
+		s->fault = (struct fault){0};
+}
+
+/* --- gather ---------------------------------------------------------------------------------------- */
+
+static void gathered(struct fanout *o)
+{
+	struct chunklog *log = o->log;
+	struct spill *s = o->context;
+
+	for (unsigned i = 0; i < log->config.shard_count; i++) {
+		while (s->gathered[i]) {
+			struct save *save = s->gathered[i];
+
+			s->gathered[i] = save->next;
+			save->next = s->saves;
+			s->saves = save;
+		}
+	}
+	if (!s->saves) {
+		finish(log);
+		return;
+	}
+	s->work.run = write;
+	s->work.done = written;
+	loop_work(log->shards[0].loop, &s->work);
+}
+
+static void gather(struct fanout_visit *v)
+{
+	struct spill *s = v->fanout->context;
+	struct save **list = &s->gathered[v->shard - v->shard->log->shards];
+
+	LIST_EACH (node, &v->shard->partitions) {
+		struct save *save =
+			save_new(LIST_ENTRY(node, struct partition, node), s->for_checkpoint);
+
+		if (save) {
+			save->next = *list;
+			*list = save;
+		}
+	}
+	if (v->shard->held)
+		shard_release(v->shard);
+	fanout_leave(v);
+}
+
+void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct chunklog *log))
+{
+	struct spill *s = &log->spill;
+
+	CHECK(!s->saves);
+	s->for_checkpoint = for_checkpoint;
+	s->fault = (struct fault){0};
+	s->done = done;
+	s->began_bytes = budget_now(log);
+	fanout_start(s->fanout, gather, gathered, s);
+}
+
+/* --- life ------------------------------------------------------------------------------------------ */
+
+void spill_init(struct chunklog *log)
+{
+	struct spill *s = &log->spill;
+
+	s->gathered = calloc(log->config.shard_count, sizeof(struct save *));
+	CHECK(s->gathered);
+	s->fanout = fanout_new(log);
+	CHECK(s->fanout);
+}
+
+void spill_fini(struct chunklog *log)
+{
+	unpublished_fini(&log->spill.unpublished, log->config.disk);
+	free(log->spill.gathered);
+	free(log->spill.fanout);
+}

@@ -1,0 +1,49 @@
+/* spill: what is new in memory goes to segment files, and chunks may leave memory for it.
+ *
+ *   gather   every shard lists its partitions that changed: references to the batches from what was
+ *            saved to the high watermark
+ *   write    a worker appends those bytes to segments, and flushes nothing
+ *   put in   the partitions' `saved` says so from here on
+ *   force
+ *   heed     every shard hears which segments there are now; under `log` it lets go of chunks that
+ *            are in them, and goes on with appends that waited for that (budget.h), also after a fault
+ *
+ * A checkpoint (checkpoint.h) begins with one, for which also log start and damage are gathered. Under
+ * `log` they come without one too, whenever half of `storage.memory` is not in segments: so appends wait
+ * for the page cache, not for the disk. What was spilled is read back from segments, from the page cache
+ * as a rule, and verified each time as all that comes from there. It is not safe there: the manifest
+ * does not know of it, and a crash takes it away, but the WAL has it until a manifest does (of class
+ * `none` nothing has: it is lost). A file that is no longer needed is left to the next checkpoint.
+ *
+ * One that fails (no space, say) puts nothing in force: chunks stay, it is tried again a few seconds
+ * later, and what it wrote is then written over. */
+#ifndef BOURN_STORE_CHUNKLOG_SPILL_H
+#define BOURN_STORE_CHUNKLOG_SPILL_H
+
+#include "io/loop.h"
+#include "store/chunklog/unpublished.h"
+
+struct chunklog;
+struct fanout;
+struct save;
+
+/* Home only, but for what the worker has while it runs. */
+struct spill {
+	bool for_checkpoint;
+	struct fanout *fanout; /* owned */
+	struct work work;
+	struct save **gathered;         /* owned; one list a shard */
+	struct save *saves;             /* owned; of all shards */
+	int64_t began_bytes;            /* the budget's clock then */
+	struct fault fault;             /* out */
+	struct unpublished unpublished; /* by all since the last checkpoint began to publish */
+	void (*done)(struct chunklog *log);
+};
+
+/* At home; none is running. `done` is called when every shard has heeded it, also after a fault. */
+void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct chunklog *log));
+
+void spill_init(struct chunklog *log);
+void spill_fini(struct chunklog *log);
+
+#endif
