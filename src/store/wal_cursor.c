@@ -103,6 +103,18 @@ static enum err window_reserve(struct wal_cursor *c, size_t len, struct fault *f
 	return OK;
 }
 
+/* The window begins at `at`; what it has from there on stays. */
+static void window_move(struct wal_cursor *c, int64_t at)
+{
+	int64_t skip = at - c->window_at;
+	bool held = skip >= 0 && skip < (int64_t)c->window_len;
+
+	if (held)
+		memmove(c->window, c->window + skip, c->window_len - (size_t)skip);
+	c->window_len = held ? c->window_len - (size_t)skip : 0;
+	c->window_at = at;
+}
+
 /* Borrow `len` bytes at `at`, which the file has. */
 static enum err cursor_view(struct wal_cursor *c, int64_t at, size_t len, const uint8_t **out,
                             struct fault *f)
@@ -119,15 +131,15 @@ static enum err cursor_view(struct wal_cursor *c, int64_t at, size_t len, const 
 	}
 	if ((int64_t)want > left)
 		want = (size_t)left;
+	window_move(c, at);
 	err = window_reserve(c, want, f);
 	if (err)
 		return err;
 	file_path(c, c->file, path);
-	c->window_len = 0;
-	err = disk_read_all(c->config->disk, c->fd, c->window, want, at, path, f);
+	err = disk_read_all(c->config->disk, c->fd, c->window + c->window_len, want - c->window_len,
+	                    at + (int64_t)c->window_len, path, f);
 	if (err)
 		return err;
-	c->window_at = at;
 	c->window_len = want;
 	*out = c->window;
 	return OK;

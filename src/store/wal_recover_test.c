@@ -121,9 +121,9 @@ static void image_align(struct image *image)
 	image->len = (size_t)wal_block_round((int64_t)image->len);
 }
 
-static void save_as(struct bench *b, const struct image *image, uint64_t number, size_t len)
+static void save_bytes(struct bench *b, const uint8_t *bytes, uint64_t number, size_t len)
 {
-	struct iovec iov = {(void *)(uintptr_t)image->bytes, len};
+	struct iovec iov = {(void *)(uintptr_t)bytes, len};
 	char name[WAL_NAME_BYTES_MAX];
 	char path[64];
 	int fd;
@@ -133,6 +133,11 @@ static void save_as(struct bench *b, const struct image *image, uint64_t number,
 	if (len)
 		assert_int_equal(disk_write_all(b->disk, fd, &iov, 1, 0, path, NULL), OK);
 	b->disk->ops->close(b->disk, fd);
+}
+
+static void save_as(struct bench *b, const struct image *image, uint64_t number, size_t len)
+{
+	save_bytes(b, image->bytes, number, len);
 }
 
 static void save(struct bench *b, const struct image *image)
@@ -699,6 +704,79 @@ TEST(wal_recover__asks_for_each_file_once_and_ahead)
 	bench_fini(&b);
 }
 
+/* --- large frames ----------------------------------------------------------------------------- */
+
+enum { LARGE_FRAMES = 40, LARGE_FILE_BYTES = 12 << 20 };
+
+/* Most are smaller than what is read at once, one is larger. */
+static size_t large_len(uint64_t sequence)
+{
+	return sequence == 10 ? 3 << 19 : sequence * sequence * 7919 % 400000;
+}
+
+static enum err count_large(void *arg, const struct wal_frame *frame, struct fault *f)
+{
+	uint64_t *seen = arg;
+	const uint8_t *at = frame->payload.ptr;
+
+	(void)f;
+	assert_int_equal(frame->payload.len, large_len(frame->sequence));
+	for (size_t i = 0; i < frame->payload.len; i++)
+		assert_int_equal(at[i], (uint8_t)(frame->sequence + i / 1000));
+	*seen |= UINT64_C(1) << frame->sequence;
+	return OK;
+}
+
+static size_t put_large(uint8_t *file, size_t at, uint64_t sequence)
+{
+	uint8_t *payload = file + at + WAL_FRAME_HEADER_BYTES;
+	struct wal_frame frame = {
+		.type = WAL_BATCHES,
+		.sequence = sequence,
+		.durable_through = sequence - 1,
+		.payload = slice_of(payload, large_len(sequence)),
+	};
+
+	for (size_t i = 0; i < frame.payload.len; i++)
+		payload[i] = (uint8_t)(sequence + i / 1000);
+	wal_frame_encode(&frame, 1001, file + at);
+	return at + (size_t)wal_frame_bytes(frame.payload.len);
+}
+
+TEST(wal_recover__frames_lie_across_what_is_read_at_once)
+{
+	const uint64_t all = (UINT64_C(1) << (LARGE_FRAMES + 1)) - 2;
+	struct image *head = image_new(1, 1);
+	uint8_t *file = calloc(1, LARGE_FILE_BYTES);
+	size_t at = WAL_BLOCK_BYTES, bad = 0;
+	uint64_t seen = 0;
+	struct bench b;
+
+	bench_init(&b);
+	memcpy(file, head->bytes, WAL_BLOCK_BYTES);
+	for (uint64_t sequence = 1; sequence <= LARGE_FRAMES; sequence++) {
+		if (sequence == 12)
+			bad = at + WAL_FRAME_HEADER_BYTES + 100;
+		at = put_large(file, at, sequence);
+		assert_true(at < LARGE_FILE_BYTES);
+	}
+	save_bytes(&b, file, 1, LARGE_FILE_BYTES);
+	assert_int_equal(wal_recover(&b.config, count_large, &seen, &b.found, NULL), OK);
+	assert_int_equal(seen, all);
+	assert_int_equal(b.found.end_at, at);
+	wal_found_fini(&b.found);
+
+	file[bad] ^= 1;
+	seen = 0;
+	save_bytes(&b, file, 1, LARGE_FILE_BYTES);
+	assert_int_equal(wal_recover(&b.config, count_large, &seen, &b.found, NULL), OK);
+	assert_int_equal(seen, all & ~(UINT64_C(1) << 12));
+	assert_int_equal(b.found.report.damage_count, 1);
+	free(file);
+	free(head);
+	bench_fini(&b);
+}
+
 TEST(wal_name_parse__takes_our_names_only)
 {
 	uint64_t number;
@@ -737,6 +815,7 @@ int main(void)
 		cmocka_unit_test(wal_recover__an_unknown_frame_type_is_refused),
 		cmocka_unit_test(wal_recover__a_length_beyond_the_file_is_not_allocated),
 		cmocka_unit_test(wal_recover__asks_for_each_file_once_and_ahead),
+		cmocka_unit_test(wal_recover__frames_lie_across_what_is_read_at_once),
 		cmocka_unit_test(wal_name_parse__takes_our_names_only),
 	};
 
