@@ -14,6 +14,11 @@ def own_bytes(broker):
     return int(re.search(r"RssAnon:\s+(\d+) kB", _read(broker, "status")).group(1)) * 1024
 
 
+def peak_bytes(broker):
+    """The most that was in memory at once since it was started, the program's text too."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", _read(broker, "status")).group(1)) * 1024
+
+
 def descriptors(broker):
     return len(os.listdir(f"/proc/{broker.process.pid}/fd"))
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.oracle import report
 from harness.pipeline import request, send_all
-from harness.process import cpu_seconds, own_bytes, reads
+from harness.process import cpu_seconds, own_bytes, peak_bytes, reads
 
 LONG = os.environ.get("BOURN_LONG")
 MIB = 1 << 20
@@ -109,6 +109,22 @@ def test_a_start_after_kill_9_is_little_more_than_reading(start, shards):
     assert cpu <= CPU_OF_CAT_MAX * cat_cpu
     assert broker.consume("t", "?offset=last")["next"] == str(WAL // EVENT)
     broker.kill()  # a checkpoint of all that at the end would only take time
+
+
+@pytest.mark.timeout(900)
+def test_a_start_after_kill_9_takes_no_more_memory_than_the_run_before(start, shards):
+    """Appends wait before the write-ahead log holds twice what memory may: so a start has no more to take in."""
+    broker = start(shards=shards, storage="log", env={"BOURN_STORAGE_MEMORY": str(MEMORY)})
+    broker.create("t", durability="os")
+    flow(broker, "t", 4 * MEMORY)
+    broker.kill()
+    broker.start()
+    peak = peak_bytes(broker)
+    most = 2 * MEMORY + 32 * MIB
+    report(test=f"memory of a start after kill -9, {shards} shards", budget=MEMORY, peak=peak,
+           verdict="pass" if peak <= most else "fail")
+    assert peak <= most
+    assert broker.consume("t", "?offset=last")["next"] == str(4 * MEMORY // EVENT)
 
 
 def latencies(broker, until):
