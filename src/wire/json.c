@@ -353,13 +353,22 @@ struct json_value json_root(struct slice text)
 	return (struct json_value){.kind = kind_of(raw.ptr[0]), .raw = raw};
 }
 
-/* Past the string that begins at `at`. */
+/* Past the string that begins at `at`: at the first quote with an even number of backslashes before. */
 static const uint8_t *string_end(const uint8_t *at, const uint8_t *end)
 {
-	for (at++; at < end && *at != '"'; at++)
-		if (*at == '\\')
-			at++;
-	return at + 1;
+	const uint8_t *first = at + 1, *from = first;
+
+	for (;;) {
+		const uint8_t *quote = memchr(from, '"', (size_t)(end - from));
+		const uint8_t *before = quote;
+
+		CHECK(quote);
+		while (before > first && before[-1] == '\\')
+			before--;
+		if ((quote - before) % 2 == 0)
+			return quote + 1;
+		from = quote + 1;
+	}
 }
 
 static const uint8_t *container_end(const uint8_t *at, const uint8_t *end)

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/test.h"
 
+#include <stdio.h>
+
 static bool valid(const char *text)
 {
 	return json_validate(slice_str(text), JSON_DEPTH_MAX, NULL);
@@ -165,6 +167,29 @@ TEST(json_iter__members_in_order_with_raw_values)
 	assert_false(json_iter_next(&it, &key, &value));
 }
 
+TEST(json_iter__a_string_ends_at_the_quote_that_is_not_escaped)
+{
+	static const char *const strings[] = {
+		"\"\"", "\"\\\"\"", "\"\\\\\"", "\"a\\\\\\\"b\"", "\"\\\\\\\\\"", "\",]}\"",
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(strings); i++) {
+		char text[64];
+		struct json_iter it;
+		struct json_value value;
+		struct slice key;
+
+		snprintf(text, sizeof(text), "[%s,7]", strings[i]);
+		assert_true(json_validate(slice_str(text), JSON_DEPTH_MAX, NULL));
+		json_iter_init(&it, json_root(slice_str(text)));
+		assert_true(json_iter_next(&it, &key, &value));
+		assert_true(slice_eq(value.raw, slice_str(strings[i])));
+		assert_true(json_iter_next(&it, &key, &value));
+		assert_true(slice_eq(value.raw, SLICE_LIT("7")));
+		assert_false(json_iter_next(&it, &key, &value));
+	}
+}
+
 TEST(json_iter__elements_have_no_key)
 {
 	struct json_value value;
@@ -290,6 +315,7 @@ int main(void)
 			json_validate__every_special_byte_is_seen_at_every_place_of_a_word),
 		cmocka_unit_test(json_validate__nesting_ends_at_the_limit),
 		cmocka_unit_test(json_iter__members_in_order_with_raw_values),
+		cmocka_unit_test(json_iter__a_string_ends_at_the_quote_that_is_not_escaped),
 		cmocka_unit_test(json_iter__elements_have_no_key),
 		cmocka_unit_test(json_object_get__the_last_of_a_name_wins_escapes_undone),
 		cmocka_unit_test(json_to_int64__only_integers_that_fit),
