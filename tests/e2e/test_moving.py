@@ -5,6 +5,7 @@ import base64
 import itertools
 import json
 import os
+import pty
 import random
 import re
 import resource
@@ -158,6 +159,48 @@ def post_lines(broker, topic, lines, query=""):
     assert reply.status == 201, reply
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 & -(crc & 1))
+    return crc ^ 0xffffffff
+
+
+def to_varint(number):
+    number = number << 1 ^ number >> 63
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def gapped(offsets, values):
+    """A batch of so many offsets with these values at some of them."""
+    body = b""
+    for delta, value in values.items():
+        record = b"\0" + to_varint(0) + to_varint(delta) + to_varint(-1)
+        record += to_varint(len(value)) + value + to_varint(0)
+        body += to_varint(len(record)) + record
+    rest = struct.pack(">HiqqqhiI", 0, offsets - 1, 77, 77, -1, -1, -1, len(values)) + body
+    return (struct.pack(">qiiB", 0, len(rest) + 9, -1, 2) + struct.pack(">I", crc32c(rest)) + rest)
+
+
+def fill_with_gaps(broker):
+    """As compaction leaves it: a late beginning, holes in batches, between them, at the end."""
+    broker.create("gaps")
+    end = 0
+    for offsets, values in [(2**31 - 1, {}), (2**31 - 1, {}), (4, {}), (21, {3: b"a", 7: b"b"}),
+                            (100, {}), (1, {0: b"c"}), (2**31 - 1, {5: b"d"}), (9, {})]:
+        reply = broker.client.post("/v1/topics/gaps/batches", gapped(offsets, values),
+                                   "application/vnd.bourn.batches", {"Expected-Offset": str(end)})
+        assert reply.status == 201, reply
+        end = reply.json()["next"]
+    broker.client.post("/v1/topics/gaps/purge", '{"upto": 4294967300}', "application/json")
+
+
 def fill(broker, seed, count=6000):
     """Topics of every kind; what `held` then says is what must arrive."""
     dice = random.Random(seed)
@@ -185,6 +228,7 @@ def fill(broker, seed, count=6000):
     broker.client.post("/v1/topics/begins.late/purge", '{"upto": 7}', "application/json")
     post_lines(broker, "begins.late", [envelope(b"k", [], b"v", None, 5)] * 20)
     broker.client.post("/v1/topics/begins.late/purge", '{"upto": 25}', "application/json")
+    fill_with_gaps(broker)
 
 
 def run(broker, *words, code=0, binary=None, timeout=120):
@@ -210,7 +254,7 @@ def test_all_comes_back_as_it_was(start, tmp_path, source, target, form, seed):
     old.stop()
     new = start_all(start, target)
     _, said = run(new, "load", dump, *EXACT)
-    assert re.match(r"Loaded 5 topics: \d+ events", said), said
+    assert re.match(r"Loaded 6 topics: \d+ events", said), said
     assert held(new) == before
     # Offsets go on where they were.
     assert new.produce("begins.late", "next")["offset"] == before["begins.late"][1][0][1]
@@ -239,6 +283,8 @@ def test_what_is_not_kept_is_new(start, form, seed):
         topic: (settings, [[event[2:] for event in events] for _, _, events in partitions])
         for topic, (settings, partitions) in holding.items()}
     assert bare(after) == bare(before)
+    assert [event[0] for event in before["gaps"][1][0][2]] == [
+        4294967301, 4294967305, 4294967419, 4294967425]
     for _, partitions in after.values():
         for earliest, end, events in partitions:
             assert [event[0] for event in events] == list(range(earliest, end))
@@ -607,15 +653,6 @@ def test_what_was_loaded_before_the_damage_is_told_and_gone_on_with(start, tmp_p
     assert held(other) == held(broker)
 
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 & -(crc & 1))
-    return crc ^ 0xffffffff
-
-
 def test_foreign_and_newer_files_are_told(start, tmp_path, form):
     broker = start()
     whole = small_dump(broker, tmp_path / "d", form)
@@ -687,6 +724,27 @@ def test_memory_is_bounded_whatever_the_size(start, tmp_path, form):
                               preexec_fn=limit if "release" in str(BIN) else None)
         assert (done.returncode, done.stderr) == (0, b"")
     assert describe(other, "t")["partitions"][0]["high_watermark"] == 8000
+
+
+def test_a_person_sees_how_far_it_is(start, tmp_path):
+    broker = start()
+    for i in range(10):
+        broker.produce("t", "x" * 1000)
+    master, slave = pty.openpty()
+    for words, shown in [(["dump", "t", "--file", tmp_path / "d"], True),
+                         (["load", tmp_path / "d", "--as", "u"], True),
+                         (["load", tmp_path / "d", "--as", "v", "--quiet"], False)]:
+        done = subprocess.run([BIN, *words, "--server", broker.url], stdin=slave, stderr=slave,
+                              timeout=30)
+        os.write(slave, b"\nEND\n")
+        seen = b""
+        while b"END" not in seen:
+            seen += os.read(master, 65536)
+        assert done.returncode == 0, seen
+        bar = re.search(rb"\[[#.]{24}\] +\d+ %  \d+ events?, .*/s", seen)
+        assert bool(bar) == shown, seen
+    os.close(master)
+    os.close(slave)
 
 
 # --- another engine -------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 #include "cli/moving/load_target.h"
 
 #include "base/check.h"
-#include "cli/cli.h"
 #include "cli/moving/dump_source.h"
+#include "cli/moving/load_append.h"
 #include "cli/moving/load_notes.h"
 #include "cli/remote.h"
 #include "wire/url.h"
@@ -15,7 +15,6 @@ enum {
 	BATCH_BYTES = 1 << 20,   /* of one request, or one larger event */
 	BATCH_OFFSETS = 1 << 30, /* of one request, most of them a gap */
 	PATH_BYTES_MAX = 2048,
-	COMPARED_FROM = 16, /* byte of a batch: base offset and leader epoch are the broker's */
 };
 
 struct load_partition {
@@ -37,10 +36,9 @@ struct load_target {
 
 	uint32_t partition; /* of the batch being built */
 	struct batch_builder builder;
-	struct buf batch;  /* owned; empty: there is none */
-	struct buf stored; /* owned: what the broker has at some place */
-	struct buf body;   /* owned: of small requests */
-	struct client_response response;
+	struct buf batch; /* owned; empty: there is none */
+	struct load_append append;
+	struct buf body;                    /* owned: of small requests */
 	struct load_partition partitions[]; /* of the dump's topic */
 };
 
@@ -48,11 +46,6 @@ struct load_target {
 	fault_set((f), ERR_INPUT, 0, "topic '%.60s': " format, (t)->name, ##__VA_ARGS__)
 
 /* --- asking ----------------------------------------------------------------------------------------- */
-
-static bool try_again(const struct load_target *t, enum err err)
-{
-	return err && retry_again(t->o->retry, err) && !atomic_load(cli_stopped());
-}
 
 /* A request that may be carried out twice. */
 static enum err call(struct load_target *t, const char *method, const char *suffix, struct fault *f)
@@ -69,8 +62,8 @@ static enum err call(struct load_target *t, const char *method, const char *suff
 	buf_append_str(&path, suffix);
 	request.path = buf_slice(&path);
 	do {
-		err = remote_call(t->o->client, &request, &t->response, f);
-	} while (try_again(t, err));
+		err = remote_call(t->o->client, &request, &t->append.response, f);
+	} while (load_try_again(&t->append, err));
 	if (!err)
 		retry_answered(t->o->retry);
 	buf_fini(&path);
@@ -83,135 +76,10 @@ static enum err describe(struct load_target *t, struct fault *f)
 
 	do {
 		err = dump_source_describe(t->o->client, t->name, t->now, f);
-	} while (try_again(t, err));
+	} while (load_try_again(&t->append, err));
 	if (!err)
 		retry_answered(t->o->retry);
 	return err;
-}
-
-/* What stands at `offset` and behind it into t->stored; `*next` = `offset`: nothing.
- * ERR_OUT_OF_RANGE: the log does not reach so far. */
-static enum err look_at(struct load_target *t, uint32_t partition, int64_t offset, int64_t *next,
-                        struct fault *f)
-{
-	enum err err;
-
-	do {
-		err = dump_source_read_whole(t->o->client, t->name, partition, offset, &t->stored,
-		                             next, f);
-	} while (try_again(t, err));
-	return err;
-}
-
-/* --- one batch -------------------------------------------------------------------------------------- */
-
-static enum err post(struct load_target *t, struct slice batch, int64_t offset, struct fault *f)
-{
-	struct buf path = BUF_INIT(PATH_BYTES_MAX), fields = BUF_INIT(256);
-	struct client_request request = {.method = "POST", .body = batch};
-	enum err err;
-
-	remote_path(&path, "v1/topics", t->name);
-	buf_printf(&path, "/batches?partition=%u", t->partition);
-	buf_printf(&fields,
-	           "Content-Type: application/vnd.bourn.batches\r\nExpected-Offset: %lld\r\n",
-	           (long long)offset);
-	request.path = buf_slice(&path);
-	request.fields = buf_slice(&fields);
-	err = remote_call(t->o->client, &request, &t->response, f);
-	buf_fini(&path);
-	buf_fini(&fields);
-	return err;
-}
-
-/* Nothing was stored, and nothing will be by asking again. */
-static bool is_final(enum err err)
-{
-	switch (err) {
-	case ERR_OFFSET_MISMATCH:
-	case ERR_UNREACHABLE:
-	case ERR_REQUEST_SLOW:
-	case ERR_BUSY:
-	case ERR_NO_MEMORY:
-	case ERR_NOT_READY:
-	case ERR_SHUTTING_DOWN: return false;
-	default: return true;
-	}
-}
-
-static bool is_ours(const struct load_target *t, struct slice batch)
-{
-	struct slice there = buf_slice(&t->stored);
-	struct batch b;
-
-	return batch_parse(there, &b, NULL) == OK &&
-	       b.base_offset == t->partitions[t->partition].stored && there.len >= batch.len &&
-	       memcmp(there.ptr + COMPARED_FROM, batch.ptr + COMPARED_FROM,
-	              batch.len - COMPARED_FROM) == 0;
-}
-
-static enum err refuse_stranger(struct load_target *t, int64_t offset, struct fault *f)
-{
-	return REFUSE(
-		t, f,
-		"somebody else appended to partition %u, at offset %lld: offsets cannot be kept",
-		t->partition, (long long)offset);
-}
-
-static enum err log_end(struct load_target *t, int64_t *end, struct fault *f)
-{
-	enum err err = describe(t, f);
-
-	if (!err)
-		*end = t->now->spans[t->partition].high_watermark;
-	return err;
-}
-
-/* It is not known whether the batch is stored at p->stored. `*stored`: it is; else p->stored is where
- * to send it again. */
-static enum err find_out(struct load_target *t, struct slice batch, bool *stored, struct fault *f)
-{
-	struct load_partition *p = &t->partitions[t->partition];
-	int64_t next = p->stored;
-	enum err err = look_at(t, t->partition, p->stored, &next, f);
-
-	*stored = false;
-	if (err == ERR_OUT_OF_RANGE)
-		return REFUSE(
-			t, f,
-			"the broker has lost events of partition %u that it had acknowledged, as "
-			"its durability allows; delete it and load again",
-			t->partition);
-	if (err || next == p->stored)
-		return err;
-	*stored = is_ours(t, batch);
-	if (*stored)
-		return OK;
-	if (t->o->keep_offsets)
-		return refuse_stranger(t, p->stored, f);
-	return log_end(t, &p->stored, f);
-}
-
-static enum err store(struct load_target *t, struct slice batch, struct fault *f)
-{
-	struct load_partition *p = &t->partitions[t->partition];
-
-	for (;;) {
-		bool stored = false;
-		enum err err = post(t, batch, p->stored, f);
-
-		if (!err) {
-			retry_answered(t->o->retry);
-			return OK;
-		}
-		if (is_final(err))
-			return err;
-		if (err != ERR_OFFSET_MISMATCH && !try_again(t, err))
-			return err;
-		err = find_out(t, batch, &stored, f);
-		if (err || stored)
-			return err;
-	}
 }
 
 /* --- batches ---------------------------------------------------------------------------------------- */
@@ -233,7 +101,7 @@ static enum err flush(struct load_target *t, struct fault *f)
 	batch = batch_finish(&t->builder);
 	if (!batch.ptr)
 		return fault_set(f, ERR_NO_MEMORY, 0, "a batch");
-	err = store(t, batch, f);
+	err = load_append(&t->append, t->partition, batch, &p->stored, f);
 	if (err)
 		return err;
 	p->stored += offsets;
@@ -293,10 +161,10 @@ static bool same_event(const struct load_target *t, const struct record *a, cons
 	       (!t->o->keep_timestamps || a->timestamp == b->timestamp);
 }
 
-/* The last event in t->stored. */
+/* The last event in t->append.there. */
 static bool last_event(const struct load_target *t, struct record *out)
 {
-	struct slice rest = buf_slice(&t->stored);
+	struct slice rest = buf_slice(&t->append.there);
 	struct batch_iter it;
 	struct batch b;
 	struct record r;
@@ -318,7 +186,7 @@ static enum err compare(struct load_target *t, uint32_t partition, const struct 
 	struct load_partition *p = &t->partitions[partition];
 	struct record last;
 	int64_t next;
-	enum err err = look_at(t, partition, p->start - 1, &next, f);
+	enum err err = load_look_at(&t->append, partition, p->start - 1, &next, f);
 
 	p->last = -1;
 	if (err == ERR_TRIMMED) /* retention was there */
@@ -364,7 +232,7 @@ static enum err find_last(struct load_target *t, uint32_t partition, struct faul
 
 	if (t->now->spans[partition].earliest == p->start)
 		return OK;
-	err = look_at(t, partition, p->start - 1, &next, f);
+	err = load_look_at(&t->append, partition, p->start - 1, &next, f);
 	if (err == ERR_TRIMMED)
 		return OK;
 	if (!err && last_event(t, &last))
@@ -520,9 +388,8 @@ enum err load_target_open(const struct load_options *o, const struct dump_topic 
 	l->dump = t;
 	l->name = name;
 	l->batch = BUF_INIT(2 * BATCH_BYTES_MAX_MOST);
-	l->stored = BUF_INIT(CLIENT_BODY_BYTES_MAX);
+	load_append_init(&l->append, o->client, o->retry, name, o->keep_offsets);
 	l->body = BUF_INIT(DUMP_TOPIC_BYTES_MAX);
-	client_response_init(&l->response);
 	l->now = dump_topic_new();
 	err = l->now ? describe(l, f) : fault_set(f, ERR_NO_MEMORY, 0, "topic '%.60s'", name);
 	if (err == ERR_TOPIC_UNKNOWN)
@@ -586,9 +453,8 @@ void load_target_free(struct load_target *t)
 	if (!t)
 		return;
 	buf_fini(&t->batch);
-	buf_fini(&t->stored);
+	load_append_fini(&t->append);
 	buf_fini(&t->body);
-	client_response_fini(&t->response);
 	dump_topic_free(t->now);
 	free(t);
 }

@@ -3,8 +3,7 @@
  *
  *   load_target_open → load_target_add, add, … → load_target_finish → load_target_free
  *
- * Once. A batch is appended only where the log ends (Expected-Offset). When no answer came, or one
- * that does not tell, what is stored at that place tells whether it was ours.
+ * Once, by load_append.h.
  *
  * With kept offsets the log has to be a first part of what is loaded: then where it ends is how far
  * an interrupted load was. Without, a load notes where the logs ended when it began (load_notes);
