@@ -7,7 +7,8 @@
  *                                 which takes that for a failure where local files never do it
  *   BOURN_SLOW_SYNC_MS=MS         each flush after the first accepted connection takes so much longer,
  *                                 librocksdb's too
- *   BOURN_FLAKY_ALLOCATION=N      the N-th allocation after the first accepted connection fails
+ *   BOURN_FLAKY_MEMORY=FILE       allocations are counted, and those fail that FILE says: struct memory,
+ *                                 which whoever tests maps and changes while it runs
  *
  * Not for sanitizers, which want to come first. For the suites in tests/; never installed. */
 #include <dlfcn.h>
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -30,28 +32,44 @@
 enum { PARTS_MAX = 1024, ALIGNMENT = 4096 /* of O_DIRECT */ };
 enum mood { WELL, SHORT, INTERRUPTED, NOT_YET };
 
-/* glibc's own, which need no looking up: that allocates. */
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
+/* Of allocations, counted from 1 since `seen` was set to 0, number `first` fails and then each `every`-th,
+ * `times` in all. */
+struct memory {
+	_Atomic int64_t first; /* 0: none fails */
+	_Atomic int64_t every;
+	_Atomic int64_t times;
+	_Atomic int64_t seen;
+	_Atomic int64_t failed; /* so many did */
+};
 
 /* The functions of one process are one state: there is nobody to hand it to them. */
 static unsigned percent;
 static unsigned slow_ms;
 static atomic_uint_fast64_t dice;
 static atomic_bool serving;
-static atomic_long allocations_left = -1;
+static struct memory nowhere;
+static struct memory *memory = &nowhere;
+
+static struct memory *map_memory(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	void *mapped = mmap(NULL, sizeof(struct memory), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (fd < 0 || mapped == MAP_FAILED)
+		abort();
+	close(fd);
+	return mapped;
+}
 
 __attribute__((constructor)) static void read_environment(void)
 {
 	const char *calls = getenv("BOURN_FLAKY_PERCENT");
-	const char *allocation = getenv("BOURN_FLAKY_ALLOCATION");
 	const char *slow = getenv("BOURN_SLOW_SYNC_MS");
+	const char *file = getenv("BOURN_FLAKY_MEMORY");
 	const char *seed = calls ? strchr(calls, ':') : NULL;
 
-	if (allocation)
-		atomic_store(&allocations_left, atol(allocation));
+	if (file)
+		memory = map_memory(file);
 	if (seed)
 		atomic_store(&dice, strtoull(seed + 1, NULL, 10));
 	percent = calls ? (unsigned)atoi(calls) : 0;
@@ -292,29 +310,39 @@ int open(const char *path, int flags, ...)
 
 static bool no_memory(void)
 {
-	if (!atomic_load(&serving) || atomic_load(&allocations_left) < 0 ||
-	    atomic_fetch_sub(&allocations_left, 1) != 1)
+	int64_t first = memory->first;
+	int64_t n = ++memory->seen - first;
+
+	if (first == 0 || n < 0 || n % memory->every != 0 || n / memory->every >= memory->times)
 		return false;
+	memory->failed++;
 	errno = ENOMEM;
 	return true;
 }
 
 void *malloc(size_t size)
 {
-	return no_memory() ? NULL : __libc_malloc(size);
+	return no_memory() ? NULL : REAL(malloc)(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-	return no_memory() ? NULL : __libc_calloc(count, size);
+	return no_memory() ? NULL : REAL(calloc)(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-	return no_memory() ? NULL : __libc_realloc(old, size);
+	return no_memory() ? NULL : REAL(realloc)(old, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-	return no_memory() ? NULL : __libc_memalign(alignment, size);
+	return no_memory() ? NULL : REAL(aligned_alloc)(alignment, size);
+}
+
+void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+{
+	if (flags & MAP_ANONYMOUS && no_memory())
+		return MAP_FAILED;
+	return REAL(mmap)(at, len, protection, flags, fd, offset);
 }

@@ -24,6 +24,7 @@
 struct backup;
 struct chunklog;
 struct cold;
+struct fanout_visit;
 
 struct shard {
 	struct chunklog *log;
@@ -33,7 +34,9 @@ struct shard {
 	struct timer expiry_timer;
 	struct message expiry_start; /* of the timer, on the shard's loop */
 	bool expiry_started;
-	unsigned expiring; /* partitions with an expiry's trim under way */
+	unsigned expiring;            /* partitions with an expiry's trim under way */
+	struct timer heed_timer;      /* to heed a checkpoint once there is memory … */
+	struct fanout_visit *heeding; /* … in this visit */
 };
 
 struct topic {

@@ -84,7 +84,7 @@ static void load_partition(struct partition *p)
 	}
 	partition_go_on_at(p, s->end_offset);
 	if (chunklog_is_tiered(p->shard->log))
-		partition_seal_upto(p, s);
+		CHECK(partition_seal_upto(p, s)); /* at start there is memory, or no start */
 	partition_settle(p);
 }
 

@@ -194,8 +194,8 @@ uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
 
 /* --- what is cold (sealed.c); only under `log` ------------------------------------------------- */
 
-/* `s` of it was written to segments (borrowed). */
-void partition_seal_upto(struct partition *p, const struct saved *s);
+/* `s` of it was written to segments (borrowed). False: there is no memory, and nothing was done. */
+bool partition_seal_upto(struct partition *p, const struct saved *s);
 
 /* Let go of chunks that are in segments whole, but for the newest that `storage.memory` holds. */
 void partition_thin(struct partition *p);

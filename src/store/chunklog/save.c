@@ -41,52 +41,57 @@ static struct save_slice slice_of_chunk(const struct partition *p, uint32_t i)
 	};
 }
 
-static void gather_slices(struct save *s)
+/* False: there is no memory; as in the next. */
+static bool gather_slices(struct save *s)
 {
 	const struct partition *p = s->partition;
 	int64_t from = p->saved.end_offset;
+	uint32_t i;
 
 	if (from < p->base.state.log_start)
 		from = p->base.state.log_start;
 	if (from == p->base.state.high_watermark)
-		return;
-	for (uint32_t i = partition_chunk_at(p, from); i < p->chunk_count; i++) {
-		if (p->chunks[i]->len == 0)
-			break;
-		s->slices = reallocarray(s->slices, s->slice_count + 1, sizeof(*s->slices));
-		CHECK(s->slices);
+		return true;
+	i = partition_chunk_at(p, from);
+	s->slices = calloc(p->chunk_count - i + 1, sizeof(*s->slices));
+	if (!s->slices)
+		return false;
+	for (; i < p->chunk_count && p->chunks[i]->len > 0; i++)
 		s->slices[s->slice_count++] = slice_of_chunk(p, i);
-	}
+	return true;
 }
 
 /* Split the partition's segments into those that stay and those below the log start. */
-static void sort_segments(struct save *s)
+static bool sort_segments(struct save *s)
 {
 	const struct saved *now = &s->partition->saved;
 
 	if (now->segment_count == 0)
-		return;
+		return true;
 	s->saved.segments = calloc(now->segment_count, sizeof(*now->segments));
 	s->removed = calloc(now->segment_count, sizeof(*now->segments));
-	CHECK(s->saved.segments);
-	CHECK(s->removed);
+	if (!s->saved.segments || !s->removed)
+		return false;
 	for (uint32_t i = 0; i < now->segment_count; i++) {
 		if (now->segments[i].end_offset <= s->saved.log_start)
 			s->removed[s->removed_count++] = now->segments[i];
 		else
 			s->saved.segments[s->saved.segment_count++] = now->segments[i];
 	}
+	return true;
 }
 
-struct save *save_new(struct partition *p, bool publish)
+enum err save_new(struct partition *p, bool publish, struct save **out)
 {
 	const struct partition_state *state = &p->base.state;
 	struct save *s;
 
+	*out = NULL;
 	if (!has_changed(p, publish))
-		return NULL;
+		return OK;
 	s = calloc(1, sizeof(*s));
-	CHECK(s);
+	if (!s)
+		return ERR_NO_MEMORY;
 	s->partition = p;
 	s->settings = p->base.settings;
 	s->now_ms = loop_now(p->shard->loop).wall_ms;
@@ -95,9 +100,12 @@ struct save *save_new(struct partition *p, bool publish)
 		.end_offset = state->high_watermark,
 		.damage = damage_to_save(p),
 	};
-	sort_segments(s);
-	gather_slices(s);
-	return s;
+	if (!sort_segments(s) || !gather_slices(s)) {
+		save_free(s);
+		return ERR_NO_MEMORY;
+	}
+	*out = s;
+	return OK;
 }
 
 void save_free(struct save *s)
@@ -120,12 +128,16 @@ static struct segment *last_segment(struct save *s)
 	return s->saved.segment_count > 0 ? &s->saved.segments[s->saved.segment_count - 1] : NULL;
 }
 
+/* NULL: there is no memory. */
 static struct segment *begin_segment(struct save *s, const struct save_slice *first)
 {
 	struct saved *to = &s->saved;
+	struct segment *grown =
+		reallocarray(to->segments, to->segment_count + 1, sizeof(*to->segments));
 
-	to->segments = reallocarray(to->segments, to->segment_count + 1, sizeof(*to->segments));
-	CHECK(to->segments);
+	if (!grown)
+		return NULL;
+	to->segments = grown;
 	to->segments[to->segment_count++] = segment_new(
 		first->base_offset, first->chunk->leader_epoch, s->now_ms > 0 ? s->now_ms : 1);
 	return last_segment(s);
@@ -165,22 +177,25 @@ static uint32_t run_length(const struct save *s, const struct segment *to, uint3
 	return i - first;
 }
 
-/* `to` ends with these batches, and reaches from `before` on. */
+/* `to` ends with these batches, and reaches from `before` on. Without memory that is left to who reads
+ * it. */
 static void keep_run(struct save *s, const struct segment *to, const struct segment *before,
                      const struct iovec *iov, int count)
 {
-	struct save_run *run;
+	struct save_run *run, *grown;
 
 	if (!chunklog_is_tiered(s->partition->shard->log))
 		return;
-	s->runs = reallocarray(s->runs, s->run_count + 1, sizeof(*s->runs));
-	CHECK(s->runs);
+	grown = reallocarray(s->runs, s->run_count + 1, sizeof(*s->runs));
+	if (!grown)
+		return;
+	s->runs = grown;
 	run = &s->runs[s->run_count++];
 	run->segment_base = to->base_offset;
 	segment_index_init(&run->index, before->end_offset, segment_next_at(before));
 	segment_index_add_run(&run->index, iov, count);
-	CHECK(run->index.at == to->bytes);
-	CHECK(run->index.next_offset == to->end_offset);
+	CHECK(run->index.at <= to->bytes);
+	CHECK(run->index.next_offset <= to->end_offset);
 }
 
 static enum err write_run(struct save *s, const struct segment_home *home, struct segment *to,
@@ -192,7 +207,8 @@ static enum err write_run(struct save *s, const struct segment_home *home, struc
 	enum err err;
 	int fd;
 
-	CHECK(iov);
+	if (!iov)
+		return fault_set(f, ERR_NO_MEMORY, 0, "to save %u chunks", count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct slice slice = s->slices[first + i].bytes;
 
@@ -224,6 +240,8 @@ enum err save_write(struct save *s, const struct save_to *to, struct fault *f)
 		if (!can_append(s, segment, &s->slices[i]) ||
 		    (i == 0 && segment_is_shared(&home, segment)))
 			segment = begin_segment(s, &s->slices[i]);
+		if (!segment)
+			return fault_set(f, ERR_NO_MEMORY, 0, "to begin a segment");
 		count = run_length(s, segment, i);
 		err = write_run(s, &home, segment, i, count, to, f);
 		i += count;

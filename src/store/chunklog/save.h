@@ -35,10 +35,10 @@ struct save {
 	uint32_t run_count;
 };
 
-/* NULL when nothing changed since the last one: for a checkpoint (`publish`) in what a manifest says;
- * else in what memory holds, and log start and the segments below it stay what they are. On the owning
- * shard. */
-struct save *save_new(struct partition *p, bool publish);
+/* `*out` is NULL when nothing changed since the last one: for a checkpoint (`publish`) in what a manifest
+ * says; else in what memory holds, and log start and the segments below it stay what they are.
+ * NO_MEMORY. On the owning shard. */
+enum err save_new(struct partition *p, bool publish, struct save **out) MUST_CHECK;
 
 void save_free(struct save *s);
 

@@ -17,7 +17,8 @@ static struct sealed *sealed_new(const struct saved *s)
 	size_t bytes = s->segment_count * sizeof(s->segments[0]);
 	struct sealed *sealed = malloc(sizeof(*sealed) + bytes);
 
-	CHECK(sealed);
+	if (!sealed)
+		return NULL;
 	shared_init(&sealed->shared, sealed_free);
 	sealed->count = s->segment_count;
 	if (bytes > 0)
@@ -30,13 +31,18 @@ static void count_bytes(struct partition *p)
 	p->base.state.bytes = p->warm_bytes + partition_cold_bytes(p);
 }
 
-void partition_seal_upto(struct partition *p, const struct saved *s)
+bool partition_seal_upto(struct partition *p, const struct saved *s)
 {
+	struct sealed *sealed = s->segment_count > 0 ? sealed_new(s) : NULL;
+
+	if (s->segment_count > 0 && !sealed)
+		return false;
 	if (p->sealed)
 		shared_put(&p->sealed->shared);
-	p->sealed = s->segment_count > 0 ? sealed_new(s) : NULL;
+	p->sealed = sealed;
 	p->sealed_end = s->end_offset;
 	count_bytes(p);
+	return true;
 }
 
 const struct segment *partition_segment_at(const struct partition *p, int64_t offset)

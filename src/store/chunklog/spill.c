@@ -7,7 +7,10 @@
 
 #include <stdlib.h>
 
-enum { RUN_BYTES_DIRECT = 1 << 20 }; /* of many files; each direct write waits for the device */
+enum {
+	RUN_BYTES_DIRECT = 1 << 20, /* of many files; each direct write waits for the device */
+	HEED_RETRY_MS = 10,
+};
 
 /* --- heed ------------------------------------------------------------------------------------------ */
 
@@ -21,12 +24,12 @@ static void free_saves(struct spill *s)
 	}
 }
 
-/* `saved` is home's, but home does not touch it before the last visit has ended. */
-static void heed_one(struct partition *p)
+/* `saved` is home's, but home does not touch it before the last visit has ended. False: there is no
+ * memory. */
+static bool heed_one(struct partition *p)
 {
 	p->base.state.segments = p->saved.segment_count;
-	if (chunklog_is_tiered(p->shard->log))
-		partition_seal_upto(p, &p->saved);
+	return !chunklog_is_tiered(p->shard->log) || partition_seal_upto(p, &p->saved);
 }
 
 static void make_room(struct shard *shard)
@@ -39,13 +42,29 @@ static void make_room(struct shard *shard)
 	}
 }
 
+static void heed(struct fanout_visit *v);
+
+static void heed_again(struct timer *t)
+{
+	heed(CONTAINER_OF(t, struct shard, heed_timer)->heeding);
+}
+
+/* It is in force: when there is no memory to see that, memory is waited for. */
 static void heed(struct fanout_visit *v)
 {
 	const struct spill *s = v->fanout->context;
+	bool all = true;
 
-	for (const struct save *save = s->fault.code ? NULL : s->saves; save; save = save->next)
+	for (const struct save *save = s->fault.code ? NULL : s->saves; save && all;
+	     save = save->next)
 		if (save->partition->shard == v->shard)
-			heed_one(save->partition);
+			all = heed_one(save->partition);
+	if (!all) {
+		v->shard->heeding = v;
+		v->shard->heed_timer.fire = heed_again;
+		timer_start(v->shard->loop, &v->shard->heed_timer, HEED_RETRY_MS);
+		return;
+	}
 	if (chunklog_is_tiered(v->fanout->log))
 		make_room(v->shard);
 	fanout_leave(v);
@@ -130,7 +149,9 @@ static void gathered(struct fanout *o)
 			s->saves = save;
 		}
 	}
-	if (!s->saves) {
+	if (atomic_load(&s->is_starved))
+		fault_set(&s->fault, ERR_NO_MEMORY, 0, "to gather what is to be saved");
+	if (!s->saves || s->fault.code) {
 		finish(log);
 		return;
 	}
@@ -145,9 +166,12 @@ static void gather(struct fanout_visit *v)
 	struct save **list = &s->gathered[v->shard - v->shard->log->shards];
 
 	LIST_EACH (node, &v->shard->partitions) {
-		struct save *save =
-			save_new(LIST_ENTRY(node, struct partition, node), s->for_checkpoint);
+		struct save *save;
 
+		if (save_new(LIST_ENTRY(node, struct partition, node), s->for_checkpoint, &save)) {
+			atomic_store(&s->is_starved, true);
+			break;
+		}
 		if (save) {
 			save->next = *list;
 			*list = save;
@@ -165,6 +189,7 @@ void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct 
 	CHECK(!s->saves);
 	s->for_checkpoint = for_checkpoint;
 	s->fault = (struct fault){0};
+	atomic_store(&s->is_starved, false);
 	s->done = done;
 	s->began_bytes = budget_now(log);
 	fanout_start(s->fanout, gather, gathered, s);

@@ -23,6 +23,8 @@
 #include "io/loop.h"
 #include "store/chunklog/unpublished.h"
 
+#include <stdatomic.h>
+
 struct chunklog;
 struct fanout;
 struct save;
@@ -33,6 +35,7 @@ struct spill {
 	struct fanout *fanout; /* owned */
 	struct work work;
 	struct save **gathered;         /* owned; one list a shard */
+	atomic_bool is_starved;         /* a shard had no memory to gather */
 	struct save *saves;             /* owned; of all shards */
 	int64_t began_bytes;            /* the budget's clock then */
 	struct fault fault;             /* out */

@@ -84,11 +84,22 @@ void unpublished_add(struct unpublished *u, const struct segment_home *h, int64_
 	take_file(u, &file, h->disk);
 }
 
+/* Room for more. False: there is no memory; their files stay until the next start, which removes what no
+ * manifest has. */
+static bool outdate_more(struct unpublished *u, uint32_t count)
+{
+	struct segment_name *grown =
+		reallocarray(u->outdated, u->outdated_count + count, sizeof(*u->outdated));
+
+	if (grown)
+		u->outdated = grown;
+	return grown != NULL;
+}
+
 void unpublished_outdate(struct unpublished *u, const struct segment_home *h, int64_t base_offset)
 {
-	u->outdated = reallocarray(u->outdated, u->outdated_count + 1, sizeof(*u->outdated));
-	CHECK(u->outdated);
-	u->outdated[u->outdated_count++] = name_of(h, base_offset);
+	if (outdate_more(u, 1))
+		u->outdated[u->outdated_count++] = name_of(h, base_offset);
 }
 
 void unpublished_move(struct unpublished *into, struct unpublished *from, struct disk *disk)
@@ -101,14 +112,10 @@ void unpublished_move(struct unpublished *into, struct unpublished *from, struct
 	}
 	for (unsigned i = 0; i < from->written_count; i++)
 		take_file(into, &from->written[i], disk);
-	if (from->outdated_count > 0) {
-		size_t count = into->outdated_count + from->outdated_count;
-
-		into->outdated = reallocarray(into->outdated, count, sizeof(*into->outdated));
-		CHECK(into->outdated);
+	if (from->outdated_count > 0 && outdate_more(into, from->outdated_count)) {
 		memcpy(into->outdated + into->outdated_count, from->outdated,
 		       from->outdated_count * sizeof(*from->outdated));
-		into->outdated_count = (uint32_t)count;
+		into->outdated_count += from->outdated_count;
 	}
 	free(from->outdated);
 	*from = (struct unpublished){0};
