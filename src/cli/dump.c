@@ -428,7 +428,7 @@ static int dumped(struct dumping *d, enum err err, const struct fault *f)
 			        progress_summary(&d->progress, text));
 		return CLI_OK;
 	}
-	code = cli_fail(f);
+	code = moving_fail(f);
 	if (d->writer.event_count > 0 && d->o->file)
 		fprintf(stderr,
 		        "bourn: %s is not complete: %lld events so far; the same command with --resume "
@@ -436,7 +436,7 @@ static int dumped(struct dumping *d, enum err err, const struct fault *f)
 		        d->o->file, (long long)d->writer.event_count);
 	else if (d->writer.byte_count > 0)
 		fputs("bourn: what was written is not complete\n", stderr);
-	return code ? code : CLI_FAILED;
+	return code;
 }
 
 static enum err serve_directory(const struct cli_parts *parts, const struct dump_options *o,

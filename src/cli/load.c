@@ -94,6 +94,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "which file? '-' is standard input");
 		return EINVAL;
 	case ARGP_KEY_END:
+		if (o->remote.output != OUTPUT_TEXT)
+			argp_error(state, "the file says itself which form it has: no -o");
 		if (o->load.resume && !o->file && !o->load.keep_offsets)
 			argp_error(state, "from standard input --resume needs --keep-offsets");
 		return 0;
@@ -161,6 +163,10 @@ static enum err begin_topic(struct loading *l, uint32_t index, struct fault *f)
 
 	if (!targets)
 		return fault_set(f, ERR_NO_MEMORY, 0, "topics");
+	if (index > 0 && targets[index - 1] && load_target_rest(targets[index - 1], f)) {
+		l->targets = targets;
+		return f->code;
+	}
 	l->targets = targets;
 	l->targets[index] = NULL;
 	l->target_count = index + 1;
@@ -323,11 +329,11 @@ static int loaded(struct loading *l, enum err err, const struct fault *f)
 			        progress_summary(&l->progress, text));
 		return CLI_OK;
 	}
-	code = cli_fail(f);
+	code = moving_fail(f);
 	if (count > 0)
 		fprintf(stderr, "bourn: %lld events were loaded until then%s\n", (long long)count,
 		        can_resume ? "; the same command with --resume goes on" : "");
-	return code ? code : CLI_FAILED;
+	return code;
 }
 
 static void loading_fini(struct loading *l)

@@ -305,8 +305,9 @@ def test_from_one_broker_into_another_through_a_pipe(start, seed, form):
     assert held(one) == held(other)
 
 
-def test_of_a_data_directory_without_a_broker(start, tmp_path, seed, form):
-    broker, other = start(storage="memory"), start(storage="log")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_of_a_data_directory_without_a_broker(start, tmp_path, seed, form, engine):
+    broker, other = start(storage=engine), start(storage="log")
     fill(broker, seed, count=500)
     before = held(broker)
     dump = tmp_path / "d"
@@ -332,6 +333,8 @@ def test_names_and_patterns_choose(start, tmp_path):
     assert topics() == ["orders.eu", "paid"]
     assert other.values("paid") == ["bills"]
     assert "orders.us" in run(other, "load", tmp_path / "three", "orders.*", "--as", "x", code=1)[1]
+    assert "--resume" in run(other, "load", tmp_path / "three", "bills", code=1)[1]
+    (tmp_path / "three.load").unlink()
     assert "'b*x' is not in the dump" in run(other, "load", tmp_path / "three", "b*x", code=5)[1]
     assert "'nope'" in run(broker, "dump", "nope", code=5)[1]
     out, said = run(other, "load", "--check", tmp_path / "three")
@@ -457,7 +460,8 @@ def test_a_dump_that_was_stopped_says_how_to_go_on(start, tmp_path, form, seed):
         said = process.communicate(timeout=30)[1].decode()
         relay.cut()
         if stop == signal.SIGINT:
-            assert process.returncode == 1 and "--resume" in said
+            assert process.returncode == 1
+            assert said.startswith("bourn: stopped\n") and "--resume" in said, said
             assert "no end" in run(broker, "load", dump, code=1)[1]
         run(broker, *words, "--resume")
         other = start()
@@ -724,6 +728,19 @@ def test_memory_is_bounded_whatever_the_size(start, tmp_path, form):
                               preexec_fn=limit if "release" in str(BIN) else None)
         assert (done.returncode, done.stderr) == (0, b"")
     assert describe(other, "t")["partitions"][0]["high_watermark"] == 8000
+
+
+def test_memory_is_bounded_whatever_the_number_of_topics(start, tmp_path):
+    broker, other = start(), start()
+    for i in range(600):
+        post_lines(broker, f"t{i}", [envelope(None, [], b"v" * 50000, None, 1)] * 2)
+    for words in [["dump", "--all", "-o", "raw", "--file", tmp_path / "d", "--server", broker.url],
+                  ["load", tmp_path / "d", *EXACT, "--server", other.url]]:
+        limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (48 << 20, 48 << 20))
+        done = subprocess.run([BIN, *words, "--quiet"], capture_output=True, timeout=60,
+                              preexec_fn=limit if "release" in str(BIN) else None)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert held(other) == held(broker)
 
 
 def test_a_person_sees_how_far_it_is(start, tmp_path):

@@ -178,8 +178,14 @@ enum err dump_fill(struct dump_reader *r, size_t more, struct fault *f)
 	return err;
 }
 
-static bool has_topic(const struct dump_reader *r, const char *name)
+/* By one look where they rise by name. */
+static bool has_topic(struct dump_reader *r, const char *name)
 {
+	if (r->topic_count == 0)
+		return false;
+	r->unsorted = r->unsorted || strcmp(r->topics[r->topic_count - 1]->name, name) >= 0;
+	if (!r->unsorted)
+		return false;
 	for (uint32_t i = 0; i < r->topic_count; i++)
 		if (strcmp(r->topics[i]->name, name) == 0)
 			return true;

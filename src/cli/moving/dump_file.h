@@ -96,6 +96,7 @@ struct dump_reader {
 	struct dump_topic **topics; /* owned, as they came */
 	uint32_t topic_count;
 	uint32_t topic_cap;
+	bool unsorted;       /* they do not rise by name, as ours do */
 	int64_t event_count; /* handed out */
 
 	/* lines: */

@@ -1,5 +1,6 @@
 #include "cli/moving/dump_topic.h"
 
+#include "base/check.h"
 #include "wire/json.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ void dump_topic_free(struct dump_topic *t)
 	if (!t)
 		return;
 	buf_fini(&t->settings);
+	free(t->spans);
 	free(t);
 }
 
@@ -86,27 +88,48 @@ static bool take_offset(struct json_value object, const char *member, int64_t *o
 	return json_object_get(object, member, &value) && json_to_int64(value, out) && *out >= 0;
 }
 
+static bool take_span(struct json_value one, struct dump_span *span)
+{
+	return one.kind == JSON_OBJECT && take_offset(one, "earliest", &span->earliest) &&
+	       take_offset(one, "high_watermark", &span->high_watermark) &&
+	       span->high_watermark >= span->earliest;
+}
+
+static uint32_t count_elements(struct json_value list)
+{
+	struct json_value one;
+	struct json_iter it;
+	struct slice key;
+	uint32_t count = 0;
+
+	json_iter_init(&it, list);
+	while (count <= TOPIC_PARTITIONS_MAX && json_iter_next(&it, &key, &one))
+		count++;
+	return count;
+}
+
 static bool take_spans(struct json_value root, struct dump_topic *t)
 {
 	struct json_value list, one;
+	struct dump_span *spans;
 	struct json_iter it;
 	struct slice key;
+	uint32_t count, taken = 0;
 
-	t->partition_count = 0;
 	if (!json_object_get(root, "partitions", &list) || list.kind != JSON_ARRAY)
 		return false;
+	count = count_elements(list);
+	if (count == 0 || count > TOPIC_PARTITIONS_MAX)
+		return false;
+	spans = realloc(t->spans, count * sizeof(*spans));
+	CHECK(spans);
+	t->spans = spans;
+	t->partition_count = count;
 	json_iter_init(&it, list);
-	while (json_iter_next(&it, &key, &one)) {
-		struct dump_span *span = &t->spans[t->partition_count];
-
-		if (t->partition_count == TOPIC_PARTITIONS_MAX || one.kind != JSON_OBJECT ||
-		    !take_offset(one, "earliest", &span->earliest) ||
-		    !take_offset(one, "high_watermark", &span->high_watermark) ||
-		    span->high_watermark < span->earliest)
+	while (json_iter_next(&it, &key, &one))
+		if (!take_span(one, &spans[taken++]))
 			return false;
-		t->partition_count++;
-	}
-	return t->partition_count > 0;
+	return true;
 }
 
 enum err dump_topic_parse(struct slice json, const char *name_member, struct dump_topic *t,

@@ -21,9 +21,9 @@ struct dump_topic {
 	char name[TOPIC_NAME_BYTES_MAX + 1];
 	char uuid[UUID_TEXT_LEN + 1];
 	uint32_t partition_count;
-	struct dump_span spans[TOPIC_PARTITIONS_MAX];
-	int64_t bytes;       /* of its events, as a broker says; 0 in a dump */
-	struct buf settings; /* owned: a JSON object */
+	struct dump_span *spans; /* owned; of each partition */
+	int64_t bytes;           /* of its events, as a broker says; 0 in a dump */
+	struct buf settings;     /* owned: a JSON object */
 };
 
 /* NULL: no memory. */

@@ -28,8 +28,13 @@ void load_append_init(struct load_append *a, struct client *client, struct retry
 
 void load_append_fini(struct load_append *a)
 {
+	load_append_rest(a);
+}
+
+void load_append_rest(struct load_append *a)
+{
 	buf_fini(&a->there);
-	client_response_fini(&a->response);
+	client_response_fini(&a->response); /* its limits stay */
 }
 
 bool load_try_again(const struct load_append *a, enum err err)
@@ -105,8 +110,10 @@ static enum err log_end(struct load_append *a, uint32_t partition, int64_t *end,
 	do {
 		err = dump_source_describe(a->client, a->topic, now, f);
 	} while (load_try_again(a, err));
-	if (!err)
+	if (!err && partition < now->partition_count)
 		*end = now->spans[partition].high_watermark;
+	else if (!err)
+		err = REFUSE(a, f, "it was made anew meanwhile, with fewer partitions");
 	dump_topic_free(now);
 	return err;
 }

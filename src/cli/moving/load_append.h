@@ -23,6 +23,8 @@ struct load_append {
 void load_append_init(struct load_append *a, struct client *client, struct retry *retry,
                       const char *topic, bool only_there);
 void load_append_fini(struct load_append *a);
+/* Nothing is appended for a while: it gives memory back. */
+void load_append_rest(struct load_append *a);
 
 /* Another attempt may help, after a pause that this makes. */
 bool load_try_again(const struct load_append *a, enum err err);

@@ -427,6 +427,18 @@ static enum err finish_kept(struct load_target *t, uint32_t i, bool complete, st
 	return err;
 }
 
+enum err load_target_rest(struct load_target *t, struct fault *f)
+{
+	enum err err = flush(t, f);
+
+	if (err)
+		return err;
+	buf_fini(&t->batch);
+	buf_fini(&t->body);
+	load_append_rest(&t->append);
+	return OK;
+}
+
 enum err load_target_finish(struct load_target *t, bool complete, struct fault *f)
 {
 	enum err err = flush(t, f);

@@ -43,6 +43,9 @@ enum err load_target_open(const struct load_options *o, const struct dump_topic 
 enum err load_target_add(struct load_target *t, uint32_t partition, const struct record *r,
                          struct fault *f) MUST_CHECK;
 
+/* What was added is stored; it gives memory back, until more is added. */
+enum err load_target_rest(struct load_target *t, struct fault *f) MUST_CHECK;
+
 /* All came; with kept offsets the logs begin where they did. `complete`: all that there was, so they
  * end where they did too. */
 enum err load_target_finish(struct load_target *t, bool complete, struct fault *f) MUST_CHECK;

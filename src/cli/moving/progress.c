@@ -1,5 +1,7 @@
 #include "cli/moving/progress.h"
 
+#include "cli/cli.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -93,4 +95,12 @@ const char *progress_summary(const struct progress *p, char text[128])
 	         p->events == 1 ? "" : "s", size_text((double)(p->bytes - p->skipped_bytes), done),
 	         (double)(mono_us() - p->started_us) / 1e6, size_text(rate_of(p), fast));
 	return text;
+}
+
+int moving_fail(const struct fault *f)
+{
+	if (f->code != ERR_SHUTTING_DOWN || !atomic_load(cli_stopped()))
+		return cli_fail(f);
+	fputs("bourn: stopped\n", stderr);
+	return CLI_FAILED;
 }

@@ -3,6 +3,8 @@
 #ifndef BOURN_CLI_MOVING_PROGRESS_H
 #define BOURN_CLI_MOVING_PROGRESS_H
 
+#include "base/err.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,5 +29,8 @@ void progress_clear(const struct progress *p);
 
 /* "1,234 events, 5.6 MiB in 0.7 s (8.0 MiB/s)" in a buffer of 128 bytes. */
 const char *progress_summary(const struct progress *p, char text[128]);
+
+/* As cli_fail; of work that a signal ended too, which has failed then. */
+int moving_fail(const struct fault *f);
 
 #endif
