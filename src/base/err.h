@@ -18,6 +18,8 @@
 	X(ERR_BAD_SETTING, "bad_setting", "a topic setting is not allowed", 400, 40)               \
 	X(ERR_BAD_RECORD, "bad_record", "a record is malformed", 400, 87)                          \
 	X(ERR_BAD_TIMESTAMP, "bad_timestamp", "the event's timestamp is not allowed", 400, 32)     \
+	X(ERR_KEY_REQUIRED, "key_required", "the topic is compacted: every event needs a key",     \
+	  400, 87)                                                                                 \
 	X(ERR_PARTITION_REQUIRED, "partition_required",                                            \
 	  "the topic has several partitions; say which with 'partition'", 400, 42)                 \
 	X(ERR_TOO_MANY_TOPICS, "too_many_topics",                                                  \

@@ -97,6 +97,18 @@ static void new_spec(struct admin_job *j, struct topic_spec *spec)
 	snprintf(spec->engine, sizeof(spec->engine), "%s", b->ops->name);
 }
 
+static bool engine_lacks(const struct admin_job *j, const struct topic_settings *s)
+{
+	return topic_is_compacted(s) && !(j->at->ops->capabilities & STORE_COMPACTION);
+}
+
+static enum admin_state refuse_compaction(struct admin_job *j)
+{
+	fault_set(&j->admin->fault, ERR_NOT_IMPLEMENTED, 0,
+	          "cleanup.policy: the storage engine %s does not compact", j->at->ops->name);
+	return ADMIN_FINISH;
+}
+
 static enum admin_state create_begin(struct admin_job *j)
 {
 	if (j->facts)
@@ -105,6 +117,8 @@ static enum admin_state create_begin(struct admin_job *j)
 		return admin_refuse(j, ERR_BAD_SETTING, "partitions: 1 to 1024");
 	if (j->at->topics.count + HASH_COUNT(j->at->claims) > TOPIC_COUNT_MAX)
 		return admin_refuse(j, ERR_TOO_MANY, "topics");
+	if (engine_lacks(j, &j->admin->settings))
+		return refuse_compaction(j);
 	j->fresh = topic_facts_new();
 	if (!j->fresh)
 		return admin_refuse(j, ERR_NO_MEMORY, "");
@@ -174,6 +188,8 @@ static enum admin_state alter_begin(struct admin_job *j)
 	j->topic_op.spec.partition_count = asked;
 	settings = &j->topic_op.spec.settings;
 	topic_settings_merge(settings, &j->admin->before, &j->admin->settings);
+	if (engine_lacks(j, settings))
+		return refuse_compaction(j);
 	if (settings->max_message_bytes < j->facts->spec.settings.max_message_bytes)
 		return restrain(j, settings->max_message_bytes);
 	return alter_stored(j);

@@ -312,12 +312,28 @@ free_split:
 	return err;
 }
 
+static enum err check_keys(struct produce *p, const struct topic *t, const struct record *records,
+                           uint32_t count)
+{
+	if (!topic_is_compacted(&t->facts->spec.settings))
+		return OK;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!records[i].key.ptr)
+			return fault_set(&p->fault, ERR_KEY_REQUIRED, 0,
+			                 "event %u of %u; cleanup.policy of '%s' has 'compact'",
+			                 i + 1, count, t->facts->spec.name);
+	}
+	return OK;
+}
+
 static enum err append_to(struct produce *p, struct topic *t, const struct record *records,
                           uint32_t count)
 {
 	uint32_t partition_count = t->facts->spec.partition_count;
 	enum err err = check_request(p, partition_count);
 
+	if (!err)
+		err = check_keys(p, t, records, count);
 	if (err)
 		return err;
 	if (goes_to_one_partition(p, count, partition_count))

@@ -57,7 +57,13 @@ bool durability_parse(struct slice name, enum durability *out)
 
 /* --- settings -------------------------------------------------------------------------------- */
 
-enum { SEGMENT_MS_DEFAULT = 7 * 24 * 3600 * 1000 };
+enum {
+	SEGMENT_MS_DEFAULT = 7 * 24 * 3600 * 1000,
+	DELETE_RETENTION_MS_DEFAULT = 24 * 3600 * 1000,
+	DIRTY_RATIO_PPM_DEFAULT = 500000,
+	RATIO_ONE = 1000000,
+	RATIO_DIGITS = 6,
+};
 
 /* The settings that are numbers: `least` to `most`, or -1 where that means "no limit". */
 static const struct number {
@@ -76,17 +82,35 @@ static const struct number {
 	{"segment.bytes", offsetof(struct topic_settings, segment_bytes), 8, SEGMENT_BYTES_LEAST,
          (int64_t)2 << 30, false},
 	{"segment.ms", offsetof(struct topic_settings, segment_ms), 8, 1, INT64_MAX, true},
+	{"delete.retention.ms", offsetof(struct topic_settings, delete_retention_ms), 8, 0,
+         INT64_MAX, false},
+	{"min.compaction.lag.ms", offsetof(struct topic_settings, compaction_lag_ms_min), 8, 0,
+         INT64_MAX, false},
+	{"max.compaction.lag.ms", offsetof(struct topic_settings, compaction_lag_ms_max), 8, 1,
+         INT64_MAX, true},
 	{"max.message.bytes", offsetof(struct topic_settings, max_message_bytes), 4,
          BATCH_BYTES_MAX_LEAST, BATCH_BYTES_MAX_MOST, false},
 };
 
+static const char dirty_ratio_name[] = "min.cleanable.dirty.ratio";
+
+static const struct {
+	const char *name;
+	uint8_t policy;
+} policies[] = {
+	{"delete", CLEANUP_DELETE},
+	{"compact", CLEANUP_COMPACT},
+	{"compact,delete", CLEANUP_COMPACT | CLEANUP_DELETE},
+	{"delete,compact", CLEANUP_COMPACT | CLEANUP_DELETE},
+};
+
 static const char *const setting_names[] = {
-	"retention.bytes", "retention.count",   "retention.ms", "segment.bytes",
-	"segment.ms",      "max.message.bytes", "durability",
+	"retention.bytes", "retention.count",       "retention.ms",          "segment.bytes",
+	"segment.ms",      "max.message.bytes",     "cleanup.policy",        "delete.retention.ms",
+	dirty_ratio_name,  "min.compaction.lag.ms", "max.compaction.lag.ms", "durability",
 };
 
 static const char *const planned_names[] = {
-	"cleanup.policy",
 	"message.timestamp.type",
 };
 
@@ -98,7 +122,11 @@ struct topic_settings topic_settings_default(enum durability durability)
 		.retention_ms = -1,
 		.segment_bytes = SEGMENT_BYTES_DEFAULT,
 		.segment_ms = SEGMENT_MS_DEFAULT,
+		.delete_retention_ms = DELETE_RETENTION_MS_DEFAULT,
+		.compaction_lag_ms_max = -1,
 		.max_message_bytes = BATCH_BYTES_MAX_DEFAULT,
+		.dirty_ratio_ppm = DIRTY_RATIO_PPM_DEFAULT,
+		.cleanup_policy = CLEANUP_DELETE,
 		.durability = durability,
 	};
 }
@@ -130,7 +158,8 @@ bool topic_settings_eq(const struct topic_settings *a, const struct topic_settin
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
 		if (number_get(&numbers[i], a) != number_get(&numbers[i], b))
 			return false;
-	return a->durability == b->durability;
+	return a->dirty_ratio_ppm == b->dirty_ratio_ppm && a->cleanup_policy == b->cleanup_policy &&
+	       a->durability == b->durability;
 }
 
 void topic_settings_merge(struct topic_settings *s, const struct topic_settings *from,
@@ -142,6 +171,10 @@ void topic_settings_merge(struct topic_settings *s, const struct topic_settings 
 		if (number_get(n, to) != number_get(n, from))
 			number_put(n, s, number_get(n, to));
 	}
+	if (to->dirty_ratio_ppm != from->dirty_ratio_ppm)
+		s->dirty_ratio_ppm = to->dirty_ratio_ppm;
+	if (to->cleanup_policy != from->cleanup_policy)
+		s->cleanup_policy = to->cleanup_policy;
 	if (to->durability != from->durability)
 		s->durability = to->durability;
 }
@@ -173,11 +206,60 @@ static enum err unknown_setting(struct slice name, struct fault *f)
 		return fault_set(f, ERR_BAD_SETTING, 0,
 		                 "there is no setting %.*s; did you mean %s?", SLICE_FMT(name),
 		                 meant);
-	return fault_set(
-		f, ERR_BAD_SETTING, 0,
-		"there is no setting %.*s; there are retention.bytes, retention.count, "
-		"retention.ms, segment.bytes, segment.ms, max.message.bytes and durability",
-		SLICE_FMT(name));
+	return fault_set(f, ERR_BAD_SETTING, 0,
+	                 "there is no setting %.*s; there are retention.*, segment.*, "
+	                 "max.message.bytes, cleanup.policy, those of compaction, and durability",
+	                 SLICE_FMT(name));
+}
+
+/* "0", "1", "0.5": to millionths. */
+static bool ratio_parse(struct slice text, int32_t *ppm)
+{
+	struct slice whole = slice_cut(&text, '.');
+	int64_t value, scale = RATIO_ONE / 10;
+
+	if (!slice_to_int64(whole, &value) || value < 0 || value > 1 || text.len > RATIO_DIGITS)
+		return false;
+	value *= RATIO_ONE;
+	for (size_t i = 0; i < text.len; i++, scale /= 10) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+		value += (text.ptr[i] - '0') * scale;
+	}
+	if (value > RATIO_ONE)
+		return false;
+	*ppm = (int32_t)value;
+	return true;
+}
+
+static enum err ratio_set(struct topic_settings *s, struct slice text, struct fault *f)
+{
+	if (ratio_parse(text, &s->dirty_ratio_ppm))
+		return OK;
+	return fault_set(f, ERR_BAD_SETTING, 0, "%s: %.*s is not a number from 0 to 1, as in 0.5",
+	                 dirty_ratio_name, SLICE_FMT(text));
+}
+
+static enum err policy_set(struct topic_settings *s, struct slice text, struct fault *f)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(policies); i++) {
+		if (slice_eq(text, slice_str(policies[i].name))) {
+			s->cleanup_policy = policies[i].policy;
+			return OK;
+		}
+	}
+	return fault_set(f, ERR_BAD_SETTING, 0,
+	                 "cleanup.policy: %.*s is not one of delete, compact, \"compact,delete\"",
+	                 SLICE_FMT(text));
+}
+
+static const char *policy_name(uint8_t policy)
+{
+	size_t i = 0;
+
+	while (policies[i].policy != policy)
+		i++;
+	return policies[i].name;
 }
 
 enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
@@ -187,6 +269,10 @@ enum err topic_setting_set(struct topic_settings *s, struct slice name, struct s
 		if (slice_eq(name, slice_str(numbers[i].name)))
 			return number_set(&numbers[i], s, value, f);
 	}
+	if (slice_eq(name, slice_str(dirty_ratio_name)))
+		return ratio_set(s, value, f);
+	if (slice_eq(name, SLICE_LIT("cleanup.policy")))
+		return policy_set(s, value, f);
 	if (!slice_eq(name, SLICE_LIT("durability")))
 		return unknown_setting(name, f);
 	if (!durability_parse(value, &s->durability))
@@ -196,21 +282,39 @@ enum err topic_setting_set(struct topic_settings *s, struct slice name, struct s
 	return OK;
 }
 
+/* Millionths without zeros at the end. */
+static void ratio_json(int32_t ppm, struct buf *out)
+{
+	int digits = RATIO_DIGITS;
+
+	buf_printf(out, "\"%s\":%d", dirty_ratio_name, ppm / RATIO_ONE);
+	ppm %= RATIO_ONE;
+	if (ppm > 0) {
+		for (; ppm % 10 == 0; digits--)
+			ppm /= 10;
+		buf_printf(out, ".%0*d", digits, ppm);
+	}
+	buf_append_lit(out, ",");
+}
+
 void topic_settings_json(const struct topic_settings *s, struct buf *out)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
 		buf_printf(out, "\"%s\":%lld,", numbers[i].name,
 		           (long long)number_get(&numbers[i], s));
+	ratio_json(s->dirty_ratio_ppm, out);
+	buf_printf(out, "\"cleanup.policy\":\"%s\",", policy_name(s->cleanup_policy));
 	buf_printf(out, "\"durability\":\"%s\"", durability_name(s->durability));
 }
 
 /* --- on disk --------------------------------------------------------------------------------- */
 
 enum {
-	SPEC_VERSION = 2,
+	SPEC_VERSION = 3,
 	SPEC_PREFIX_BYTES = 4,
 	SPEC_FIXED_BYTES_1 = 67, /* in version 1 */
-	SPEC_FIXED_BYTES = 83,
+	SPEC_FIXED_BYTES_2 = 83, /* … and 2 */
+	SPEC_FIXED_BYTES = 112,
 	SPEC_BYTES_MAX = SPEC_FIXED_BYTES + TOPIC_NAME_BYTES_MAX + 15,
 };
 
@@ -236,6 +340,11 @@ void topic_spec_encode(const struct topic_spec *t, struct buf *out)
 	spec[66] = (uint8_t)engine_len;
 	store_le64(spec + 67, (uint64_t)t->settings.segment_bytes);
 	store_le64(spec + 75, (uint64_t)t->settings.segment_ms);
+	store_le64(spec + 83, (uint64_t)t->settings.delete_retention_ms);
+	store_le64(spec + 91, (uint64_t)t->settings.compaction_lag_ms_min);
+	store_le64(spec + 99, (uint64_t)t->settings.compaction_lag_ms_max);
+	store_le32(spec + 107, (uint32_t)t->settings.dirty_ratio_ppm);
+	spec[111] = t->settings.cleanup_policy;
 	memcpy(spec + SPEC_FIXED_BYTES, t->name, name_len);
 	memcpy(spec + SPEC_FIXED_BYTES + name_len, t->engine, engine_len);
 	buf_append(out, spec, bytes);
@@ -247,7 +356,9 @@ static bool settings_ok(const struct topic_settings *s)
 		if (!number_fits(&numbers[i], number_get(&numbers[i], s)))
 			return false;
 	}
-	return (unsigned)s->durability < ARRAY_COUNT(durability_names);
+	return (unsigned)s->durability < ARRAY_COUNT(durability_names) && s->dirty_ratio_ppm >= 0 &&
+	       s->dirty_ratio_ppm <= RATIO_ONE && s->cleanup_policy >= CLEANUP_DELETE &&
+	       s->cleanup_policy <= (CLEANUP_DELETE | CLEANUP_COMPACT);
 }
 
 static bool engine_ok(struct slice engine)
@@ -261,7 +372,9 @@ static bool engine_ok(struct slice engine)
 
 static size_t fixed_bytes(unsigned version)
 {
-	return version == 1 ? SPEC_FIXED_BYTES_1 : SPEC_FIXED_BYTES;
+	return version == 1   ? SPEC_FIXED_BYTES_1
+	       : version == 2 ? SPEC_FIXED_BYTES_2
+	                      : SPEC_FIXED_BYTES;
 }
 
 static struct topic_settings settings_decode(const uint8_t *at, unsigned version)
@@ -275,6 +388,13 @@ static struct topic_settings settings_decode(const uint8_t *at, unsigned version
 	if (version > 1) {
 		s.segment_bytes = (int64_t)load_le64(at + 67);
 		s.segment_ms = (int64_t)load_le64(at + 75);
+	}
+	if (version > 2) {
+		s.delete_retention_ms = (int64_t)load_le64(at + 83);
+		s.compaction_lag_ms_min = (int64_t)load_le64(at + 91);
+		s.compaction_lag_ms_max = (int64_t)load_le64(at + 99);
+		s.dirty_ratio_ppm = (int32_t)load_le32(at + 107);
+		s.cleanup_policy = at[111];
 	}
 	return s;
 }

@@ -30,13 +30,24 @@ enum durability {
 const char *durability_name(enum durability d); /* "none" "os" "interval" "commit" */
 bool durability_parse(struct slice name, enum durability *out);
 
+/* What becomes of old records: bits. The numbers are on disk. */
+enum cleanup_policy {
+	CLEANUP_DELETE = 1,  /* they go when retention.* say so */
+	CLEANUP_COMPACT = 2, /* those go that a later one of the same key follows */
+};
+
 struct topic_settings {
-	int64_t retention_bytes;   /* per partition; -1: no limit */
-	int64_t retention_count;   /* records per partition; -1: no limit */
-	int64_t retention_ms;      /* -1: no limit */
-	int64_t segment_bytes;     /* a new file is begun rather than grow beyond */
-	int64_t segment_ms;        /* … or once it was begun so long ago; -1: never for that */
-	int32_t max_message_bytes; /* of one encoded batch */
+	int64_t retention_bytes;     /* per partition; -1: no limit */
+	int64_t retention_count;     /* records per partition; -1: no limit */
+	int64_t retention_ms;        /* -1: no limit */
+	int64_t segment_bytes;       /* a new file is begun rather than grow beyond */
+	int64_t segment_ms;          /* … or once it was begun so long ago; -1: never for that */
+	int64_t delete_retention_ms; /* a tombstone stays so long after it was compacted */
+	int64_t compaction_lag_ms_min; /* what is younger is not compacted */
+	int64_t compaction_lag_ms_max; /* what is older is, whatever there is of it; -1: no limit */
+	int32_t max_message_bytes;     /* of one encoded batch */
+	int32_t dirty_ratio_ppm; /* compacted when so many millionths of it are not compacted yet */
+	uint8_t cleanup_policy;  /* enum cleanup_policy, at least one of them */
 	enum durability durability;
 };
 
@@ -57,6 +68,17 @@ bool topic_name_has(uint8_t byte);
 
 struct topic_settings topic_settings_default(enum durability durability);
 
+static inline bool topic_is_compacted(const struct topic_settings *s)
+{
+	return s->cleanup_policy & CLEANUP_COMPACT;
+}
+
+/* `limit` is retention.bytes, retention.count or retention.ms of it: -1 where they do not apply. */
+static inline int64_t topic_retention(const struct topic_settings *s, int64_t limit)
+{
+	return s->cleanup_policy & CLEANUP_DELETE ? limit : -1;
+}
+
 bool topic_settings_eq(const struct topic_settings *a, const struct topic_settings *b);
 
 /* Change in `*s` what differs between `from` and `to`: so changes that were made from the same
@@ -65,12 +87,13 @@ void topic_settings_merge(struct topic_settings *s, const struct topic_settings 
                           const struct topic_settings *to);
 
 /* Set one by its public name: `retention.bytes retention.count retention.ms segment.bytes segment.ms
- * max.message.bytes durability`. `value` is the text of the JSON scalar without quotes.
+ * max.message.bytes cleanup.policy delete.retention.ms min.cleanable.dirty.ratio
+ * min.compaction.lag.ms max.compaction.lag.ms durability`. `value` is the text of the JSON scalar
+ * without quotes.
  *
  * Errors: ERR_BAD_SETTING      names the setting and its range, or the likely name for an unknown
  *                              one.
- *         ERR_NOT_IMPLEMENTED  a setting that is planned: `cleanup.policy
- *                              message.timestamp.type`. */
+ *         ERR_NOT_IMPLEMENTED  a setting that is planned: `message.timestamp.type`. */
 enum err topic_setting_set(struct topic_settings *s, struct slice name, struct slice value,
                            struct fault *f) MUST_CHECK;
 
@@ -80,17 +103,19 @@ void topic_settings_json(const struct topic_settings *s, struct buf *out);
 /* To and from the bytes that the catalog and snapshots keep, little-endian:
  *
  *   off size                              off size
- *     0  2  version = 2                    40  8  retention bytes
- *     2  2  length after this field        48  8  retention count
- *     4 16  uuid                           56  8  retention ms
- *    20  8  created at, ms                 64  1  durability
- *    28  4  partition count                65  1  length of name
- *    32  4  max message bytes              66  1  length of engine
- *    36  4  0                              67  8  segment bytes
- *                                          75  8  segment ms
- *                                          83     name, engine
+ *     0  2  version = 3                    65  1  length of name
+ *     2  2  length after this field        66  1  length of engine
+ *     4 16  uuid                           67  8  segment bytes
+ *    20  8  created at, ms                 75  8  segment ms
+ *    28  4  partition count                83  8  delete retention ms
+ *    32  4  max message bytes              91  8  compaction lag ms, min
+ *    36  4  0                              99  8  … max
+ *    40  8  retention bytes               107  4  dirty ratio, millionths
+ *    48  8  retention count               111  1  cleanup policy
+ *    56  8  retention ms                  112     name, engine
+ *    64  1  durability
  *
- * Version 1 has the names at 67; its segments are those of the defaults.
+ * Version 1 has the names at 67, version 2 at 83; what they lack is as in the defaults.
  * No checksum: whoever stores it has one. Decode takes one from the front of `*from` and checks
  * everything: ERR_CORRUPT, or ERR_DIR_NEWER for a later version; `*from` and `*out` are then
  * untouched. */

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/test.h"
 
+#include <stdio.h>
+
 static enum err check(const char *name)
 {
 	return topic_name_check(slice_str(name), NULL);
@@ -61,24 +63,62 @@ TEST(topic_setting_set__each_setting_shows_in_the_json)
 	assert_int_equal(set(&s, "segment.bytes", "2147483648", NULL), OK);
 	assert_int_equal(set(&s, "segment.ms", "-1", NULL), OK);
 	assert_int_equal(set(&s, "max.message.bytes", "65536", NULL), OK);
+	assert_int_equal(set(&s, "delete.retention.ms", "0", NULL), OK);
+	assert_int_equal(set(&s, "min.compaction.lag.ms", "60000", NULL), OK);
+	assert_int_equal(set(&s, "max.compaction.lag.ms", "70000", NULL), OK);
+	assert_int_equal(set(&s, "min.cleanable.dirty.ratio", "0.05", NULL), OK);
+	assert_int_equal(set(&s, "cleanup.policy", "delete,compact", NULL), OK);
 	assert_int_equal(set(&s, "durability", "os", NULL), OK);
 	topic_settings_json(&s, &json);
 	assert_true(slice_eq(buf_slice(&json),
 	                     SLICE_LIT("\"retention.bytes\":1073741824,\"retention.count\":1,"
 	                               "\"retention.ms\":604800000,"
 	                               "\"segment.bytes\":2147483648,\"segment.ms\":-1,"
+	                               "\"delete.retention.ms\":0,"
+	                               "\"min.compaction.lag.ms\":60000,"
+	                               "\"max.compaction.lag.ms\":70000,"
 	                               "\"max.message.bytes\":65536,"
+	                               "\"min.cleanable.dirty.ratio\":0.05,"
+	                               "\"cleanup.policy\":\"compact,delete\","
 	                               "\"durability\":\"os\"")));
 	buf_fini(&json);
+}
+
+TEST(topic_setting_set__a_ratio_is_read_and_written_exactly)
+{
+	static const char *const ratios[][2] = {
+		{"0", "0"},       {"1", "1"},       {"1.0", "1"},
+		{"0.5", "0.5"},   {"0.25", "0.25"}, {"0.000001", "0.000001"},
+		{"0.100", "0.1"},
+	};
+	static const char *const bad[] = {"", ".", "2", "-1", "1.1", "0.1234567", "0.x", "half"};
+	struct topic_settings s = topic_settings_default(DURABILITY_COMMIT);
+
+	for (size_t i = 0; i < ARRAY_COUNT(ratios); i++) {
+		struct buf json = BUF_INIT(4096);
+		char text[64];
+
+		assert_int_equal(set(&s, "min.cleanable.dirty.ratio", ratios[i][0], NULL), OK);
+		topic_settings_json(&s, &json);
+		buf_append(&json, "", 1);
+		snprintf(text, sizeof(text), "dirty.ratio\":%s,", ratios[i][1]);
+		assert_non_null(strstr((const char *)json.ptr, text));
+		buf_fini(&json);
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+		assert_int_equal(set(&s, "min.cleanable.dirty.ratio", bad[i], NULL),
+		                 ERR_BAD_SETTING);
 }
 
 TEST(topic_settings_eq__sees_each_of_them)
 {
 	static const char *const others[][2] = {
-		{"retention.bytes", "7"},     {"retention.count", "7"},
-		{"retention.ms", "7"},        {"segment.ms", "7"},
-		{"segment.bytes", "7000000"}, {"max.message.bytes", "7000"},
-		{"durability", "os"},
+		{"retention.bytes", "7"},       {"retention.count", "7"},
+		{"retention.ms", "7"},          {"segment.ms", "7"},
+		{"segment.bytes", "7000000"},   {"max.message.bytes", "7000"},
+		{"delete.retention.ms", "7"},   {"min.compaction.lag.ms", "7"},
+		{"max.compaction.lag.ms", "7"}, {"min.cleanable.dirty.ratio", "0.7"},
+		{"cleanup.policy", "compact"},  {"durability", "os"},
 	};
 	const struct topic_settings s = topic_settings_default(DURABILITY_COMMIT);
 
@@ -100,12 +140,16 @@ TEST(topic_settings_merge__changes_of_two_come_together)
 	one.max_message_bytes = 2000;
 	other.durability = DURABILITY_OS;
 	other.segment_ms = -1;
+	one.cleanup_policy = CLEANUP_COMPACT;
+	other.dirty_ratio_ppm = 7;
 	topic_settings_merge(&now, &from, &one);
 	topic_settings_merge(&now, &from, &other);
 	assert_int_equal(now.retention_ms, 5);
 	assert_int_equal(now.max_message_bytes, 2000);
 	assert_int_equal(now.durability, DURABILITY_OS);
 	assert_int_equal(now.segment_ms, -1);
+	assert_int_equal(now.cleanup_policy, CLEANUP_COMPACT);
+	assert_int_equal(now.dirty_ratio_ppm, 7);
 	assert_int_equal(now.retention_bytes, from.retention_bytes);
 	topic_settings_merge(&now, &one, &from);
 	assert_int_equal(now.retention_ms, from.retention_ms);
@@ -133,6 +177,10 @@ TEST(topic_setting_set__a_refusal_changes_nothing_and_names_the_range)
 	         "segment.bytes: 1000 is not a whole number from 1048576 to 2147483648"},
 		{"durability", "fsync",
 	         "durability: fsync is not one of none, os, interval, commit"},
+		{"cleanup.policy", "compress",
+	         "cleanup.policy: compress is not one of delete, compact, \"compact,delete\""},
+		{"min.cleanable.dirty.ratio", "1.5",
+	         "min.cleanable.dirty.ratio: 1.5 is not a number from 0 to 1, as in 0.5"},
 		{"retention.byte", "1",
 	         "there is no setting retention.byte; did you mean retention.bytes?"},
 	};
@@ -144,7 +192,7 @@ TEST(topic_setting_set__a_refusal_changes_nothing_and_names_the_range)
 		assert_string_equal(f.where, bad[i].why);
 	}
 	assert_int_equal(set(&s, "compression", "", &f), ERR_BAD_SETTING);
-	assert_int_equal(set(&s, "cleanup.policy", "compact", &f), ERR_NOT_IMPLEMENTED);
+	assert_int_equal(set(&s, "message.timestamp.type", "x", &f), ERR_NOT_IMPLEMENTED);
 	assert_int_equal(s.max_message_bytes, BATCH_BYTES_MAX_DEFAULT);
 	assert_int_equal(s.retention_ms, -1);
 	assert_int_equal(s.retention_count, -1);
@@ -167,6 +215,11 @@ static struct topic_spec spec(void)
 	t.settings.retention_ms = 3000;
 	t.settings.segment_bytes = 4000000;
 	t.settings.segment_ms = 5000;
+	t.settings.delete_retention_ms = 6000;
+	t.settings.compaction_lag_ms_min = 7000;
+	t.settings.compaction_lag_ms_max = 8000;
+	t.settings.dirty_ratio_ppm = 90000;
+	t.settings.cleanup_policy = CLEANUP_COMPACT;
 	return t;
 }
 
@@ -184,7 +237,7 @@ static void assert_same(const struct topic_spec *a, const struct topic_spec *b)
 	assert_int_equal(a->settings.segment_bytes, b->settings.segment_bytes);
 	assert_int_equal(a->settings.segment_ms, b->settings.segment_ms);
 	assert_int_equal(a->settings.max_message_bytes, b->settings.max_message_bytes);
-	assert_int_equal(a->settings.durability, b->settings.durability);
+	assert_true(topic_settings_eq(&a->settings, &b->settings));
 }
 
 TEST(topic_spec__round_trips_and_ends_where_the_next_begins)
@@ -218,9 +271,10 @@ TEST(topic_spec__damage_is_refused_and_nothing_is_taken)
 	} damage[] = {
 		{0, 0, ERR_CORRUPT},     /* version 0 */
 		{0, 1, ERR_CORRUPT},     /* an earlier version, which is shorter */
-		{0, 3, ERR_DIR_NEWER},   /* a later version */
+		{0, 2, ERR_CORRUPT},     /* … the next one */
+		{0, 4, ERR_DIR_NEWER},   /* a later version */
 		{2, 0, ERR_CORRUPT},     /* shorter than its fixed part */
-		{2, 93, ERR_CORRUPT},    /* longer than the bytes at hand */
+		{2, 122, ERR_CORRUPT},   /* longer than the bytes at hand */
 		{28, 0, ERR_CORRUPT},    /* no partition */
 		{29, 5, ERR_CORRUPT},    /* more than 1024 */
 		{34, 0, ERR_CORRUPT},    /* max message bytes 0 */
@@ -230,8 +284,11 @@ TEST(topic_spec__damage_is_refused_and_nothing_is_taken)
 		{66, 0, ERR_CORRUPT},    /* engine shorter than its place */
 		{69, 0, ERR_CORRUPT},    /* segment bytes below 1 MiB */
 		{82, 0x80, ERR_CORRUPT}, /* segment ms < -1 */
-		{83, '/', ERR_CORRUPT},  /* name */
-		{89, 0, ERR_CORRUPT},    /* engine name */
+		{110, 1, ERR_CORRUPT},   /* dirty ratio above 1 */
+		{111, 0, ERR_CORRUPT},   /* no cleanup policy */
+		{111, 4, ERR_CORRUPT},   /* … and one of which nothing is known */
+		{112, '/', ERR_CORRUPT}, /* name */
+		{118, 0, ERR_CORRUPT},   /* engine name */
 	};
 	struct topic_spec t = spec();
 	struct topic_spec out;
@@ -266,25 +323,41 @@ TEST(topic_spec__every_shorter_prefix_is_refused)
 	buf_fini(&bytes);
 }
 
-/* As the first format had it: names at 67, the field of their lengths before them. */
-TEST(topic_spec__version_1_is_read_and_has_the_default_segments)
+/* As an earlier format had it: names at `at`. */
+static void decode_earlier(uint8_t version, size_t at, const struct topic_spec *t,
+                           struct topic_spec *out)
 {
-	struct topic_spec t = spec(), out;
+	enum { NAMES_AT = 112 };
 	struct buf bytes = BUF_INIT(4096);
 	struct slice rest;
 
-	topic_spec_encode(&t, &bytes);
-	memmove(bytes.ptr + 67, bytes.ptr + 83, bytes.len - 83);
-	bytes.len -= 16;
-	bytes.ptr[0] = 1;
+	topic_spec_encode(t, &bytes);
+	memmove(bytes.ptr + at, bytes.ptr + NAMES_AT, bytes.len - NAMES_AT);
+	bytes.len -= NAMES_AT - at;
+	bytes.ptr[0] = version;
 	bytes.ptr[2] = (uint8_t)(bytes.len - 4);
 	rest = buf_slice(&bytes);
-	assert_int_equal(topic_spec_decode(&rest, &out, NULL), OK);
+	assert_int_equal(topic_spec_decode(&rest, out, NULL), OK);
 	assert_int_equal(rest.len, 0);
+	buf_fini(&bytes);
+}
+
+TEST(topic_spec__earlier_versions_are_read_and_have_the_defaults_of_what_they_lack)
+{
+	const struct topic_settings defaults = topic_settings_default(DURABILITY_COMMIT);
+	struct topic_spec t = spec(), out;
+
+	t.settings.delete_retention_ms = defaults.delete_retention_ms;
+	t.settings.compaction_lag_ms_min = defaults.compaction_lag_ms_min;
+	t.settings.compaction_lag_ms_max = defaults.compaction_lag_ms_max;
+	t.settings.dirty_ratio_ppm = defaults.dirty_ratio_ppm;
+	t.settings.cleanup_policy = CLEANUP_DELETE;
+	decode_earlier(2, 83, &t, &out);
+	assert_same(&out, &t);
+	decode_earlier(1, 67, &t, &out);
 	t.settings.segment_bytes = SEGMENT_BYTES_DEFAULT;
 	t.settings.segment_ms = 7 * 24 * 3600 * 1000;
 	assert_same(&out, &t);
-	buf_fini(&bytes);
 }
 
 /* What Apache Kafka's own UtilsTest expects of murmur2. */
@@ -339,13 +412,15 @@ int main(void)
 		cmocka_unit_test(topic_name__what_is_refused_and_why),
 		cmocka_unit_test(durability__names_round_trip),
 		cmocka_unit_test(topic_setting_set__each_setting_shows_in_the_json),
+		cmocka_unit_test(topic_setting_set__a_ratio_is_read_and_written_exactly),
 		cmocka_unit_test(topic_settings_eq__sees_each_of_them),
 		cmocka_unit_test(topic_settings_merge__changes_of_two_come_together),
 		cmocka_unit_test(topic_setting_set__a_refusal_changes_nothing_and_names_the_range),
 		cmocka_unit_test(topic_spec__round_trips_and_ends_where_the_next_begins),
 		cmocka_unit_test(topic_spec__damage_is_refused_and_nothing_is_taken),
 		cmocka_unit_test(topic_spec__every_shorter_prefix_is_refused),
-		cmocka_unit_test(topic_spec__version_1_is_read_and_has_the_default_segments),
+		cmocka_unit_test(
+			topic_spec__earlier_versions_are_read_and_have_the_defaults_of_what_they_lack),
 		cmocka_unit_test(partition_for_key__is_where_the_java_client_sends_it),
 		cmocka_unit_test(partition_shard__a_topic_goes_round_and_topics_spread),
 	};

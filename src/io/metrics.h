@@ -34,6 +34,16 @@
 	  "times events went from memory to segments without a checkpoint")                        \
 	X(METRIC_CHECKPOINT_FAILURES, "bourn_checkpoint_failures_total", "counter",                \
 	  "checkpoints and spills that failed")                                                    \
+	X(METRIC_COMPACTIONS, "bourn_compactions_total", "counter", "compactions completed")       \
+	X(METRIC_COMPACTING, "bourn_compacting", "gauge", "partitions that are compacted now")     \
+	X(METRIC_COMPACTION_FAILURES, "bourn_compaction_failures_total", "counter",                \
+	  "compactions that failed")                                                               \
+	X(METRIC_COMPACTION_READ, "bourn_compaction_read_bytes_total", "counter",                  \
+	  "bytes of events that were rewritten by compaction")                                     \
+	X(METRIC_COMPACTION_WRITTEN, "bourn_compaction_written_bytes_total", "counter",            \
+	  "bytes of events that were left of them")                                                \
+	X(METRIC_COMPACTION_MS, "bourn_compaction_milliseconds_total", "counter",                  \
+	  "time from the beginnings of compactions to their ends")                                 \
 	X(METRIC_DISK_FULL, "bourn_disk_full_total", "counter",                                    \
 	  "appends refused because the disk was full")                                             \
 	X(METRIC_ROCKSDB_CACHE_HITS, "bourn_rocksdb_block_cache_hits_total", "counter",            \

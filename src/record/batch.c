@@ -250,6 +250,8 @@ static enum err check_header(const struct batch *b, bool sparse, struct fault *f
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: a control batch");
 	if (b->attributes & BATCH_LOG_APPEND_TIME)
 		return fault_set(f, ERR_BAD_TIMESTAMP, 0, "batch: claims log append time");
+	if (!sparse && b->attributes & BATCH_DELETE_HORIZON)
+		return fault_set(f, ERR_BAD_RECORD, 0, "batch: claims a delete horizon");
 	if (b->record_count == 0 && !sparse)
 		return fault_set(f, ERR_BAD_RECORD, 0, "batch: no record");
 	if (!sparse && b->last_offset - b->base_offset + 1 != b->record_count)
@@ -385,7 +387,8 @@ void batch_add(struct batch_builder *b, const struct record *r)
 	uint8_t *at;
 
 	if (b->count == 0) {
-		b->base_timestamp = r->timestamp;
+		if (!(b->attributes & BATCH_DELETE_HORIZON))
+			b->base_timestamp = r->timestamp;
 		b->max_timestamp = r->timestamp;
 	} else if (r->timestamp > b->max_timestamp) {
 		b->max_timestamp = r->timestamp;

@@ -30,6 +30,8 @@ enum batch_attribute {
 	BATCH_LOG_APPEND_TIME = 1 << 3, /* every record's timestamp is the batch's max timestamp */
 	BATCH_TRANSACTIONAL = 1 << 4,
 	BATCH_CONTROL = 1 << 5, /* a transaction's end: takes an offset, holds no event */
+	/* The base timestamp is when its tombstones may go, in ms: compaction has passed them once. */
+	BATCH_DELETE_HORIZON = 1 << 6,
 };
 
 /* One event. All slices borrowed. */
@@ -127,7 +129,8 @@ struct batch_builder {
 	int64_t max_timestamp;
 	uint32_t count;
 	uint32_t skipped;    /* offsets without a record */
-	uint16_t attributes; /* enum batch_attribute; 0 unless set between begin and finish */
+	uint16_t attributes; /* enum batch_attribute; 0 unless set between begin and finish, which
+	                        BATCH_DELETE_HORIZON is before the first record, with base_timestamp */
 };
 void batch_begin(struct batch_builder *b, struct buf *to);
 /* Copies the record in: the one copy of an event on its way to the log. Its offset delta is the

@@ -19,7 +19,7 @@
 
 enum {
 	SHARDS_MAX = 256,
-	CAPABILITY_COUNT = 7,
+	CAPABILITY_COUNT = 8,
 	CREDITS = 4096,
 	FILES_RESERVED = 512, /* descriptors that are not for connections; half are for reading */
 	/* Memory from this size on is the system's again when freed. What passes through, a read of a
@@ -397,6 +397,7 @@ static const struct capability_name {
 	{STORE_CHECKPOINT, "snapshot"},
 	{STORE_CLASSES, "durability_classes"},
 	{STORE_BACKUP, "backup"},
+	{STORE_COMPACTION, "compaction"},
 };
 
 static enum err make_fronts(struct server *s, struct fault *f)

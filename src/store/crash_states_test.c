@@ -138,6 +138,34 @@ static void play_trims(struct crash_run *r)
 	}
 }
 
+/* Two finished segments and one that is not, of each partition, again and again. */
+static void play_compaction(struct crash_run *r)
+{
+	run_create_compacted(r, 0, "commit", DURABILITY_COMMIT);
+	run_create_compacted(r, 1, "os", DURABILITY_OS);
+	for (unsigned i = 0; i < 3; i++) {
+		for (unsigned segments = 0; segments < 2; segments++) {
+			some_appends(r, 0, 1);
+			run_append(r, 0, 0, 2, 50);
+			run_append(r, 1, 1, 2, run_roll(r, 3000));
+			run_settle(r);
+			run_age_segments(r);
+			CHECK(run_checkpoint(r) == OK);
+		}
+		some_appends(r, run_roll(r, 2), 1);
+		run_append(r, 0, 1, 1, 100); /* under way */
+		if (i == 2)
+			CHECK(run_compact(r) > 0);
+		else if (run_roll(r, 2))
+			(void)run_compact(r);
+		run_settle(r);
+		if (i == 1)
+			run_trim(r, 0, 0, r->topics[0].topic->partitions[0]->state.log_start + 5);
+		if (run_roll(r, 2))
+			run_kill(r);
+	}
+}
+
 /* What a recovery leaves undone, the next crash would find. */
 static void play_restarts(struct crash_run *r)
 {
@@ -422,6 +450,10 @@ static int64_t explore(const char *engine, const char *name, run_script *script,
 	{                                                                                          \
 		explore(#engine, "trims", play_trims, 1);                                          \
 	}                                                                                          \
+	TEST(engine##__survives_any_crash_around_compaction)                                       \
+	{                                                                                          \
+		explore(#engine, "compaction", play_compaction, 1);                                \
+	}                                                                                          \
 	TEST(engine##__survives_any_crash_after_others)                                            \
 	{                                                                                          \
 		explore(#engine, "restarts", play_restarts, 1);                                    \
@@ -460,6 +492,7 @@ int main(void)
 		cmocka_unit_test(name##__survives_any_crash_while_topics_grow),                    \
 		cmocka_unit_test(name##__survives_any_crash_around_checkpoints),                   \
 		cmocka_unit_test(name##__survives_any_crash_around_trims),                         \
+		cmocka_unit_test(name##__survives_any_crash_around_compaction),                    \
 		cmocka_unit_test(name##__survives_any_crash_after_others),                         \
 		cmocka_unit_test(name##__survives_any_crash_around_backups),                       \
 		cmocka_unit_test(name##__survives_any_crash_around_spills),                        \

@@ -40,6 +40,7 @@ enum store_capability {
 	STORE_CHECKPOINT = 1 << 4,      /* checkpoint() does something */
 	STORE_CLASSES = 1 << 5,         /* all durability classes; without: `commit` only */
 	STORE_BACKUP = 1 << 6,          /* backup() does something */
+	STORE_COMPACTION = 1 << 7,      /* topics may have cleanup.policy=compact */
 };
 
 /* How the engine `rocksdb` sets up its database; 0 is a default everywhere. */

@@ -89,7 +89,7 @@ def test_manifest_and_segments(start):
     expected = told(broker, "t")
     topic = topic_uuid(broker)
     manifest = formats.manifest(broker.data / "manifest")
-    assert manifest["version"] == 2 and manifest["flags"] == 0
+    assert manifest["version"] == 3 and manifest["flags"] == 0
     assert formats.manifest(broker.data / "manifest.prev")["checkpointed"] < manifest["checkpointed"]
     (partition,) = manifest["partitions"]
     assert (partition["topic"], partition["partition"], partition["log start"]) == (topic, 0, 0)

@@ -188,7 +188,9 @@ def test_segments_follow_their_settings(start, shards, engine):
 def test_changes_at_the_same_time_do_not_undo_each_other(broker):
     broker.create("t")
     changes = {"retention.ms": 10**9, "retention.count": 10**6, "retention.bytes": 10**9,
-               "max.message.bytes": 200_000, "segment.bytes": 10**8, "segment.ms": 10**8, "durability": "os"}
+               "max.message.bytes": 200_000, "segment.bytes": 10**8, "segment.ms": 10**8, "durability": "os",
+               "cleanup.policy": "compact", "delete.retention.ms": 1, "min.compaction.lag.ms": 2,
+               "max.compaction.lag.ms": 3, "min.cleanable.dirty.ratio": 0.25}
     gate = threading.Barrier(len(changes))
 
     def change(name, value):

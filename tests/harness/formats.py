@@ -164,7 +164,8 @@ def segment(path, length=None):
     assert data[:8] == b"bournseg"
     _checked(data, BLOCK - 4)
     head = SEGMENT.read(data)
-    assert f"{head['base offset']:020}.seg" == path.name
+    generation = f"-{head['generation']}" if head["generation"] else ""
+    assert f"{head['base offset']:020}{generation}.seg" == path.name
     assert str(head["partition"]) == path.parent.name
     assert str(uuid.UUID(bytes=head["topic"])) == path.parent.parent.name
     head["batches"] = batches(data, BLOCK, len(data) if length is None else length, head["base offset"])

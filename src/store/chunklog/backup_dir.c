@@ -283,13 +283,13 @@ static enum err link_file(struct making *m, const char *from, const char *to, in
 
 /* An index is a hint: there may be none, and one that is being made anew may be copied in part. */
 static enum err link_index(struct making *m, const struct segment_home *from,
-                           const struct segment_home *to, int64_t base, struct fault *f)
+                           const struct segment_home *to, const struct segment *s, struct fault *f)
 {
 	char from_path[PATH_BYTES], to_path[PATH_BYTES];
 	enum err err;
 
-	segment_index_path(from, base, from_path);
-	segment_index_path(to, base, to_path);
+	segment_index_path(from, s, from_path);
+	segment_index_path(to, s, to_path);
 	err = link_file(m, from_path, to_path, INT64_MAX, f);
 	return err == ERR_NOT_FOUND ? OK : err;
 }
@@ -301,13 +301,13 @@ static enum err link_segment(struct making *m, const struct segment_home *from,
 	char from_path[PATH_BYTES], to_path[PATH_BYTES];
 	enum err err;
 
-	segment_path(from, s->base_offset, from_path);
-	segment_path(to, s->base_offset, to_path);
+	segment_path(from, s, from_path);
+	segment_path(to, s, to_path);
 	err = link_file(m, from_path, to_path, s->bytes, f);
 	if (err == ERR_NOT_FOUND)
 		err = fault_set(f, ERR_CORRUPT, 0, "%s is missing; run bourn verify", from_path);
 	m->out->bytes += s->bytes;
-	return err ? err : link_index(m, from, to, s->base_offset, f);
+	return err ? err : link_index(m, from, to, s, f);
 }
 
 static enum err make_dirs(struct making *m, const struct segment_home *to, struct fault *f)

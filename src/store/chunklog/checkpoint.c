@@ -78,6 +78,7 @@ static void end(struct chunklog *log)
 		unpublished_fini(&c->unpublished, log->config.disk);
 		c->saved_mono_us = c->began_mono_us;
 		c->not_before_mono_us = 0;
+		compaction_look(log);
 	} else {
 		not_soon(log);
 	}
@@ -361,10 +362,14 @@ static void begin_next(struct chunklog *log)
 	graveyard_tend(log);
 	if (c->spilling || c->backup || c->clean)
 		return;
-	if (!c->running && (!list_is_empty(&c->asked) || c->wanted || is_due(log)))
+	if (compaction_waits(log)) {
+		c->spilling = true;
+		compaction_swap(log);
+	} else if (!c->running && (!list_is_empty(&c->asked) || c->wanted || is_due(log))) {
 		begin(log);
-	else if (spill_is_due(log))
+	} else if (spill_is_due(log)) {
 		begin_spill(log);
+	}
 }
 
 static void report_wal(struct chunklog *log)
@@ -447,6 +452,17 @@ void checkpoint_stop(struct chunklog *log)
 	while (!log->checkpoint.looking)
 		(void)loop_run_until(home, &log->checkpoint.looking, 1);
 	timer_stop(home, &log->checkpoint.timer);
+}
+
+void checkpoint_ask_swap(struct chunklog *log)
+{
+	begin_next(log);
+}
+
+void checkpoint_swapped(struct chunklog *log)
+{
+	log->checkpoint.spilling = false;
+	begin_next(log);
 }
 
 void checkpoint_ask(struct chunklog *log, struct store_checkpoint *asked)

@@ -49,7 +49,8 @@ struct store_checkpoint;
 /* Home only, but for what the worker has while it runs. */
 struct checkpoint {
 	bool running;
-	bool spilling;             /* … up to the end of its spill; or a spill without one */
+	bool spilling;             /* … up to the end of its spill; or a spill without one, or a
+	                              compaction's swap */
 	bool clean;                /* this one is the last of this run */
 	struct list asked;         /* store_checkpoint: answered by the next one to begin */
 	struct list answered;      /* … by the one that runs */
@@ -92,6 +93,11 @@ bool checkpoint_spares_files(const struct chunklog *log);
 
 /* Any thread: look now whether one, or a spill, is due. */
 void checkpoint_nudge(struct chunklog *log);
+
+/* A compaction waits for its turn to change what is in segments: compaction_swap, then
+ * checkpoint_swapped. At home. */
+void checkpoint_ask_swap(struct chunklog *log);
+void checkpoint_swapped(struct chunklog *log);
 
 /* One that begins from now on answers `c`. */
 void checkpoint_ask(struct chunklog *log, struct store_checkpoint *c);

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "store/catalog.h"
 #include "store/chunklog/checkpoint.h"
+#include "store/chunklog/compaction.h"
 #include "store/chunklog/partition.h"
 #include "store/chunklog/spill.h"
 #include "store/datadir.h"
@@ -84,6 +85,7 @@ struct chunklog {
 	atomic_int cannot_save; /* … and why the last spill or checkpoint failed; OK: it did not */
 	struct spill spill;
 	struct checkpoint checkpoint;
+	struct compaction compaction;
 	struct backup *backup; /* home; being made or removed; NULL: none */
 	char *backups_root;    /* owned */
 };

@@ -32,7 +32,7 @@ static enum err walk_begin(struct walk *w, struct cold_file *file, const struct 
 	w->source = s;
 	w->stretch = (struct segment_stretch){0};
 	w->from_start = false;
-	segment_path(&s->home, s->segment.base_offset, w->path);
+	segment_path(&s->home, &s->segment, w->path);
 	pthread_mutex_lock(&file->lock);
 	err = cold_file_open(file, s, f);
 	pthread_mutex_unlock(&file->lock);

@@ -62,7 +62,7 @@ enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t fro
 void cold_note(struct cold *c, const struct cold_source *s, const struct segment_index *run);
 
 /* Its file is removed: it stays open until those that read it now are through. */
-void cold_forget(struct cold *c, const struct segment_home *h, int64_t base_offset);
+void cold_forget(struct cold *c, const struct segment_home *h, const struct segment *s);
 
 /* The same for all files of a topic. */
 void cold_forget_topic(struct cold *c, const struct uuid *topic);

@@ -63,35 +63,36 @@ void cold_free(struct cold *c)
 	free(c);
 }
 
-static struct cold_key key_of(const struct segment_home *h, int64_t base_offset)
+static struct cold_key key_of(const struct segment_home *h, const struct segment *s)
 {
-	return (struct cold_key){*h->topic, base_offset, h->partition};
+	return (struct cold_key){*h->topic, s->base_offset, s->generation, h->partition};
 }
 
 static struct cold_file *file_find(struct cold *c, const struct segment_home *h,
-                                   int64_t base_offset)
+                                   const struct segment *s)
 {
-	struct cold_key key = key_of(h, base_offset);
+	struct cold_key key = key_of(h, s);
 	struct cold_file *file;
 
 	HASH_FIND(hh, c->files, &key, sizeof(key), file);
 	return file;
 }
 
-static struct cold_file *file_new(struct cold *c, const struct segment_home *h, int64_t base_offset)
+static struct cold_file *file_new(struct cold *c, const struct segment_home *h,
+                                  const struct segment *s)
 {
 	struct cold_file *file = calloc(1, sizeof(*file));
 
 	if (!file)
 		return NULL;
-	file->key = key_of(h, base_offset);
+	file->key = key_of(h, s);
 	HASH_ADD(hh, c->files, key, sizeof(file->key), file);
 	if (!hash_took(&file->hh)) {
 		free(file);
 		return NULL;
 	}
 	pthread_mutex_init(&file->lock, NULL);
-	segment_index_init(&file->index, base_offset, SEGMENT_HEADER_BYTES);
+	segment_index_init(&file->index, s->base_offset, SEGMENT_HEADER_BYTES);
 	return file;
 }
 
@@ -129,9 +130,9 @@ struct cold_file *cold_file_get(struct cold *c, const struct cold_source *s)
 	struct cold_file *file;
 
 	pthread_mutex_lock(&c->lock);
-	file = file_find(c, &s->home, s->segment.base_offset);
+	file = file_find(c, &s->home, &s->segment);
 	if (!file)
-		file = file_new(c, &s->home, s->segment.base_offset);
+		file = file_new(c, &s->home, &s->segment);
 	if (file) {
 		leave_recent(c, file);
 		list_append(&c->recent, &file->node);
@@ -155,12 +156,12 @@ void cold_file_put(struct cold *c, struct cold_file *file)
 	pthread_mutex_unlock(&c->lock);
 }
 
-void cold_forget(struct cold *c, const struct segment_home *h, int64_t base_offset)
+void cold_forget(struct cold *c, const struct segment_home *h, const struct segment *s)
 {
 	struct cold_file *file;
 
 	pthread_mutex_lock(&c->lock);
-	file = file_find(c, h, base_offset);
+	file = file_find(c, h, s);
 	if (file)
 		file_forget(c, file);
 	pthread_mutex_unlock(&c->lock);
@@ -218,9 +219,9 @@ void cold_note(struct cold *c, const struct cold_source *s, const struct segment
 	struct cold_file *file;
 
 	pthread_mutex_lock(&c->lock);
-	file = file_find(c, &s->home, s->segment.base_offset);
+	file = file_find(c, &s->home, &s->segment);
 	if (!file && run->count > 0 && run->marks[0].base_offset == s->segment.base_offset)
-		file = file_new(c, &s->home, s->segment.base_offset);
+		file = file_new(c, &s->home, &s->segment);
 	if (file) {
 		file->is_kept = !s->finished;
 		file->users++;

@@ -22,7 +22,8 @@
 struct cold_key {
 	struct uuid topic;
 	int64_t base_offset;
-	int64_t partition;
+	uint32_t generation;
+	uint32_t partition;
 };
 _Static_assert(sizeof(struct cold_key) == 32, "no padding");
 

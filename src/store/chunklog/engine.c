@@ -96,6 +96,7 @@ static enum err open_as(const struct store_ops *ops, const struct store_config *
 	spill_init(log);
 	checkpoint_start(log);
 	expiry_start(log);
+	compaction_start(log);
 	*out = &log->base;
 	return OK;
 }
@@ -115,8 +116,8 @@ static bool is_idle(const struct chunklog *log)
 	for (unsigned i = 0; i < log->config.shard_count; i++)
 		if (log->shards[i].expiring > 0)
 			return false;
-	return log->operations == 0 && checkpoint_is_idle(log) && !log->burying &&
-	       catalog_is_idle(log->catalog);
+	return log->operations == 0 && checkpoint_is_idle(log) && compaction_is_idle(log) &&
+	       !log->burying && catalog_is_idle(log->catalog);
 }
 
 /* The loops' threads have ended; what is still under way is turned from here. */
@@ -137,6 +138,7 @@ static void chunklog_close(struct store *s)
 
 	checkpoint_stop(log);
 	expiry_stop(log);
+	compaction_stop(log);
 	run_until_idle(log);
 	/* After a failed write only a restart knows what is on disk. */
 	if (!wal_stats(log->wal).failed) {
@@ -195,7 +197,7 @@ static void chunklog_checkpoint(struct store_checkpoint *c)
 
 #define CHUNKLOG_OPS                                                                               \
 	.capabilities = STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT |               \
-	                STORE_CLASSES | STORE_BACKUP,                                              \
+	                STORE_CLASSES | STORE_BACKUP | STORE_COMPACTION,                           \
 	.close = chunklog_close, .topics = chunklog_topics, .topic_create = chunklog_topic_create, \
 	.topic_alter = chunklog_topic_alter, .topic_delete = chunklog_topic_delete,                \
 	.checkpoint = chunklog_checkpoint, .backup = chunklog_backup, .append = chunklog_append,   \

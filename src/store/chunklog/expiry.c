@@ -59,7 +59,7 @@ static void trim(struct partition *p, int64_t upto)
 void expiry_look(struct partition *p)
 {
 	const struct partition_state *s = &p->base.state;
-	int64_t limit_ms = p->base.settings.retention_ms;
+	int64_t limit_ms = topic_retention(&p->base.settings, p->base.settings.retention_ms);
 	int64_t upto;
 
 	age_trim(&p->age, s->log_start);

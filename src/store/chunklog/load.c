@@ -105,35 +105,32 @@ static enum err rescan_partition(struct partition *p, struct fault *f)
 	struct saved *s = &p->saved;
 	struct segment *segments;
 	uint32_t segment_count = 0;
-	int64_t *bases;
+	int64_t reached = 0;
 	size_t count;
-	enum err err = segment_list(&home, &bases, &count, f);
+	enum err err = segment_list(&home, &segments, &count, f);
 
 	if (err)
 		return err;
-	segments = calloc(count + 1, sizeof(*segments));
-	CHECK(segments);
 	for (size_t i = 0; i < count; i++) {
-		struct segment *found = &segments[segment_count];
+		struct segment found;
 		struct fault why;
 
-		*found = (struct segment){
-			.base_offset = bases[i],
-			.end_offset = i + 1 < count ? bases[i + 1] : INT64_MAX,
-			.bytes = INT64_MAX,
-			.created_ms = created_ms_of(p, bases[i]),
-		};
-		/* Where it ends early it was torn, or is damaged: what follows tells. */
-		if (segment_check(&home, found, &why) && found->end_offset == found->base_offset)
+		if (!segment_counts(segments, count, i, reached))
 			continue;
-		segment_count++;
-		if (found->end_offset > s->end_offset)
-			s->end_offset = found->end_offset;
+		found = segments[i];
+		found.created_ms = created_ms_of(p, found.base_offset);
+		/* Where it ends early it was torn, or is damaged: what follows tells. */
+		if (segment_check(&home, &found, &why) && found.end_offset == found.base_offset)
+			continue;
+		segments[segment_count++] = found;
+		reached = found.end_offset;
+		if (reached > s->end_offset)
+			s->end_offset = reached;
 	}
-	free(bases);
 	free(s->segments);
 	s->segments = segments;
 	s->segment_count = segment_count;
+	s->compacted = 0; /* what came through unpublished may be among them */
 	/* Files below the last log start were removed; the trim itself is lost with the manifest. */
 	if (s->segment_count > 0 && s->segments[0].base_offset > s->log_start)
 		s->log_start = s->segments[0].base_offset;

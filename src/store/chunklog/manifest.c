@@ -10,11 +10,12 @@
 #include <stdlib.h>
 
 enum {
-	FORMAT_VERSION = 2,
+	FORMAT_VERSION = 3,
 	FLAG_CLEAN = 1,
 	HEADER_BYTES = 48,
 	COUNT_AT = 44,
-	PARTITION_BYTES = 56,
+	PARTITION_BYTES_2 = 56, /* in versions 1 and 2 */
+	PARTITION_BYTES = 64,
 	SEGMENT_ENTRY_BYTES_1 = 32, /* in version 1 */
 	SEGMENT_ENTRY_BYTES = 56,
 	CRC_BYTES = 4,
@@ -46,6 +47,7 @@ static void segment_add(struct buf *out, const struct segment *s)
 	store_le64(entry + 8, (uint64_t)s->end_offset);
 	store_le64(entry + 16, (uint64_t)s->bytes);
 	store_le32(entry + 24, (uint32_t)s->leader_epoch);
+	store_le32(entry + 28, s->generation);
 	store_le64(entry + 32, (uint64_t)s->created_ms);
 	store_le64(entry + 40, (uint64_t)s->min_timestamp);
 	store_le64(entry + 48, (uint64_t)s->max_timestamp);
@@ -64,6 +66,7 @@ void manifest_add(struct buf *out, const struct uuid *topic, uint32_t partition,
 	store_le64(entry + 32, (uint64_t)s->end_offset);
 	store_le64(entry + 40, (uint64_t)s->damage.from);
 	store_le64(entry + 48, (uint64_t)s->damage.to);
+	store_le64(entry + 56, (uint64_t)s->compacted);
 	buf_append(out, entry, sizeof(entry));
 	for (uint32_t i = 0; i < s->segment_count; i++)
 		segment_add(out, &s->segments[i]);
@@ -151,6 +154,8 @@ static struct segment segment_decode(const uint8_t *at, uint32_t version)
 		s.min_timestamp = (int64_t)load_le64(at + 40);
 		s.max_timestamp = (int64_t)load_le64(at + 48);
 	}
+	if (version > 2)
+		s.generation = load_le32(at + 28);
 	return s;
 }
 
@@ -165,7 +170,7 @@ static bool saved_ok(const struct saved *s)
 	int64_t after = 0;
 
 	if (s->log_start < 0 || s->end_offset < s->log_start || s->damage.from < -1 ||
-	    s->damage.to < s->damage.from)
+	    s->damage.to < s->damage.from || s->compacted < 0 || s->compacted > s->end_offset)
 		return false;
 	for (uint32_t i = 0; i < s->segment_count; i++) {
 		if (!segment_ok(&s->segments[i], after))
@@ -179,21 +184,23 @@ static bool saved_ok(const struct saved *s)
 static enum err saved_decode(uint32_t version, struct slice *rest, struct segment **segments,
                              struct saved *out, struct fault *f)
 {
+	size_t head = version < 3 ? PARTITION_BYTES_2 : PARTITION_BYTES;
 	size_t each = entry_bytes(version), bytes;
 	const uint8_t *at = rest->ptr;
 	struct segment *grown;
 
-	if (rest->len < PARTITION_BYTES)
+	if (rest->len < head)
 		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
 	*out = (struct saved){
 		.segment_count = load_le32(at + 20),
 		.log_start = (int64_t)load_le64(at + 24),
 		.end_offset = (int64_t)load_le64(at + 32),
+		.compacted = version < 3 ? 0 : (int64_t)load_le64(at + 56),
 		.damage = {(int64_t)load_le64(at + 40), (int64_t)load_le64(at + 48)},
 	};
-	if (out->segment_count > (rest->len - PARTITION_BYTES) / each)
+	if (out->segment_count > (rest->len - head) / each)
 		return fault_set(f, ERR_CORRUPT, 0, "it ends early");
-	bytes = PARTITION_BYTES + (size_t)out->segment_count * each;
+	bytes = head + (size_t)out->segment_count * each;
 	if (out->segment_count > 0) {
 		grown = reallocarray(*segments, out->segment_count, sizeof(**segments));
 		if (!grown)
@@ -201,7 +208,7 @@ static enum err saved_decode(uint32_t version, struct slice *rest, struct segmen
 		*segments = grown;
 	}
 	for (uint32_t i = 0; i < out->segment_count; i++)
-		(*segments)[i] = segment_decode(at + PARTITION_BYTES + i * each, version);
+		(*segments)[i] = segment_decode(at + head + i * each, version);
 	out->segments = *segments;
 	*rest = slice_of(at + bytes, rest->len - bytes);
 	if (!saved_ok(out))

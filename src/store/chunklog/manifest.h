@@ -12,10 +12,11 @@
  *           to this one are in segments     32  8  end: all below is in segments
  *    40  4  leader epoch of the store       40  8  damaged from, -1: not
  *    44  4  partitions                      48  8  damaged to (not included)
- *    48     partitions                      56     segments: base offset 8, end offset 8,
- *           last 4: CRC-32C of all before          bytes 8, leader epoch 4, zero 4,
+ *    48     partitions                      56  8  compacted: below, no key has two records
+ *           last 4: CRC-32C of all before   64     segments: base offset 8, end offset 8,
+ *                                                  bytes 8, leader epoch 4, generation 4,
  *                                                  created 8, min and max timestamp 8, 8
- * Little-endian. Version 1 has no times of segments. A partition of which nothing is saved is left out. Nothing depends on the number of
+ * Little-endian. Version 2 has segments at 56, all of generation 0; version 1 also no times of them. A partition of which nothing is saved is left out. Nothing depends on the number of
  * shards. */
 #ifndef BOURN_STORE_CHUNKLOG_MANIFEST_H
 #define BOURN_STORE_CHUNKLOG_MANIFEST_H
@@ -39,6 +40,7 @@ struct damage {
 struct saved {
 	int64_t log_start;
 	int64_t end_offset;
+	int64_t compacted; /* below, no key has two records; 0: not known of any */
 	struct damage damage;
 	struct segment *segments; /* owned; rising */
 	uint32_t segment_count;

@@ -312,6 +312,8 @@ void partition_retain(struct partition *p)
 {
 	const struct topic_settings *t = &p->base.settings;
 	const struct partition_state *s = &p->base.state;
+	int64_t bytes_max = topic_retention(t, t->retention_bytes);
+	int64_t count_max = topic_retention(t, t->retention_count);
 	bool is_warm = partition_retain_cold(p);
 	int64_t start = s->log_start, bytes = s->bytes;
 	size_t at = p->head_at;
@@ -319,8 +321,8 @@ void partition_retain(struct partition *p)
 
 	if (!is_warm)
 		return;
-	while ((t->retention_bytes >= 0 && bytes > t->retention_bytes) ||
-	       (t->retention_count >= 0 && s->high_watermark - start > t->retention_count)) {
+	while ((bytes_max >= 0 && bytes > bytes_max) ||
+	       (count_max >= 0 && s->high_watermark - start > count_max)) {
 		struct batch b;
 
 		if (i < p->chunk_count && at == p->chunks[i]->len) {

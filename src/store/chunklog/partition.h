@@ -92,10 +92,11 @@ struct partition {
 	bool refused; /* a frame was, so those in flight will be; then all is taken back */
 	struct task submit;
 	struct task answer;
-	bool held;                          /* no frame is begun: the class is being raised */
-	struct age age;                     /* of what is visible; expiry.h's, as is the next */
-	bool expiring;                      /* a trim of what is too old is under way */
-	unsigned trims;                     /* frames of trims in flight */
+	bool is_uncompactable; /* home: its segments cannot be read; not tried again in this run */
+	bool held;             /* no frame is begun: the class is being raised */
+	struct age age;        /* of what is visible; expiry.h's, as is the next */
+	bool expiring;         /* a trim of what is too old is under way */
+	unsigned trims;        /* frames of trims in flight */
 	void (*quiet)(struct partition *p); /* deleted: what to call when nothing is under way */
 	void *quiet_context;                /* the caller's */
 	struct task went_quiet;
@@ -197,6 +198,10 @@ uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
 /* `s` of it was written to segments (borrowed). False: there is no memory, and nothing was done. */
 bool partition_seal_upto(struct partition *p, const struct saved *s);
 
+/* `saved` has changed. It is home's, but home does not touch it before the visit has ended that calls
+ * this. Under `memory` too. False: there is no memory; it has to be called again. */
+bool partition_heed_saved(struct partition *p) MUST_CHECK;
+
 /* Let go of chunks that are in segments whole, but for the newest that `storage.memory` holds. */
 void partition_thin(struct partition *p);
 
@@ -209,12 +214,23 @@ bool partition_retain_cold(struct partition *p);
 /* The segment that holds the first batch at or after `offset`; NULL: none. */
 const struct segment *partition_segment_at(const struct partition *p, int64_t offset);
 
+/* Is it one of them still? Compaction may have put another in its place. */
+bool partition_has_segment(const struct partition *p, const struct segment *s);
+
 /* Behind those segments from `offset` on of which is known that they hold nothing so late. */
 int64_t partition_skip_older(const struct partition *p, int64_t offset, int64_t time_ms);
 
 /* Reading it found its bytes bad from offset `bad_at` on: fences. */
 void partition_cold_damage(struct partition *p, const struct segment *s, int64_t bad_at,
                            const struct fault *why);
+
+/* --- compaction (compacted.c) ------------------------------------------------------------------ */
+
+/* Segments from offset `from` to `to` were compacted and are in force. `chunks`, with what is left of
+ * them, take the place of what memory has of them; none, under `log`: it goes. False: a frame in flight
+ * is in the way, nothing has changed; it is asked again later. Else the references are taken. */
+bool partition_take_compacted(struct partition *p, int64_t from, int64_t to, struct chunk **chunks,
+                              uint32_t count) MUST_CHECK;
 
 /* --- the way out (reading.c) ------------------------------------------------------------------- */
 

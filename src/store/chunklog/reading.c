@@ -111,7 +111,7 @@ static void visit_end(struct cold_visit *v)
 {
 	struct partition *p = v->partition;
 
-	if (v->fault.code == ERR_CORRUPT)
+	if (v->fault.code == ERR_CORRUPT && partition_has_segment(p, &v->source.segment))
 		partition_cold_damage(p, &v->source.segment, v->bad_at, &v->fault);
 	free(v);
 	p->cold_reads--;
@@ -125,8 +125,16 @@ static void read_visited(struct work *w)
 	struct partition *p = v->partition;
 	struct store_read *r = v->read;
 
+	bool is_outdated =
+		v->fault.code == ERR_CORRUPT && !partition_has_segment(p, &v->source.segment);
+
 	r->fault = v->fault;
 	visit_end(v);
+	if (is_outdated) { /* compaction took the file away */
+		partition_read(p, r);
+		partition_check_quiet(p);
+		return;
+	}
 	/* What retention passed meanwhile was no damage. */
 	if (r->fault.code)
 		(void)!partition_read_check(p, r->offset, &r->fault);

@@ -98,6 +98,7 @@ enum err save_new(struct partition *p, bool publish, struct save **out)
 	s->saved = (struct saved){
 		.log_start = publish ? state->log_start : p->saved.log_start,
 		.end_offset = state->high_watermark,
+		.compacted = p->saved.compacted,
 		.damage = damage_to_save(p),
 	};
 	if (!sort_segments(s) || !gather_slices(s)) {
@@ -147,16 +148,20 @@ static struct segment *begin_segment(struct save *s, const struct save_slice *fi
  * nothing behind it, so that those of what comes are. */
 static bool is_young(const struct save *s, const struct segment *to)
 {
-	return segment_has_times(to) &&
-	       (s->settings.segment_ms < 0 || s->now_ms - to->created_ms < s->settings.segment_ms);
+	const struct topic_settings *t = &s->settings;
+	int64_t lag_ms = topic_is_compacted(t) ? t->compaction_lag_ms_max : -1;
+	int64_t age_ms = s->now_ms - to->created_ms;
+
+	return segment_has_times(to) && (t->segment_ms < 0 || age_ms < t->segment_ms) &&
+	       (lag_ms < 0 || age_ms < lag_ms);
 }
 
-/* One epoch a segment, no hole in it, and nothing behind damage: what follows a bad batch in a file
+/* One epoch a segment, no hole in it, none that compaction made, and nothing behind damage: what follows a bad batch in a file
  * cannot be found. */
 static bool can_append(const struct save *s, const struct segment *to,
                        const struct save_slice *next)
 {
-	return to && to->leader_epoch == next->chunk->leader_epoch &&
+	return to && to->generation == 0 && to->leader_epoch == next->chunk->leader_epoch &&
 	       to->end_offset == next->base_offset && is_young(s, to) &&
 	       (s->saved.damage.from < 0 || to->base_offset >= s->saved.damage.to) &&
 	       segment_next_at(to) + (int64_t)next->bytes.len <= s->settings.segment_bytes;
@@ -218,7 +223,7 @@ static enum err write_run(struct save *s, const struct segment_home *home, struc
 	err = segment_append(home, to, bytes >= by->direct_from, iov, (int)count,
 	                     s->slices[first + count - 1].end_offset, &fd, f);
 	if (!err) {
-		unpublished_add(by->unpublished, home, to->base_offset, fd, before.bytes == 0);
+		unpublished_add(by->unpublished, home, to, fd, before.bytes == 0);
 		by->unpublished->bytes += (int64_t)bytes;
 		keep_run(s, to, &before, iov, (int)count);
 	}
@@ -281,6 +286,6 @@ void save_put_in_force(struct save *s, struct unpublished *to)
 	s->partition->saved = s->saved;
 	s->saved = before;
 	for (uint32_t i = 0; i < s->removed_count; i++)
-		unpublished_outdate(to, &home, s->removed[i].base_offset);
+		unpublished_outdate(to, &home, &s->removed[i]);
 	to->changed = true;
 }

@@ -45,6 +45,12 @@ bool partition_seal_upto(struct partition *p, const struct saved *s)
 	return true;
 }
 
+bool partition_heed_saved(struct partition *p)
+{
+	p->base.state.segments = p->saved.segment_count;
+	return !chunklog_is_tiered(p->shard->log) || partition_seal_upto(p, &p->saved);
+}
+
 const struct segment *partition_segment_at(const struct partition *p, int64_t offset)
 {
 	uint32_t low = 0, high = p->sealed ? p->sealed->count : 0;
@@ -58,6 +64,13 @@ const struct segment *partition_segment_at(const struct partition *p, int64_t of
 			high = middle;
 	}
 	return p->sealed && low < p->sealed->count ? &p->sealed->segments[low] : NULL;
+}
+
+bool partition_has_segment(const struct partition *p, const struct segment *s)
+{
+	const struct segment *found = partition_segment_at(p, s->base_offset);
+
+	return found && segment_same(found, s);
 }
 
 int64_t partition_skip_older(const struct partition *p, int64_t offset, int64_t time_ms)
@@ -128,7 +141,7 @@ void partition_thin(struct partition *p)
 static int64_t start_by_count(const struct partition *p, int64_t start)
 {
 	const struct partition_state *s = &p->base.state;
-	int64_t limit = p->base.settings.retention_count;
+	int64_t limit = topic_retention(&p->base.settings, p->base.settings.retention_count);
 	int64_t upto = s->high_watermark - (limit > 0 ? limit : 1);
 
 	if (limit >= 0 && upto > start)
@@ -139,7 +152,8 @@ static int64_t start_by_count(const struct partition *p, int64_t start)
 /* Behind those segments without which there is still as much as may stay. */
 static int64_t start_by_bytes(const struct partition *p, int64_t start)
 {
-	int64_t limit = p->base.settings.retention_bytes, left = p->base.state.bytes;
+	int64_t limit = topic_retention(&p->base.settings, p->base.settings.retention_bytes);
+	int64_t left = p->base.state.bytes;
 
 	for (uint32_t i = 0; limit >= 0 && i < p->sealed->count; i++) {
 		const struct segment *s = &p->sealed->segments[i];

@@ -19,6 +19,8 @@ enum {
 	RUN_BYTES = 1 << 20,  /* a write's */
 };
 
+#define UNFINISHED "seg.new"
+
 static const char magic[8] = "bournseg";
 
 /* --- names ----------------------------------------------------------------------------------------- */
@@ -38,23 +40,34 @@ void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES])
 	         h->partition);
 }
 
-static void file_path(const struct segment_home *h, int64_t base, const char *suffix,
+static void file_path(const struct segment_home *h, const struct segment *s, const char *suffix,
                       char into[SEGMENT_PATH_BYTES])
 {
-	char topic[UUID_TEXT_LEN + 1];
+	char topic[UUID_TEXT_LEN + 1], generation[16] = "";
 
-	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s/%u/%0*lld.%s", h->root,
-	         uuid_format(h->topic, topic), h->partition, BASE_DIGITS, (long long)base, suffix);
+	if (s->generation > 0)
+		snprintf(generation, sizeof(generation), "-%u", s->generation);
+	snprintf(into, SEGMENT_PATH_BYTES, "%s/topics/%s/%u/%0*lld%s.%s", h->root,
+	         uuid_format(h->topic, topic), h->partition, BASE_DIGITS, (long long)s->base_offset,
+	         generation, suffix);
 }
 
-void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+void segment_path(const struct segment_home *h, const struct segment *s,
+                  char into[SEGMENT_PATH_BYTES])
 {
-	file_path(h, base, "seg", into);
+	file_path(h, s, "seg", into);
 }
 
-void segment_index_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES])
+void segment_unfinished_path(const struct segment_home *h, const struct segment *s,
+                             char into[SEGMENT_PATH_BYTES])
 {
-	file_path(h, base, "idx", into);
+	file_path(h, s, UNFINISHED, into);
+}
+
+void segment_index_path(const struct segment_home *h, const struct segment *s,
+                        char into[SEGMENT_PATH_BYTES])
+{
+	file_path(h, s, "idx", into);
 }
 
 enum err segment_make_dir(const struct segment_home *h, struct fault *f)
@@ -88,7 +101,7 @@ enum err segment_sync_topic_dir(const struct segment_home *h, struct fault *f)
 
 /* --- the header ------------------------------------------------------------------------------------ */
 
-static void header_encode(const struct segment_home *h, const struct segment *s, uint8_t *into)
+void segment_header_encode(const struct segment_home *h, const struct segment *s, uint8_t *into)
 {
 	memset(into, 0, SEGMENT_HEADER_BYTES);
 	memcpy(into, magic, sizeof(magic));
@@ -98,6 +111,7 @@ static void header_encode(const struct segment_home *h, const struct segment *s,
 	memcpy(into + 32, h->topic->bytes, 16);
 	store_le64(into + 48, (uint64_t)s->base_offset);
 	store_le32(into + 56, (uint32_t)s->leader_epoch);
+	store_le32(into + 60, s->generation);
 	store_le32(into + CRC_AT, crc32c(0, into, CRC_AT));
 }
 
@@ -109,7 +123,7 @@ static enum err header_check(const struct segment_home *h, const uint8_t *at, st
 		return fault_set(f, ERR_CORRUPT, 0, "%s: bad header", path);
 	if (load_le32(at + 12) != h->partition || memcmp(at + 16, h->store_id->bytes, 16) != 0 ||
 	    memcmp(at + 32, h->topic->bytes, 16) != 0 ||
-	    load_le64(at + 48) != (uint64_t)s->base_offset)
+	    load_le64(at + 48) != (uint64_t)s->base_offset || load_le32(at + 60) != s->generation)
 		return fault_set(f, ERR_CORRUPT, 0, "%s: it is of another partition", path);
 	s->leader_epoch = (int32_t)load_le32(at + 56);
 	return OK;
@@ -131,13 +145,16 @@ struct segment segment_new(int64_t base_offset, int32_t leader_epoch, int64_t cr
 
 static void time_batch(struct segment *s, const struct batch *b)
 {
-	if (b->base_timestamp < s->min_timestamp)
-		s->min_timestamp = b->base_timestamp;
+	int64_t begins =
+		b->attributes & BATCH_DELETE_HORIZON ? b->max_timestamp : b->base_timestamp;
+
+	if (begins < s->min_timestamp)
+		s->min_timestamp = begins;
 	if (b->max_timestamp > s->max_timestamp)
 		s->max_timestamp = b->max_timestamp;
 }
 
-static void time_batches(struct segment *s, struct slice rest)
+void segment_note_times(struct segment *s, struct slice rest)
 {
 	while (rest.len > 0) {
 		struct batch b;
@@ -283,9 +300,9 @@ enum err segment_append(const struct segment_home *h, struct segment *s, bool di
 	CHECK(end_offset > s->end_offset);
 	for (int i = 0; i < count; i++)
 		r.bytes += iov[i].iov_len;
-	segment_path(h, s->base_offset, path);
+	segment_path(h, s, path);
 	if (s->bytes == 0) {
-		header_encode(h, s, header);
+		segment_header_encode(h, s, header);
 		r.header = header;
 		err = remove_file(h->disk, path,
 		                  f); /* left over; under another name it may count */
@@ -297,7 +314,7 @@ enum err segment_append(const struct segment_home *h, struct segment *s, bool di
 	if (err)
 		return err;
 	for (int i = 0; i < count; i++)
-		time_batches(s, slice_of(iov[i].iov_base, iov[i].iov_len));
+		segment_note_times(s, slice_of(iov[i].iov_base, iov[i].iov_len));
 	s->bytes = r.at + (int64_t)r.bytes;
 	s->end_offset = end_offset;
 	*fd = r.fd;
@@ -309,7 +326,7 @@ bool segment_is_shared(const struct segment_home *h, const struct segment *s)
 	char path[SEGMENT_PATH_BYTES];
 	int fd, links;
 
-	segment_path(h, s->base_offset, path);
+	segment_path(h, s, path);
 	fd = h->disk->ops->open(h->disk, path, O_RDONLY);
 	if (fd < 0)
 		return false;
@@ -318,16 +335,16 @@ bool segment_is_shared(const struct segment_home *h, const struct segment *s)
 	return links != 1;
 }
 
-enum err segment_remove(const struct segment_home *h, int64_t base_offset, struct fault *f)
+enum err segment_remove(const struct segment_home *h, const struct segment *s, struct fault *f)
 {
 	char path[SEGMENT_PATH_BYTES];
 	enum err err;
 
-	segment_index_path(h, base_offset, path);
+	segment_index_path(h, s, path);
 	err = remove_file(h->disk, path, f);
 	if (err)
 		return err;
-	segment_path(h, base_offset, path);
+	segment_path(h, s, path);
 	return remove_file(h->disk, path, f);
 }
 
@@ -340,7 +357,7 @@ enum err segment_open(const struct segment_home *h, struct segment *s, int *fd, 
 	char path[SEGMENT_PATH_BYTES];
 	enum err err;
 
-	segment_path(h, s->base_offset, path);
+	segment_path(h, s, path);
 	err = disk_open(h->disk, path, O_RDONLY, fd, f);
 	if (err)
 		return err;
@@ -386,8 +403,9 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
 	enum err err;
 	int fd;
 
-	segment_path(h, s->base_offset, path);
+	segment_path(h, s, path);
 	*s = segment_new(asked.base_offset, asked.leader_epoch, asked.created_ms);
+	s->generation = asked.generation;
 	s->bytes = SEGMENT_HEADER_BYTES;
 	err = segment_open(h, s, &fd, &size, f);
 	if (err)
@@ -423,52 +441,91 @@ enum err segment_check(const struct segment_home *h, struct segment *s, struct f
 /* --- listing --------------------------------------------------------------------------------------- */
 
 struct listing {
-	int64_t *bases;
+	bool all;              /* also what is not finished: … */
+	struct segment *found; /* … bytes < 0 */
 	size_t count;
 	size_t cap;
 };
 
-static int list_base(void *arg, const char *name)
+/* What file_path() made. */
+static bool name_parse(struct slice name, struct segment *s)
+{
+	struct slice stem = slice_cut(&name, '.'), base = slice_cut(&stem, '-');
+	int64_t generation = 0;
+
+	s->bytes = slice_eq(name, SLICE_LIT(UNFINISHED)) ? -1 : 0;
+	if ((s->bytes == 0 && !slice_eq(name, SLICE_LIT("seg"))) || base.len != BASE_DIGITS ||
+	    !slice_to_int64(base, &s->base_offset) || s->base_offset < 0)
+		return false;
+	if (stem.len > 0 &&
+	    (!slice_to_int64(stem, &generation) || generation <= 0 || generation > UINT32_MAX))
+		return false;
+	s->generation = (uint32_t)generation;
+	return true;
+}
+
+static int list_segment(void *arg, const char *name)
 {
 	struct listing *l = arg;
-	int64_t base;
+	struct segment s = {0};
 
-	if (strlen(name) != BASE_DIGITS + 4 || strcmp(name + BASE_DIGITS, ".seg") != 0 ||
-	    !slice_to_int64(slice_of(name, BASE_DIGITS), &base) || base < 0)
+	if (!name_parse(slice_str(name), &s) || (s.bytes < 0 && !l->all))
 		return 0;
 	if (l->count == l->cap) {
 		l->cap = l->cap ? l->cap * 2 : 16;
-		l->bases = reallocarray(l->bases, l->cap, sizeof(*l->bases));
-		CHECK(l->bases);
+		l->found = reallocarray(l->found, l->cap, sizeof(*l->found));
+		CHECK(l->found);
 	}
-	l->bases[l->count++] = base;
+	l->found[l->count++] = s;
 	return 0;
 }
 
-static int base_compare(const void *a, const void *b)
+static int segment_compare(const void *a, const void *b)
 {
-	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+	const struct segment *left = a, *right = b;
 
-	return (left > right) - (left < right);
+	if (left->base_offset != right->base_offset)
+		return left->base_offset > right->base_offset ? 1 : -1;
+	return (left->generation < right->generation) - (left->generation > right->generation);
 }
 
-enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *count, struct fault *f)
+static enum err list_files(const struct segment_home *h, bool all, struct segment **found,
+                           size_t *count, struct fault *f)
 {
-	struct listing l = {0};
+	struct listing l = {.all = all};
 	char path[SEGMENT_PATH_BYTES];
 	int got;
 
 	segment_dir(h, path);
-	got = h->disk->ops->list(h->disk, path, list_base, &l);
+	got = h->disk->ops->list(h->disk, path, list_segment, &l);
 	if (got < 0 && got != -ENOENT) {
-		free(l.bases);
+		free(l.found);
 		return fault_set(f, ERR_IO, -got, "list %s", path);
 	}
 	if (l.count > 1)
-		qsort(l.bases, l.count, sizeof(*l.bases), base_compare);
-	*bases = l.bases;
+		qsort(l.found, l.count, sizeof(*l.found), segment_compare);
+	*found = l.found;
 	*count = l.count;
 	return OK;
+}
+
+enum err segment_list(const struct segment_home *h, struct segment **found, size_t *count,
+                      struct fault *f)
+{
+	return list_files(h, false, found, count, f);
+}
+
+bool segment_counts(struct segment *found, size_t count, size_t i, int64_t reached)
+{
+	struct segment *s = &found[i];
+
+	if (s->base_offset < reached)
+		return false;
+	s->bytes = INT64_MAX;
+	s->end_offset = INT64_MAX;
+	if (s->generation == 0 && i + 1 < count)
+		s->end_offset = found[i + 1].base_offset;
+	return true;
 }
 
 /* --- tidying ------------------------------------------------------------------------- */
@@ -479,7 +536,7 @@ static enum err cut(const struct segment_home *h, const struct segment *s, struc
 	enum err err;
 	int fd;
 
-	segment_path(h, s->base_offset, path);
+	segment_path(h, s, path);
 	err = disk_open(h->disk, path, O_RDWR, &fd, f);
 	if (err)
 		return OK; /* it is missing or unreadable: that was said when it was loaded */
@@ -489,28 +546,32 @@ static enum err cut(const struct segment_home *h, const struct segment *s, struc
 	return err;
 }
 
-static const struct segment *find_known(const struct segment *known, uint32_t count, int64_t base)
+static enum err tidy_file(const struct segment_home *h, const struct segment *known, uint32_t count,
+                          const struct segment *s, struct fault *f)
 {
+	char path[SEGMENT_PATH_BYTES];
+
+	if (s->bytes < 0) {
+		segment_unfinished_path(h, s, path);
+		return remove_file(h->disk, path, f);
+	}
 	for (uint32_t i = 0; i < count; i++)
-		if (known[i].base_offset == base)
-			return &known[i];
-	return NULL;
+		if (segment_same(&known[i], s))
+			return cut(h, &known[i], f);
+	return segment_remove(h, s, f);
 }
 
 enum err segment_tidy(const struct segment_home *h, const struct segment *known, uint32_t count,
                       struct fault *f)
 {
-	int64_t *bases;
-	size_t found;
-	enum err err = segment_list(h, &bases, &found, f);
+	struct segment *found;
+	size_t found_count;
+	enum err err = list_files(h, true, &found, &found_count, f);
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < found && !err; i++) {
-		const struct segment *s = find_known(known, count, bases[i]);
-
-		err = s ? cut(h, s, f) : segment_remove(h, bases[i], f);
-	}
-	free(bases);
+	for (size_t i = 0; i < found_count && !err; i++)
+		err = tidy_file(h, known, count, &found[i], f);
+	free(found);
 	return err;
 }

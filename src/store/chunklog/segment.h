@@ -1,4 +1,5 @@
-/* segment: one file of a partition's saved log, `topics/<uuid>/<partition>/<base offset>.seg`.
+/* segment: one file of a partition's saved log, `topics/<uuid>/<partition>/<base offset>.seg`; what
+ * compaction made of it is `<base offset>-<generation>.seg`.
  *
  * A 4 KiB header, then runs: what one checkpoint appended, record batches one behind the other as
  * they stand in memory. A run begins on a 4 KiB block, so a block that holds saved bytes is never
@@ -13,9 +14,9 @@
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch
- *    12  4  partition                 60     zeros
- *    16 16  store id                4092  4  CRC-32C of [0..4092)
- *    32 16  topic
+ *    12  4  partition                 60  4  generation
+ *    16 16  store id                  64     zeros
+ *    32 16  topic                   4092  4  CRC-32C of [0..4092)
  * Little-endian.
  *
  * Blocking: a worker's thread, or before and after the loops run. */
@@ -49,6 +50,7 @@ struct segment {
 	int64_t end_offset;
 	int64_t bytes; /* that count, header included, up to the last batch; 0: there is no file yet */
 	int32_t leader_epoch;
+	uint32_t generation; /* how often what begins here was compacted */
 	int64_t created_ms; /* wall clock when it was begun; 0: a version that noted no times did it */
 	int64_t min_timestamp; /* the least that a batch begins with … */
 	int64_t max_timestamp; /* … and the greatest of a record; both only if created_ms > 0 */
@@ -61,6 +63,12 @@ static inline bool segment_has_times(const struct segment *s)
 {
 	return s->created_ms > 0;
 }
+
+/* Its times take in those of whole batches. */
+void segment_note_times(struct segment *s, struct slice batches);
+
+/* The first SEGMENT_HEADER_BYTES of its file. */
+void segment_header_encode(const struct segment_home *h, const struct segment *s, uint8_t *into);
 
 /* "<root>/topics/<uuid>/<partition>" */
 void segment_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES]);
@@ -90,14 +98,26 @@ int64_t segment_next_at(const struct segment *s);
 bool segment_is_shared(const struct segment_home *h, const struct segment *s);
 
 /* With its index. */
-enum err segment_remove(const struct segment_home *h, int64_t base_offset,
+enum err segment_remove(const struct segment_home *h, const struct segment *s,
                         struct fault *f) MUST_CHECK;
 
-/* "<root>/topics/<uuid>/<partition>/<base>.seg" */
-void segment_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES]);
+/* Is it one file of one partition? */
+static inline bool segment_same(const struct segment *a, const struct segment *b)
+{
+	return a->base_offset == b->base_offset && a->generation == b->generation;
+}
 
-/* "<root>/topics/<uuid>/<partition>/<base>.idx" */
-void segment_index_path(const struct segment_home *h, int64_t base, char into[SEGMENT_PATH_BYTES]);
+/* "<root>/topics/<uuid>/<partition>/<base>.seg", or "…-<generation>.seg" */
+void segment_path(const struct segment_home *h, const struct segment *s,
+                  char into[SEGMENT_PATH_BYTES]);
+
+/* The same while compaction writes it: segment_list passes it by. */
+void segment_unfinished_path(const struct segment_home *h, const struct segment *s,
+                             char into[SEGMENT_PATH_BYTES]);
+
+/* The same with ".idx". */
+void segment_index_path(const struct segment_home *h, const struct segment *s,
+                        char into[SEGMENT_PATH_BYTES]);
 
 /* Open for reading, with the header checked, and measure; the caller closes `*fd`. The epoch in `s`
  * is then the header's. */
@@ -119,12 +139,18 @@ enum err segment_load(const struct segment_home *h, struct segment *s, segment_b
 /* The same for where it ends alone. */
 enum err segment_check(const struct segment_home *h, struct segment *s, struct fault *f) MUST_CHECK;
 
-/* Base offsets of all segment files there are, rising; owned by the caller. OK and none when there
- * is no directory. */
-enum err segment_list(const struct segment_home *h, int64_t **bases, size_t *count,
+/* All segment files there are, by base offset, of one the highest generation first; nothing else is
+ * known of them. Owned by the caller. OK and none when there is no directory. */
+enum err segment_list(const struct segment_home *h, struct segment **found, size_t *count,
                       struct fault *f) MUST_CHECK;
 
-/* Remove files that are not among these, and cut those that are to the bytes that count. */
+/* Of what segment_list found, where nothing else is known: is the i-th to be read, when all below
+ * offset `reached` is in others? It is then told how far it may go. What compaction made is whole, and
+ * stands for what it was made of. */
+bool segment_counts(struct segment *found, size_t count, size_t i, int64_t reached);
+
+/* Remove files that are not among these, or not finished, and cut those that are to the bytes that
+ * count. */
 enum err segment_tidy(const struct segment_home *h, const struct segment *known, uint32_t count,
                       struct fault *f) MUST_CHECK;
 

@@ -221,7 +221,7 @@ enum err segment_index_write(const struct segment_home *h, const struct segment 
 
 	CHECK(x->next_offset == s->end_offset);
 	index_encode(h, s, x, &bytes);
-	segment_index_path(h, s->base_offset, path);
+	segment_index_path(h, s, path);
 	if (bytes.failed)
 		err = fault_set(f, ERR_TOO_LARGE, 0, "%s: %u marks", path, x->count);
 	else {
@@ -300,7 +300,7 @@ enum err segment_index_read(const struct segment_home *h, const struct segment *
 	struct segment_index found;
 	enum err err;
 
-	segment_index_path(h, s->base_offset, path);
+	segment_index_path(h, s, path);
 	err = disk_read_file(h->disk, path, &bytes, f);
 	if (!err)
 		err = index_decode(h, s, buf_slice(&bytes), &found, f);

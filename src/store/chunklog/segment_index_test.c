@@ -142,7 +142,7 @@ FIXTURE_TEST(segment_index_read__refuses_every_flipped_byte)
 	s.end_offset = x->index.next_offset;
 	s.bytes = x->index.at;
 	assert_int_equal(segment_index_write(&home, &s, &x->index, &f), OK);
-	segment_index_path(&home, 0, path);
+	segment_index_path(&home, &s, path);
 	segment_index_init(&found, 0, SEGMENT_HEADER_BYTES);
 	for (int64_t at = 0; at < 80 + 5 * 32 + 4; at++) {
 		disk_poke_flip(home.disk, path, at * 8 + 4);

@@ -169,7 +169,7 @@ static void link_segment(struct fixture *x)
 	struct disk *d = x->home.disk;
 	char path[SEGMENT_PATH_BYTES];
 
-	segment_path(&x->home, x->segment.base_offset, path);
+	segment_path(&x->home, &x->segment, path);
 	assert_false(segment_is_shared(&x->home, &x->segment));
 	assert_int_equal(disk_link(d, path, "/d/other", x->segment.bytes, NULL), OK);
 	assert_true(segment_is_shared(&x->home, &x->segment));
@@ -237,7 +237,7 @@ FIXTURE_TEST(segment_index_write__leaves_a_second_name_alone)
 	int fd;
 
 	assert_int_equal(append(x, 3, 2000, &f), OK);
-	segment_index_path(&x->home, 0, path);
+	segment_index_path(&x->home, &(struct segment){0}, path);
 	assert_int_equal(disk_replace_file(d, "/d", "other", SLICE_LIT("rotten"), &f), OK);
 	assert_int_equal(d->ops->link(d, "/d/other", path), 0);
 	index.next_offset = x->segment.end_offset;

@@ -24,14 +24,6 @@ static void free_saves(struct spill *s)
 	}
 }
 
-/* `saved` is home's, but home does not touch it before the last visit has ended. False: there is no
- * memory. */
-static bool heed_one(struct partition *p)
-{
-	p->base.state.segments = p->saved.segment_count;
-	return !chunklog_is_tiered(p->shard->log) || partition_seal_upto(p, &p->saved);
-}
-
 static void make_room(struct shard *shard)
 {
 	LIST_EACH (node, &shard->partitions) {
@@ -58,7 +50,7 @@ static void heed(struct fanout_visit *v)
 	for (const struct save *save = s->fault.code ? NULL : s->saves; save && all;
 	     save = save->next)
 		if (save->partition->shard == v->shard)
-			all = heed_one(save->partition);
+			all = partition_heed_saved(save->partition);
 	if (!all) {
 		v->shard->heeding = v;
 		v->shard->heed_timer.fire = heed_again;

@@ -528,7 +528,8 @@ static void buried(struct work *w)
 
 void graveyard_tend(struct chunklog *log)
 {
-	if (log->burying || !checkpoint_spares_files(log) || list_is_empty(&log->graveyard))
+	if (log->burying || !checkpoint_spares_files(log) || !compaction_spares_files(log) ||
+	    list_is_empty(&log->graveyard))
 		return;
 	log->burying = true;
 	list_move_all(&log->burials, &log->graveyard);

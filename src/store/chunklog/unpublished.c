@@ -10,15 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct segment_name name_of(const struct segment_home *h, int64_t base_offset)
+static struct segment_name name_of(const struct segment_home *h, const struct segment *s)
 {
-	return (struct segment_name){*h->topic, h->partition, base_offset};
+	return (struct segment_name){*h->topic, h->partition, s->generation, s->base_offset};
+}
+
+static struct segment segment_of(const struct segment_name *name)
+{
+	return (struct segment){.base_offset = name->base_offset, .generation = name->generation};
 }
 
 static bool names_equal(const struct segment_name *a, const struct segment_name *b)
 {
-	return a->base_offset == b->base_offset && a->partition == b->partition &&
-	       uuid_eq(&a->topic, &b->topic);
+	return a->base_offset == b->base_offset && a->generation == b->generation &&
+	       a->partition == b->partition && uuid_eq(&a->topic, &b->topic);
 }
 
 static struct segment_home home_of(const struct segment_name *name, struct disk *disk,
@@ -76,10 +81,10 @@ static void take_file(struct unpublished *u, const struct written_file *file, st
 	close_written(u, disk);
 }
 
-void unpublished_add(struct unpublished *u, const struct segment_home *h, int64_t base_offset,
+void unpublished_add(struct unpublished *u, const struct segment_home *h, const struct segment *s,
                      int fd, bool is_new)
 {
-	const struct written_file file = {name_of(h, base_offset), fd, is_new};
+	const struct written_file file = {name_of(h, s), fd, is_new};
 
 	take_file(u, &file, h->disk);
 }
@@ -96,10 +101,11 @@ static bool outdate_more(struct unpublished *u, uint32_t count)
 	return grown != NULL;
 }
 
-void unpublished_outdate(struct unpublished *u, const struct segment_home *h, int64_t base_offset)
+void unpublished_outdate(struct unpublished *u, const struct segment_home *h,
+                         const struct segment *s)
 {
 	if (outdate_more(u, 1))
-		u->outdated[u->outdated_count++] = name_of(h, base_offset);
+		u->outdated[u->outdated_count++] = name_of(h, s);
 }
 
 void unpublished_move(struct unpublished *into, struct unpublished *from, struct disk *disk)
@@ -145,10 +151,11 @@ static enum err flush_file(const struct written_file *file, struct disk *disk,
                            const struct datadir *dir, struct fault *f)
 {
 	struct segment_home home = home_of(&file->name, disk, dir);
+	struct segment segment = segment_of(&file->name);
 	char path[SEGMENT_PATH_BYTES];
 	enum err err;
 
-	segment_path(&home, file->name.base_offset, path);
+	segment_path(&home, &segment, path);
 	err = disk_sync(disk, file->fd, path, f);
 	return err || !file->is_new ? err : flush_names(file, disk, dir, f);
 }
@@ -193,11 +200,12 @@ enum err unpublished_remove(struct unpublished *u, struct disk *disk, const stru
 	for (uint32_t i = 0; i < u->outdated_count; i++) {
 		const struct segment_name *name = &u->outdated[i];
 		struct segment_home home = home_of(name, disk, dir);
+		struct segment segment = segment_of(name);
 		struct fault other;
-		enum err err = segment_remove(&home, name->base_offset, first ? &other : f);
+		enum err err = segment_remove(&home, &segment, first ? &other : f);
 
 		if (cold)
-			cold_forget(cold, &home, name->base_offset);
+			cold_forget(cold, &home, &segment);
 		first = first ? first : err;
 	}
 	u->outdated_count = 0;

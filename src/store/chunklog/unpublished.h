@@ -20,6 +20,7 @@
 struct cold;
 struct datadir;
 struct disk;
+struct segment;
 struct segment_home;
 
 enum { UNPUBLISHED_FILES_MAX = 32 };
@@ -28,6 +29,7 @@ enum { UNPUBLISHED_FILES_MAX = 32 };
 struct segment_name {
 	struct uuid topic;
 	uint32_t partition;
+	uint32_t generation;
 	int64_t base_offset;
 };
 
@@ -51,11 +53,12 @@ struct unpublished {
 bool unpublished_is_empty(const struct unpublished *u);
 
 /* A run was appended to it with `fd`, which is owned from here on. */
-void unpublished_add(struct unpublished *u, const struct segment_home *h, int64_t base_offset,
+void unpublished_add(struct unpublished *u, const struct segment_home *h, const struct segment *s,
                      int fd, bool is_new);
 
 /* It is in no state that may still be published. */
-void unpublished_outdate(struct unpublished *u, const struct segment_home *h, int64_t base_offset);
+void unpublished_outdate(struct unpublished *u, const struct segment_home *h,
+                         const struct segment *s);
 
 /* All of `from` moves. */
 void unpublished_move(struct unpublished *into, struct unpublished *from, struct disk *disk);

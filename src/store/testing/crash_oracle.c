@@ -17,7 +17,7 @@ enum {
 	CALLS_OF_A_START = 60, /* that change something, about */
 	EVENT_LIMIT = RUN_EVENT_BYTES_MAX + 64,
 };
-_Static_assert(RUN_EVENTS_MAX <= 256, "numbers are bytes");
+_Static_assert((int)RUN_EVENTS_MAX <= (int)SEEN_GAP, "numbers are bytes");
 
 /* --- observing ----------------------------------------------------------------------------------- */
 
@@ -55,10 +55,29 @@ static int64_t recognize(const struct look *l, unsigned topic, uint32_t partitio
 		struct slice e = run_event(&expected, topic, partition, number,
 		                           sent_bytes(l, topic, partition, number));
 
-		same = e.len == record->value.len && memcmp(e.ptr, record->value.ptr, e.len) == 0;
+		same = slice_eq(e, record->value) &&
+		       (number == OWN_NUMBER ||
+		        slice_eq(record->key, run_key(l->run, topic, number)));
 	}
 	buf_fini(&expected);
 	return same ? number : -1;
+}
+
+static bool is_compacted(const struct crash_run *r, unsigned topic)
+{
+	return topic_is_compacted(&r->topics[topic].spec.settings);
+}
+
+/* What a compacted topic may leave out up to offset `to`. */
+static bool pass_gap(struct look *l, unsigned topic, uint32_t partition, int64_t to, int64_t *next)
+{
+	struct seen_partition *seen = &l->seen->partitions[topic][partition];
+
+	if (*next < to && (!is_compacted(l->run, topic) || to - seen->from > RUN_EVENTS_MAX))
+		return breaks(l, "a gap", topic, partition, *next);
+	for (; *next < to; ++*next)
+		seen->numbers[*next - seen->from] = SEEN_GAP;
+	return true;
 }
 
 static bool look_at_batch(struct look *l, unsigned topic, uint32_t partition, const struct batch *b,
@@ -73,16 +92,23 @@ static bool look_at_batch(struct look *l, unsigned topic, uint32_t partition, co
 		return breaks(l, "a wrong checksum", topic, partition, b->base_offset);
 	if (*next < 0)
 		*next = seen->from = b->base_offset;
-	if (b->base_offset != *next)
+	/* One that was compacted since may begin before. */
+	if (b->base_offset > *next || (b->base_offset < *next && !is_compacted(l->run, topic)))
 		return breaks(l, "a hole", topic, partition, *next);
-	for (batch_iter_init(&it, b); batch_iter_next(&it, &record, &corrupt); ++*next) {
+	for (batch_iter_init(&it, b); batch_iter_next(&it, &record, &corrupt);) {
 		int64_t number = recognize(l, topic, partition, &record);
 
+		if (record.offset < *next)
+			continue;
+		if (!pass_gap(l, topic, partition, record.offset, next))
+			return false;
 		if (number < 0 || *next - seen->from >= RUN_EVENTS_MAX)
 			return breaks(l, "an invented event", topic, partition, *next);
-		seen->numbers[*next - seen->from] = (uint8_t)number;
+		seen->numbers[(*next)++ - seen->from] = (uint8_t)number;
 	}
-	return !corrupt || breaks(l, "a broken batch", topic, partition, b->base_offset);
+	if (corrupt)
+		return breaks(l, "a broken batch", topic, partition, b->base_offset);
+	return pass_gap(l, topic, partition, b->last_offset + 1, next);
 }
 
 static bool look_at_batches(struct look *l, unsigned topic, uint32_t partition, struct slice rest,
@@ -182,26 +208,35 @@ static bool open_store(struct look *l)
 	return false;
 }
 
-static bool same_but_own(const struct seen_partition *before, const struct seen_partition *after)
+/* Where there was an event there is the same one, or compaction has come by. */
+static bool same_but_own(const struct seen_partition *before, const struct seen_partition *after,
+                         bool compacted)
 {
-	int64_t count = before->end - before->from;
-
 	if (!before->there || !after->there)
 		return before->there == after->there;
-	return before->log_start == after->log_start && after->end == before->end + 1 &&
-	       (count == 0 || before->from == after->from) &&
-	       memcmp(before->numbers, after->numbers, (size_t)count) == 0 &&
-	       after->numbers[count] == OWN_NUMBER;
+	if (before->log_start != after->log_start || after->end != before->end + 1 ||
+	    after->numbers[before->end - after->from] != OWN_NUMBER)
+		return false;
+	for (int64_t at = before->log_start; at < before->end; at++) {
+		uint8_t number = after->numbers[at - after->from];
+
+		if (number != before->numbers[at - before->from] &&
+		    !(compacted && number == SEEN_GAP))
+			return false;
+	}
+	return true;
 }
 
-static void compare(struct observation *o, const struct observation *again)
+static void compare(const struct crash_run *r, struct observation *o,
+                    const struct observation *again)
 {
 	memcpy(o->broken, again->broken, sizeof(o->broken));
 	for (unsigned t = 0; t < RUN_TOPICS && !o->broken[0]; t++) {
 		for (unsigned p = 0; p < RUN_PARTITIONS; p++)
 			if (o->there[t] != again->there[t] ||
 			    (o->there[t] &&
-			     !same_but_own(&o->partitions[t][p], &again->partitions[t][p])))
+			     !same_but_own(&o->partitions[t][p], &again->partitions[t][p],
+			                   is_compacted(r, t))))
 				snprintf(o->broken, sizeof(o->broken),
 				         "%u/%u is another one after the next start", t, p);
 	}
@@ -239,7 +274,7 @@ static void look_twice(struct look *l)
 	l->seen = &again;
 	if (open_store(l))
 		each_partition(l, look_at_partition);
-	compare(first, &again);
+	compare(l->run, first, &again);
 }
 
 /* Start, write, save, stop; what comes of it is looked at elsewhere. */
@@ -407,6 +442,7 @@ struct case_at {
 	bool fine;
 	enum { CUT, KILLED, BACKED_UP } how;
 	enum durability durability;
+	bool compacted;
 	unsigned topic;
 	uint32_t partition;
 };
@@ -446,6 +482,8 @@ static void judge_present(struct case_at *c, const struct partition_promise *p,
 		uint8_t number = seen->numbers[offset - seen->from];
 		const struct promise *e = &p->events[number];
 
+		if (number == SEEN_GAP)
+			continue;
 		if (present[number])
 			wrong(c, &c->verdict->duplicates, "twice: event", number);
 		else if (number < last)
@@ -459,13 +497,24 @@ static void judge_present(struct case_at *c, const struct partition_promise *p,
 	}
 }
 
+/* A later event of its key is there. */
+static bool is_superseded(const struct case_at *c, int64_t number,
+                          const bool present[RUN_EVENTS_MAX])
+{
+	for (int64_t n = number + RUN_KEYS; c->compacted && n < OWN_NUMBER; n += RUN_KEYS)
+		if (present[n])
+			return true;
+	return false;
+}
+
 static void judge_absent(struct case_at *c, const struct partition_promise *p,
                          const struct seen_partition *seen, const bool present[RUN_EVENTS_MAX])
 {
 	for (int64_t n = 0; n < RUN_EVENTS_MAX; n++) {
 		const struct promise *e = &p->events[n];
 
-		if (present[n] || e->state != ACKED || e->offset < seen->log_start)
+		if (present[n] || e->state != ACKED || e->offset < seen->log_start ||
+		    is_superseded(c, n, present))
 			continue;
 		if (is_promised(c, e))
 			wrong(c, &c->verdict->missing, "acknowledged and missing: event", n);
@@ -502,6 +551,7 @@ static bool judge(struct case_at *c, const struct crash_run *r, size_t lines,
 
 		c->topic = i;
 		c->durability = r->topics[i].spec.settings.durability;
+		c->compacted = is_compacted(r, i);
 		if (o->there[i] ? !t->created || t->delete_done : t->create_done && !t->deleted)
 			wrong(c, other, o->there[i] ? "is there" : "is not there", -1);
 		for (uint32_t p = 0; p < RUN_PARTITIONS && o->there[i]; p++) {

@@ -7,14 +7,17 @@
 #include "io/testing/disk_states.h"
 #include "store/testing/crash_run.h"
 
-enum { ORACLE_TEXT_BYTES = 240 };
+enum {
+	ORACLE_TEXT_BYTES = 240,
+	SEEN_GAP = UINT8_MAX, /* only in compacted topics */
+};
 
 struct seen_partition {
 	bool there;
 	int64_t log_start;
 	int64_t from;                    /* first offset read: of the batch that holds log_start */
 	int64_t end;                     /* high watermark */
-	uint8_t numbers[RUN_EVENTS_MAX]; /* of the events at from, from + 1, … */
+	uint8_t numbers[RUN_EVENTS_MAX]; /* of the events at from, from + 1, …; SEEN_GAP: none */
 };
 
 struct observation {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BATCH_LIMIT = 256 << 10, EVENT_LIMIT = RUN_EVENT_BYTES_MAX + 64 };
+enum { COMPACT_TURNS = 60, BATCH_LIMIT = 256 << 10, EVENT_LIMIT = RUN_EVENT_BYTES_MAX + 64 };
 
 unsigned run_roll(struct crash_run *r, unsigned below)
 {
@@ -100,8 +100,8 @@ void run_kill(struct crash_run *r)
 
 /* --- topics --------------------------------------------------------------------------------------- */
 
-void run_create_small(struct crash_run *r, unsigned topic, const char *name,
-                      enum durability durability, uint32_t partitions)
+static void create(struct crash_run *r, unsigned topic, const char *name,
+                   enum durability durability, uint32_t partitions, uint8_t cleanup_policy)
 {
 	struct run_topic *t = &r->topics[topic];
 	struct ledger_line line = {
@@ -114,10 +114,24 @@ void run_create_small(struct crash_run *r, unsigned topic, const char *name,
 	t->spec = rig_spec(&r->rig, name, partitions);
 	t->spec.settings.durability = durability;
 	t->spec.settings.retention_ms = -1;
+	t->spec.settings.cleanup_policy = cleanup_policy;
+	t->spec.settings.dirty_ratio_ppm = 0;
 	write_line(r, line);
 	CHECK(rig_create(&r->rig, &t->spec, &t->topic, NULL) == OK);
 	line.kind = RUN_CREATE_DONE;
 	write_line(r, line);
+}
+
+void run_create_small(struct crash_run *r, unsigned topic, const char *name,
+                      enum durability durability, uint32_t partitions)
+{
+	create(r, topic, name, durability, partitions, CLEANUP_DELETE);
+}
+
+void run_create_compacted(struct crash_run *r, unsigned topic, const char *name,
+                          enum durability durability)
+{
+	create(r, topic, name, durability, RUN_PARTITIONS, CLEANUP_COMPACT);
 }
 
 void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability)
@@ -184,7 +198,17 @@ struct slice run_event(struct buf *into, unsigned topic, uint32_t partition, int
 	return buf_slice(into);
 }
 
-static struct slice make_batch(const struct ledger_line *line, size_t bytes, struct buf *to)
+struct slice run_key(const struct crash_run *r, unsigned topic, int64_t number)
+{
+	static const char *const keys[RUN_KEYS] = {"a", "b", "c", "d", "e"};
+
+	return topic_is_compacted(&r->topics[topic].spec.settings)
+	               ? slice_str(keys[number % RUN_KEYS])
+	               : SLICE_NONE;
+}
+
+static struct slice make_batch(const struct crash_run *r, const struct ledger_line *line,
+                               size_t bytes, struct buf *to)
 {
 	struct buf value = BUF_INIT(EVENT_LIMIT);
 	struct batch_builder b;
@@ -194,7 +218,9 @@ static struct slice make_batch(const struct ledger_line *line, size_t bytes, str
 		int64_t number = line->number + i;
 		struct slice v = run_event(&value, line->topic, line->partition, number, bytes);
 
-		batch_add(&b, &(struct record){.timestamp = number, .value = v});
+		batch_add(&b, &(struct record){.timestamp = number,
+		                               .key = run_key(r, line->topic, number),
+		                               .value = v});
 	}
 	buf_fini(&value);
 	return batch_finish(&b);
@@ -240,7 +266,7 @@ void run_append(struct crash_run *r, unsigned topic, uint32_t partition, int64_t
 	s->batch = BUF_INIT(BATCH_LIMIT);
 	s->op = (struct store_append){
 		.partition = t->topic->partitions[partition],
-		.batches = make_batch(&s->line, bytes, &s->batch),
+		.batches = make_batch(r, &s->line, bytes, &s->batch),
 		.expected_offset = -1,
 		.done = shot_done,
 	};
@@ -282,6 +308,16 @@ enum err run_checkpoint(struct crash_run *r)
 	if (!err)
 		write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
 	return err;
+}
+
+int64_t run_compact(struct crash_run *r)
+{
+	const bool never = false;
+
+	for (int turns = 0; turns < COMPACT_TURNS; turns++)
+		for (unsigned i = 0; i < r->rig.shard_count; i++)
+			loop_run_until(r->rig.loops[i], &never, 1);
+	return r->rig.metrics[0].values[METRIC_COMPACTIONS];
 }
 
 static void backup(struct crash_run *r, enum store_backup_verb verb, unsigned number)

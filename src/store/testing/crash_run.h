@@ -14,6 +14,7 @@ enum {
 	RUN_BACKUPS = 2,
 	RUN_EVENTS_MAX = 192, /* a partition; the last number is the oracle's own */
 	RUN_EVENT_BYTES_MAX = 16 << 10,
+	RUN_KEYS = 5, /* of the events of a compacted topic, one after the other */
 };
 
 enum ledger_kind {
@@ -93,6 +94,9 @@ void run_kill(struct crash_run *r);
 void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability);
 void run_create_small(struct crash_run *r, unsigned topic, const char *name,
                       enum durability durability, uint32_t partitions);
+/* With keys, and cleanup.policy=compact. */
+void run_create_compacted(struct crash_run *r, unsigned topic, const char *name,
+                          enum durability durability);
 void run_grow(struct crash_run *r, unsigned topic);
 void run_delete(struct crash_run *r, unsigned topic);
 /* Settings that change nothing; not in the ledger. */
@@ -107,12 +111,17 @@ void run_trim(struct crash_run *r, unsigned topic, uint32_t partition, int64_t u
 void run_age_segments(struct crash_run *r);
 /* What it answered; a full disk is one that a script may want. */
 enum err run_checkpoint(struct crash_run *r);
+/* Time for what goes on by itself: compaction. Returns how often that was since the run began. */
+int64_t run_compact(struct crash_run *r);
 
 /* Its name is "b<backup_count>". */
 void run_backup(struct crash_run *r);
 void run_backup_remove(struct crash_run *r, unsigned backup);
 
 unsigned run_roll(struct crash_run *r, unsigned below);
+
+/* The key of one event; SLICE_NONE in a topic that is not compacted. */
+struct slice run_key(const struct crash_run *r, unsigned topic, int64_t number);
 
 /* The value of one event: says whose it is. In `into`, which is cleared first. */
 struct slice run_event(struct buf *into, unsigned topic, uint32_t partition, int64_t number,

@@ -301,6 +301,8 @@ static struct saved saved_cut(const struct cutting *c, const struct cut_partitio
 	cut.damage = (struct damage){-1, -1};
 	if (cut.end_offset > p->from)
 		cut.end_offset = p->from;
+	if (cut.compacted > p->from)
+		cut.compacted = p->from;
 	for (uint32_t i = 0; i < now->segment_count; i++) {
 		struct segment part = part_below(c, p, &now->segments[i]);
 
@@ -356,7 +358,7 @@ static enum err lose_segments(void *arg, const struct uuid *topic, uint32_t inde
 
 		if (part.end_offset == s->segments[i].end_offset)
 			continue;
-		segment_path(&home, part.base_offset, path);
+		segment_path(&home, &part, path);
 		if (!exists(l->c->disk, path))
 			continue;
 		any = true;

@@ -129,7 +129,7 @@ static void check_index(struct verify_pass *v, struct checked_partition *p,
 
 	segment_index_init(&index, s->base_offset, SEGMENT_HEADER_BYTES);
 	if (segment_index_read(home, s, &index, &why) && why.code != ERR_NOT_FOUND) {
-		segment_index_path(home, s->base_offset, path);
+		segment_index_path(home, s, path);
 		verify_say(v,
 		           (struct verify_finding){.file = path,
 		                                   .at = -1,
@@ -153,7 +153,7 @@ static enum err read_segment(struct verify_pass *v, struct checked_partition *p,
 	struct fault why = {0};
 	enum err err;
 
-	segment_path(&home, s->base_offset, path);
+	segment_path(&home, s, path);
 	found.leader_epoch = -1; /* until its header could be read */
 	err = segment_load(&home, &found, read_batch, &r, &why);
 	if (!err && found.end_offset != s->end_offset)
@@ -255,23 +255,22 @@ static void say_ends_early(struct reading *r, const struct segment *found, const
 	           (long long)found->end_offset, fault_text(why, text, sizeof(text)));
 }
 
-static enum err rescan_segment(struct verify_pass *v, struct checked_partition *p, int64_t base,
-                               int64_t end, struct fault *f)
+static enum err rescan_segment(struct verify_pass *v, struct checked_partition *p,
+                               struct segment *found, struct fault *f)
 {
 	struct segment_home home = home_of(v, p);
 	char path[SEGMENT_PATH_BYTES];
-	struct segment found = {.base_offset = base, .end_offset = end, .bytes = INT64_MAX};
 	struct reading r = {.v = v, .p = p, .path = path, .bytes_end = INT64_MAX};
 	struct fault why = {0};
 
-	segment_path(&home, base, path);
-	if (segment_load(&home, &found, read_batch, &r, &why))
-		say_ends_early(&r, &found, &why);
+	segment_path(&home, found, path);
+	if (segment_load(&home, found, read_batch, &r, &why))
+		say_ends_early(&r, found, &why);
 	v->totals->segments++;
-	v->totals->segment_bytes += (uint64_t)found.bytes;
+	v->totals->segment_bytes += (uint64_t)found->bytes;
 	v->totals->events += r.events;
-	if (found.end_offset > p->log_end)
-		p->log_end = found.end_offset;
+	if (found->end_offset > p->log_end)
+		p->log_end = found->end_offset;
 	if (r.stop.code)
 		*f = r.stop;
 	return r.stop.code;
@@ -281,17 +280,21 @@ static enum err rescan_partition(struct verify_pass *v, struct checked_partition
                                  struct fault *f)
 {
 	struct segment_home home = home_of(v, p);
-	int64_t *bases;
+	struct segment *found;
+	int64_t reached = 0;
 	size_t count;
-	enum err err = segment_list(&home, &bases, &count, f);
+	enum err err = segment_list(&home, &found, &count, f);
 
 	if (err)
 		return err;
+	if (count > 0 && found[0].base_offset > p->log_start)
+		p->log_start = found[0].base_offset;
 	for (size_t i = 0; i < count && !err; i++)
-		err = rescan_segment(v, p, bases[i], i + 1 < count ? bases[i + 1] : INT64_MAX, f);
-	if (count > 0 && bases[0] > p->log_start)
-		p->log_start = bases[0];
-	free(bases);
+		if (segment_counts(found, count, i, reached)) {
+			err = rescan_segment(v, p, &found[i], f);
+			reached = found[i].end_offset;
+		}
+	free(found);
 	return err;
 }
 
