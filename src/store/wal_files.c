@@ -12,7 +12,8 @@
 
 enum {
 	SPARES_ALWAYS = 2,
-	SPARES_MAX = 6, /* more than a checkpoint's worth of files at the defaults */
+	SPARES_MAX =
+		10, /* more than the WAL may grow to while a checkpoint runs, at the defaults */
 	SPARES_SHARE =
 		20, /* beyond SPARES_ALWAYS: one part in so many of the free space, all in all */
 	ZEROS_BYTES = 64 << 10,

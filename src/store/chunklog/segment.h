@@ -9,8 +9,8 @@
  * has in memory; what a failed or interrupted checkpoint or spill left behind that is written over, or
  * cut by the next start. A file that has a second name, because a backup links it, is never written
  * again under either. A checkpoint writes past the page cache where the file system can (but for small
- * runs among many): what is new is read from chunks, so copies of it there would only cost. A spill
- * goes through it: it is there to be quick.
+ * runs among many): what is new is read from chunks, so copies of it there would only cost. When memory
+ * is waited for it goes through it, as that is quick.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch

@@ -108,7 +108,7 @@ static enum err write_all(struct spill *s, struct fault *f)
 	struct save_to to = {.direct_from = SIZE_MAX, .unpublished = &s->unpublished};
 	enum err err = OK;
 
-	if (s->for_checkpoint)
+	if (!s->is_urgent)
 		to.direct_from = are_many(s->saves) ? RUN_BYTES_DIRECT : 0;
 	for (struct save *save = s->saves; save && !err; save = save->next)
 		err = save_write(save, &to, f);
@@ -180,6 +180,7 @@ void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct 
 
 	CHECK(!s->saves);
 	s->for_checkpoint = for_checkpoint;
+	s->is_urgent = budget_is_due(log);
 	s->fault = (struct fault){0};
 	atomic_store(&s->is_starved, false);
 	s->done = done;

@@ -10,7 +10,7 @@
  *
  * A checkpoint (checkpoint.h) begins with one, for which also log start and damage are gathered. Under
  * `log` they come without one too, whenever half of `storage.memory` is not in segments: so appends wait
- * for the page cache, not for the disk. What was spilled is read back from segments, from the page cache
+ * for the page cache, not for the disk. A checkpoint that finds memory less full writes past it. What was spilled is read back from segments, from the page cache
  * as a rule, and verified each time as all that comes from there. It is not safe there: the manifest
  * does not know of it, and a crash takes it away, but the WAL has it until a manifest does (of class
  * `none` nothing has: it is lost). A file that is no longer needed is left to the next checkpoint.
@@ -32,6 +32,7 @@ struct save;
 /* Home only, but for what the worker has while it runs. */
 struct spill {
 	bool for_checkpoint;
+	bool is_urgent; /* memory is waited for, or soon: a copy is done sooner than a write to disk */
 	struct fanout *fanout; /* owned */
 	struct work work;
 	struct save **gathered;         /* owned; one list a shard */
