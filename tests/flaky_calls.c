@@ -308,6 +308,22 @@ int open(const char *path, int flags, ...)
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
+static struct {
+	_Atomic(void *) malloc, calloc, realloc, aligned_alloc;
+} real;
+
+/* Looked up once: memory is asked for all the time, and a look-up takes the loader's lock. */
+static void *known(_Atomic(void *) *at, const char *name)
+{
+	void *found = *at;
+
+	if (!found)
+		*at = found = real_function(name);
+	return found;
+}
+
+#define REAL_MEMORY(name) ((__typeof__(&(name)))known(&real.name, #name))
+
 static bool no_memory(void)
 {
 	int64_t first = memory->first;
@@ -322,22 +338,22 @@ static bool no_memory(void)
 
 void *malloc(size_t size)
 {
-	return no_memory() ? NULL : REAL(malloc)(size);
+	return no_memory() ? NULL : REAL_MEMORY(malloc)(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-	return no_memory() ? NULL : REAL(calloc)(count, size);
+	return no_memory() ? NULL : REAL_MEMORY(calloc)(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-	return no_memory() ? NULL : REAL(realloc)(old, size);
+	return no_memory() ? NULL : REAL_MEMORY(realloc)(old, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-	return no_memory() ? NULL : REAL(aligned_alloc)(alignment, size);
+	return no_memory() ? NULL : REAL_MEMORY(aligned_alloc)(alignment, size);
 }
 
 void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
