@@ -16,7 +16,7 @@
 enum {
 	FRONT_POOLED_BUFS = 256,
 	FRONT_POOLED_BUF_BYTES = 64 << 10, /* of larger ones few are kept … */
-	FRONT_LARGE_BUFS = 4,
+	FRONT_LARGE_BUFS = 2,
 	FRONT_LARGE_BUF_BYTES = 2 << 20, /* … and none beyond this */
 	FRONT_POOLED_PARSERS = 32,
 	FRONT_POOLED_EXCHANGES = 1024,
