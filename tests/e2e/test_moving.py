@@ -33,7 +33,7 @@ def form(request):
 
 
 def batches(body):
-    """[(base offset, first header and last header of it, its bytes)]"""
+    """The batches of a body, one by one."""
     while body:
         size = 12 + struct.unpack(">I", body[8:12])[0]
         yield body[:size]
@@ -237,22 +237,18 @@ def run(broker, *words, code=0, binary=None, timeout=120):
     return done.stdout, done.stderr.decode()
 
 
-def start_all(start, engine, shards=1):
-    return start(storage=engine, shards=shards)
-
-
 # --- between engines ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source, target", itertools.product(ENGINES, ENGINES))
 def test_all_comes_back_as_it_was(start, tmp_path, source, target, form, seed):
-    old = start_all(start, source, 2)
+    old = start(storage=source, shards=2)
     fill(old, seed)
     before = held(old)
     dump = tmp_path / "all.dump"
     run(old, "dump", "--all", "-o", form, "--file", dump)
     old.stop()
-    new = start_all(start, target)
+    new = start(storage=target)
     _, said = run(new, "load", dump, *EXACT)
     assert re.match(r"Loaded 6 topics: \d+ events", said), said
     assert held(new) == before

@@ -16,19 +16,6 @@ enum {
 
 static const struct dump_format *const formats[] = {&dump_lines, &dump_frames};
 
-const struct dump_format *dump_format_find(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_COUNT(formats); i++)
-		if (strcmp(formats[i]->name, name) == 0)
-			return formats[i];
-	return NULL;
-}
-
-const char *dump_format_name(const struct dump_format *format)
-{
-	return format->name;
-}
-
 /* --- writing ---------------------------------------------------------------------------------------- */
 
 void dump_writer_init(struct dump_writer *w, const struct dump_format *format, int fd,

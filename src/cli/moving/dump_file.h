@@ -24,10 +24,6 @@ struct dump_format;
 extern const struct dump_format dump_lines;
 extern const struct dump_format dump_frames;
 
-/* "ndjson" or "raw"; NULL for another. */
-const struct dump_format *dump_format_find(const char *name);
-const char *dump_format_name(const struct dump_format *format);
-
 /* --- writing ---------------------------------------------------------------------------------------- */
 
 /* Memory is the caller's, zeroed before. */
@@ -126,7 +122,6 @@ bool dump_is_one(int fd);
 /* --- for formats ------------------------------------------------------------------------------------ */
 
 struct dump_format {
-	const char *name;
 	struct slice magic; /* what each file begins with */
 	/* All append to w->out. */
 	void (*begin)(struct dump_writer *w, int64_t created_at_ms);

@@ -325,7 +325,6 @@ static enum err frames_next(struct dump_reader *r, struct dump_item *out, struct
 }
 
 const struct dump_format dump_frames = {
-	.name = "raw",
 	.magic = {(const uint8_t *)FILE_MAGIC, sizeof(FILE_MAGIC) - 1},
 	.begin = frames_begin,
 	.topic = frames_topic,

@@ -182,7 +182,6 @@ static void lines_end(struct dump_writer *w)
 }
 
 const struct dump_format dump_lines = {
-	.name = "ndjson",
 	.magic = {(const uint8_t *)DUMP_LINES_FIRST, sizeof(DUMP_LINES_FIRST) - 1},
 	.begin = lines_begin,
 	.topic = lines_topic,

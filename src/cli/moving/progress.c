@@ -40,7 +40,7 @@ static double rate_of(const struct progress *p)
 {
 	double seconds = (double)(mono_us() - p->started_us) / 1e6;
 
-	return seconds > 0 ? (double)(p->bytes - p->skipped_bytes) / seconds : 0;
+	return seconds > 0 ? (double)p->bytes / seconds : 0;
 }
 
 static void draw_bar(double part)
@@ -92,7 +92,7 @@ const char *progress_summary(const struct progress *p, char text[128])
 	char done[32], fast[32];
 
 	snprintf(text, 128, "%lld event%s, %s in %.1f s (%s/s)", (long long)p->events,
-	         p->events == 1 ? "" : "s", size_text((double)(p->bytes - p->skipped_bytes), done),
+	         p->events == 1 ? "" : "s", size_text((double)p->bytes, done),
 	         (double)(mono_us() - p->started_us) / 1e6, size_text(rate_of(p), fast));
 	return text;
 }

@@ -13,7 +13,6 @@ struct progress {
 	int64_t total_bytes; /* 0: not known */
 	int64_t bytes;
 	int64_t events;
-	int64_t skipped_bytes; /* of `bytes`: were done by an earlier run */
 	int64_t started_us;
 	int64_t drawn_us;
 };
