@@ -269,6 +269,20 @@ static void run_timeout_fired(uv_timer_t *t)
 	uv_stop(t->loop);
 }
 
+static void run_once(struct loop *l, uint64_t timeout_ms)
+{
+	uv_update_time(&l->uv);
+	uv_timer_start(&l->run_timeout, run_timeout_fired, timeout_ms, 0);
+	uv_run(&l->uv, UV_RUN_ONCE);
+}
+
+void loop_turn(struct loop *l, int timeout_ms)
+{
+	run_once(l, (uint64_t)timeout_ms);
+	uv_timer_stop(&l->run_timeout);
+	loop_left(l);
+}
+
 bool loop_run_until(struct loop *l, const bool *until, int timeout_ms)
 {
 	/* By the system's clock also when the loop's own is a manual one. */
@@ -279,9 +293,7 @@ bool loop_run_until(struct loop *l, const bool *until, int timeout_ms)
 
 		if (now >= end)
 			break;
-		uv_update_time(&l->uv);
-		uv_timer_start(&l->run_timeout, run_timeout_fired, (end - now) / 1000000 + 1, 0);
-		uv_run(&l->uv, UV_RUN_ONCE);
+		run_once(l, (end - now) / 1000000 + 1);
 	}
 	uv_timer_stop(&l->run_timeout);
 	loop_left(l);

@@ -47,6 +47,9 @@ void loop_run(struct loop *l);
  * all. Returns `*until`. */
 bool loop_run_until(struct loop *l, const bool *until, int timeout_ms);
 
+/* One turn by who has several loops to turn: waits for something to do for `timeout_ms` at the most. */
+void loop_turn(struct loop *l, int timeout_ms);
+
 /* Any thread, also a signal handler: the loop returns from loop_run after this turn. */
 void loop_stop(struct loop *l);
 

@@ -124,11 +124,8 @@ static bool is_idle(const struct chunklog *log)
 static void run_until_idle(struct chunklog *log)
 {
 	while (!is_idle(log)) {
-		for (unsigned i = 0; i < log->config.shard_count; i++) {
-			const bool never = false;
-
-			loop_run_until(log->shards[i].loop, &never, 1);
-		}
+		for (unsigned i = 0; i < log->config.shard_count; i++)
+			loop_turn(log->shards[i].loop, 1);
 	}
 }
 

@@ -102,11 +102,8 @@ static bool is_idle(const struct rocks *s)
 static void run_until_idle(struct rocks *s)
 {
 	while (!is_idle(s)) {
-		for (unsigned i = 0; i < s->config.shard_count; i++) {
-			const bool never = false;
-
-			loop_run_until(s->shards[i].loop, &never, 1);
-		}
+		for (unsigned i = 0; i < s->config.shard_count; i++)
+			loop_turn(s->shards[i].loop, 1);
 	}
 }
 
