@@ -33,7 +33,7 @@ static enum link_event ws_upgrade(struct link *l, uint8_t *in, size_t *len, stru
 	switch (http_response_parse(&l->http, in, len)) {
 	case HTTP_EVENT_MORE: l->consumed = l->http.consumed; return LINK_MORE;
 	case HTTP_EVENT_HEAD:
-		if (l->http.response.status != 101 || !ws_accept(slice_str(ws_key), accept) ||
+		if (l->http.response.status != 101 || ws_accept(slice_str(ws_key), accept) ||
 		    !slice_eq(http_fields_get(l->http.response.fields, HTTP_FIELD_WS_ACCEPT),
 		              slice_str(accept)))
 			return refused(l, "this is not a WebSocket", f);

@@ -77,10 +77,12 @@ void clock_manual_advance(struct clock_manual *c, int64_t us)
 	c->at.wall_ms += ms;
 }
 
+#define GAMMA UINT64_C(0x9e3779b97f4a7c15)
+
 /* splitmix64: every seed is good, also 0. */
 static uint64_t seeded_next(struct entropy_seeded *e)
 {
-	uint64_t z = e->state += 0x9e3779b97f4a7c15;
+	uint64_t z = atomic_fetch_add_explicit(&e->state, GAMMA, memory_order_relaxed) + GAMMA;
 
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;

@@ -2,6 +2,7 @@
 #ifndef BOURN_IO_CLOCK_H
 #define BOURN_IO_CLOCK_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,10 +32,10 @@ struct clock_manual {
 void clock_manual_init(struct clock_manual *c, struct now start);
 void clock_manual_advance(struct clock_manual *c, int64_t us);
 
-/* The same numbers for the same seed. Not thread safe. */
+/* The same numbers for the same seed; among threads, whoever asks first. */
 struct entropy_seeded {
 	struct entropy base;
-	uint64_t state;
+	atomic_uint_fast64_t state;
 };
 void entropy_seeded_init(struct entropy_seeded *e, uint64_t seed);
 

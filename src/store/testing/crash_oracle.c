@@ -480,10 +480,11 @@ static void judge_present(struct case_at *c, const struct partition_promise *p,
 
 	for (int64_t offset = seen->from; offset < seen->end; offset++) {
 		uint8_t number = seen->numbers[offset - seen->from];
-		const struct promise *e = &p->events[number];
+		const struct promise *e;
 
 		if (number == SEEN_GAP)
 			continue;
+		e = &p->events[number];
 		if (present[number])
 			wrong(c, &c->verdict->duplicates, "twice: event", number);
 		else if (number < last)
