@@ -95,6 +95,7 @@ static bool bare_append(struct race *r, struct database *d, struct store_figures
 	bool ok = true;
 
 	d->lib.writeoptions_set_sync(d->writing, r->o->driver.durability == DURABILITY_COMMIT);
+	d->lib.writeoptions_set_no_slowdown(d->writing, 0); /* a stall is waited for here, too */
 	for (int64_t written = 0; ok && written < r->o->batches;) {
 		char *text = NULL;
 
