@@ -101,16 +101,18 @@ void checkpoint_backed_up(struct chunklog *log)
 
 static void wake(struct fanout_visit *v)
 {
-	if (v->shard->held) /* the roll failed */
-		shard_release(v->shard);
-	LIST_EACH (node, &v->shard->partitions)
+	struct shard *shard = chunklog_visited(v);
+
+	if (shard->held) /* the roll failed */
+		shard_release(shard);
+	LIST_EACH (node, &shard->partitions)
 		partition_resume(LIST_ENTRY(node, struct partition, node));
 	fanout_leave(v);
 }
 
 static void woken(struct fanout *o)
 {
-	end(o->log);
+	end(chunklog_of(o->store));
 }
 
 /* Well, or with a fault. */
@@ -270,13 +272,13 @@ static void roll(struct chunklog *log)
 
 static void hold(struct fanout_visit *v)
 {
-	v->shard->held = true;
+	chunklog_visited(v)->held = true;
 	fanout_leave(v);
 }
 
 static void held(struct fanout *o)
 {
-	roll(o->log);
+	roll(chunklog_of(o->store));
 }
 
 static void begin(struct chunklog *log)
@@ -435,7 +437,7 @@ void checkpoint_start(struct chunklog *log)
 {
 	struct checkpoint *c = &log->checkpoint;
 
-	c->fanout = fanout_new(log);
+	c->fanout = fanout_new(&log->base, &log->config);
 	CHECK(c->fanout);
 	list_init(&c->asked);
 	list_init(&c->answered);

@@ -17,6 +17,7 @@
 #include "store/chunklog/partition.h"
 #include "store/chunklog/spill.h"
 #include "store/datadir.h"
+#include "store/fanout.h"
 #include "store/store.h"
 #include "store/wal.h"
 
@@ -25,7 +26,6 @@
 struct backup;
 struct chunklog;
 struct cold;
-struct fanout_visit;
 
 struct shard {
 	struct chunklog *log;
@@ -104,36 +104,11 @@ static inline struct chunklog *chunklog_of(struct store *base)
 /* Its partitions begin frames again. On the shard. */
 void shard_release(struct shard *shard);
 
-/* --- fanout: visit every shard on its own loop, then come home --------------------------------- */
-
-struct fanout;
-
-struct fanout_visit {
-	struct message message;
-	struct fanout *fanout;
-	struct shard *shard;
-	unsigned pending; /* for a visit that ends later: what it waits for */
-};
-
-struct fanout {
-	struct chunklog *log;
-	void (*visit)(struct fanout_visit *v); /* must lead to one fanout_leave(v) */
-	void (*done)(
-		struct fanout *o); /* at home, after the last; may free it, or start it again */
-	void *context;             /* the caller's */
-	unsigned pending;
-	struct fanout_visit visits[]; /* one a shard */
-};
-
-/* The caller's to free(), while it is not under way; NULL: there is no memory. */
-struct fanout *fanout_new(struct chunklog *log);
-
-/* At home. */
-void fanout_start(struct fanout *o, void (*visit)(struct fanout_visit *v),
-                  void (*done)(struct fanout *o), void *context);
-
-/* On the visited shard. */
-void fanout_leave(struct fanout_visit *v);
+/* The shard that a fanout is at. */
+static inline struct shard *chunklog_visited(const struct fanout_visit *v)
+{
+	return &chunklog_of(v->fanout->store)->shards[v->shard];
+}
 
 /* --- topics (topics.c) ----------------------------------------------------------------------------- */
 

@@ -45,20 +45,21 @@ static void heed_again(struct timer *t)
 static void heed(struct fanout_visit *v)
 {
 	const struct spill *s = v->fanout->context;
+	struct shard *shard = chunklog_visited(v);
 	bool all = true;
 
 	for (const struct save *save = s->fault.code ? NULL : s->saves; save && all;
 	     save = save->next)
-		if (save->partition->shard == v->shard)
+		if (save->partition->shard == shard)
 			all = partition_heed_saved(save->partition);
 	if (!all) {
-		v->shard->heeding = v;
-		v->shard->heed_timer.fire = heed_again;
-		timer_start(v->shard->loop, &v->shard->heed_timer, HEED_RETRY_MS);
+		shard->heeding = v;
+		shard->heed_timer.fire = heed_again;
+		timer_start(shard->loop, &shard->heed_timer, HEED_RETRY_MS);
 		return;
 	}
-	if (chunklog_is_tiered(v->fanout->log))
-		make_room(v->shard);
+	if (chunklog_is_tiered(shard->log))
+		make_room(shard);
 	fanout_leave(v);
 }
 
@@ -67,7 +68,7 @@ static void heeded(struct fanout *o)
 	struct spill *s = o->context;
 
 	free_saves(s);
-	s->done(o->log);
+	s->done(chunklog_of(o->store));
 }
 
 /* Well, or with a fault. */
@@ -129,7 +130,7 @@ static void write(struct work *w)
 
 static void gathered(struct fanout *o)
 {
-	struct chunklog *log = o->log;
+	struct chunklog *log = chunklog_of(o->store);
 	struct spill *s = o->context;
 
 	for (unsigned i = 0; i < log->config.shard_count; i++) {
@@ -155,9 +156,10 @@ static void gathered(struct fanout *o)
 static void gather(struct fanout_visit *v)
 {
 	struct spill *s = v->fanout->context;
-	struct save **list = &s->gathered[v->shard - v->shard->log->shards];
+	struct save **list = &s->gathered[v->shard];
+	struct shard *shard = chunklog_visited(v);
 
-	LIST_EACH (node, &v->shard->partitions) {
+	LIST_EACH (node, &shard->partitions) {
 		struct save *save;
 
 		if (save_new(LIST_ENTRY(node, struct partition, node), s->for_checkpoint, &save)) {
@@ -169,8 +171,8 @@ static void gather(struct fanout_visit *v)
 			*list = save;
 		}
 	}
-	if (v->shard->held)
-		shard_release(v->shard);
+	if (shard->held)
+		shard_release(shard);
 	fanout_leave(v);
 }
 
@@ -196,7 +198,7 @@ void spill_init(struct chunklog *log)
 
 	s->gathered = calloc(log->config.shard_count, sizeof(struct save *));
 	CHECK(s->gathered);
-	s->fanout = fanout_new(log);
+	s->fanout = fanout_new(&log->base, &log->config);
 	CHECK(s->fanout);
 }
 

@@ -184,7 +184,7 @@ static struct topic_job *job_new(struct store_topic_op *op)
 
 	op->fault = (struct fault){0};
 	if (j)
-		j->fanout = fanout_new(log);
+		j->fanout = fanout_new(&log->base, &log->config);
 	if (!j || !j->fanout) {
 		free(j);
 		fault_set(&op->fault, ERR_NO_MEMORY, 0, "topic");
@@ -223,7 +223,7 @@ static void attach(struct fanout_visit *v)
 {
 	struct topic_job *j = v->fanout->context;
 
-	chunklog_topic_attach(j->topic, v->shard);
+	chunklog_topic_attach(j->topic, chunklog_visited(v));
 	fanout_leave(v);
 }
 
@@ -281,7 +281,7 @@ static void visit_partitions(struct fanout_visit *v,
 	for (uint32_t i = 0; i < j->before; i++) {
 		struct partition *p = topic_partition(j->topic, i);
 
-		if (p->shard == v->shard)
+		if (p->base.shard == v->shard)
 			each(j, p);
 	}
 }
@@ -304,7 +304,7 @@ static void apply(struct fanout_visit *v)
 	struct topic_job *j = v->fanout->context;
 
 	visit_partitions(v, apply_one);
-	attach_from(j->topic, j->before, v->shard);
+	attach_from(j->topic, j->before, chunklog_visited(v));
 	fanout_leave(v);
 }
 
@@ -409,7 +409,7 @@ static void drop(struct fanout_visit *v)
 	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
 		struct partition *p = topic_partition(t, i);
 
-		if (p->shard != v->shard)
+		if (p->base.shard != v->shard)
 			continue;
 		v->pending++;
 		partition_drop(p, partition_gone, v);

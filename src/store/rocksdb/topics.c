@@ -1,7 +1,7 @@
 /* Topics come, change and go: first in the catalog, then on every shard; a deleted one's rows last. */
+#include "store/fanout.h"
 #include "store/rocksdb/engine.h"
 #include "store/rocksdb/rocks.h"
-#include "store/tour.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +72,8 @@ struct topic_job {
 	struct writer_write write; /* delete */
 	struct work drop;
 	struct task finish;
-	uint32_t before; /* alter: partitions that were there */
+	struct fanout *fanout; /* owned */
+	uint32_t before;       /* alter: partitions that were there */
 };
 
 static void finish(struct task *task)
@@ -81,6 +82,7 @@ static void finish(struct task *task)
 	struct store_topic_op *op = j->op;
 
 	j->store->operations--;
+	free(j->fanout);
 	free(j);
 	op->done(op);
 }
@@ -91,9 +93,9 @@ static void finish_later(struct topic_job *j)
 	loop_defer(j->store->shards[0].loop, LOOP_WORK, &j->finish);
 }
 
-static void finish_toured(struct tour *t)
+static void finish_visited(struct fanout *o)
 {
-	finish_later(t->context);
+	finish_later(o->context);
 }
 
 static struct topic_job *job_new(struct store_topic_op *op)
@@ -102,6 +104,8 @@ static struct topic_job *job_new(struct store_topic_op *op)
 
 	CHECK(j);
 	j->store = rocks_of(op->store);
+	j->fanout = fanout_new(op->store, &j->store->config);
+	CHECK(j->fanout);
 	j->op = op;
 	j->store->operations++;
 	op->fault = (struct fault){0};
@@ -116,20 +120,14 @@ static void change_catalog(struct topic_job *j, enum catalog_verb verb,
 	catalog_change(j->store->catalog, &j->change);
 }
 
-static void tour(struct topic_job *j, void (*visit)(struct tour_stop *s),
-                 void (*done)(struct tour *t))
-{
-	tour_start(j->store->config.loops, j->store->config.shard_count, visit, done, j);
-}
-
 /* --- create ---------------------------------------------------------------------------------- */
 
-static void attach(struct tour_stop *s)
+static void attach(struct fanout_visit *v)
 {
-	struct topic_job *j = s->tour->context;
+	struct topic_job *j = v->fanout->context;
 
-	rocks_topic_attach(j->topic, 0, &j->store->shards[s->shard]);
-	tour_leave(s);
+	rocks_topic_attach(j->topic, 0, &j->store->shards[v->shard]);
+	fanout_leave(v);
 }
 
 static void created(struct catalog_change *change)
@@ -143,7 +141,7 @@ static void created(struct catalog_change *change)
 	}
 	j->topic = rocks_topic_new(j->store, &change->spec);
 	j->op->topic = j->topic->now;
-	tour(j, attach, finish_toured);
+	fanout_start(j->fanout, attach, finish_visited, j);
 }
 
 void rocks_topic_create(struct store_topic_op *op)
@@ -168,21 +166,21 @@ void rocks_topic_create(struct store_topic_op *op)
 
 /* --- alter ----------------------------------------------------------------------------------- */
 
-static void apply(struct tour_stop *s)
+static void apply(struct fanout_visit *v)
 {
-	struct topic_job *j = s->tour->context;
+	struct topic_job *j = v->fanout->context;
 
 	for (uint32_t i = 0; i < j->before; i++) {
 		struct rocks_partition *p = rocks_topic_partition(j->topic, i);
 
-		if (p->base.shard != s->shard)
+		if (p->base.shard != v->shard)
 			continue;
 		p->base.settings = j->change.spec.settings;
 		rocks_retain(p, true);
 		store_partition_moved(&p->base, p->shard->loop);
 	}
-	rocks_topic_attach(j->topic, j->before, &j->store->shards[s->shard]);
-	tour_leave(s);
+	rocks_topic_attach(j->topic, j->before, &j->store->shards[v->shard]);
+	fanout_leave(v);
 }
 
 /* The old one goes with the last reference to it. */
@@ -210,7 +208,7 @@ static void altered(struct catalog_change *change)
 	}
 	renew(j->topic, &change->spec);
 	j->op->topic = j->topic->now;
-	tour(j, apply, finish_toured);
+	fanout_start(j->fanout, apply, finish_visited, j);
 }
 
 void rocks_topic_alter(struct store_topic_op *op)
@@ -286,9 +284,9 @@ static void rows_deleted(struct writer_write *w)
 	loop_work(j->store->shards[0].loop, &j->drop);
 }
 
-static void gone(struct tour *t)
+static void gone(struct fanout *o)
 {
-	struct topic_job *j = t->context;
+	struct topic_job *j = o->context;
 
 	rocks_topic_free(j->topic);
 	j->write = (struct writer_write){
@@ -303,29 +301,29 @@ static void gone(struct tour *t)
 
 static void partition_gone(struct rocks_partition *p)
 {
-	struct tour_stop *s = p->quiet_context;
+	struct fanout_visit *v = p->quiet_context;
 
 	list_remove(&p->node);
-	if (--s->pending == 0)
-		tour_leave(s);
+	if (--v->pending == 0)
+		fanout_leave(v);
 }
 
-static void drop(struct tour_stop *s)
+static void drop(struct fanout_visit *v)
 {
-	struct topic_job *j = s->tour->context;
+	struct topic_job *j = v->fanout->context;
 	struct rocks_topic *t = j->topic;
 
-	s->pending = 1; /* this visit itself */
+	v->pending = 1; /* this visit itself */
 	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
 		struct rocks_partition *p = rocks_topic_partition(t, i);
 
-		if (p->base.shard != s->shard)
+		if (p->base.shard != v->shard)
 			continue;
-		s->pending++;
-		rocks_partition_drop(p, partition_gone, s);
+		v->pending++;
+		rocks_partition_drop(p, partition_gone, v);
 	}
-	if (--s->pending == 0)
-		tour_leave(s);
+	if (--v->pending == 0)
+		fanout_leave(v);
 }
 
 static void deleted(struct catalog_change *change)
@@ -338,7 +336,7 @@ static void deleted(struct catalog_change *change)
 		return;
 	}
 	HASH_DELETE(hh, j->store->topics, j->topic);
-	tour(j, drop, gone);
+	fanout_start(j->fanout, drop, gone, j);
 }
 
 void rocks_topic_delete(struct store_topic_op *op)

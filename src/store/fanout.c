@@ -1,4 +1,6 @@
-#include "store/chunklog/chunklog.h"
+#include "store/fanout.h"
+
+#include "store/store.h"
 
 #include <stdlib.h>
 
@@ -17,17 +19,18 @@ static void arrive(struct message *m)
 	v->fanout->visit(v);
 }
 
-struct fanout *fanout_new(struct chunklog *log)
+struct fanout *fanout_new(struct store *store, const struct store_config *config)
 {
-	unsigned count = log->config.shard_count;
+	unsigned count = config->shard_count;
 	struct fanout *o = calloc(1, sizeof(*o) + count * sizeof(o->visits[0]));
 
 	if (!o)
 		return NULL;
-	o->log = log;
+	o->store = store;
+	o->config = config;
 	for (unsigned i = 0; i < count; i++) {
 		o->visits[i].fanout = o;
-		o->visits[i].shard = &log->shards[i];
+		o->visits[i].shard = i;
 	}
 	return o;
 }
@@ -35,7 +38,7 @@ struct fanout *fanout_new(struct chunklog *log)
 void fanout_start(struct fanout *o, void (*visit)(struct fanout_visit *v),
                   void (*done)(struct fanout *o), void *context)
 {
-	unsigned count = o->log->config.shard_count;
+	unsigned count = o->config->shard_count;
 
 	CHECK(o->pending == 0);
 	o->visit = visit;
@@ -46,12 +49,12 @@ void fanout_start(struct fanout *o, void (*visit)(struct fanout_visit *v),
 		struct fanout_visit *v = &o->visits[i];
 
 		v->message.deliver = arrive;
-		loop_post(v->shard->loop, &v->message);
+		loop_post(o->config->loops[i], &v->message);
 	}
 }
 
 void fanout_leave(struct fanout_visit *v)
 {
 	v->message.deliver = come_home;
-	loop_post(v->fanout->log->shards[0].loop, &v->message);
+	loop_post(v->fanout->config->loops[0], &v->message);
 }
