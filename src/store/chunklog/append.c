@@ -1,6 +1,6 @@
 /* The way into a partition: appends become frames, frames become visible batches. partition.h
  * draws it. */
-#include "io/metrics.h"
+#include "store/answers.h"
 #include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/partition.h"
@@ -96,13 +96,8 @@ void partition_drop(struct partition *p, void (*quiet)(struct partition *p), voi
 static void answer(struct task *t)
 {
 	struct partition *p = CONTAINER_OF(t, struct partition, answer);
-	struct list *node;
 
-	while ((node = list_take_first(&p->answered)) != NULL) {
-		struct store_append *a = LIST_ENTRY(node, struct store_append, node);
-
-		a->done(a);
-	}
+	store_appends_answer(&p->answered);
 	partition_check_quiet(p);
 }
 
@@ -120,14 +115,7 @@ static void fence(struct partition *p, const struct fault *cause)
 /* Those that were refused on their own judged by a log end that has not come: they failed too. */
 static void fail_all(struct partition *p, struct list *appends, const struct fault *cause)
 {
-	int64_t count = 0;
-
-	LIST_EACH (node, appends) {
-		LIST_ENTRY(node, struct store_append, node)->fault = *cause;
-		count++;
-	}
-	if (cause->code == ERR_DISK_FULL)
-		metric_add(loop_metrics(p->shard->loop), METRIC_DISK_FULL, count);
+	store_appends_fail(appends, cause, loop_metrics(p->shard->loop));
 	if (cause->code == ERR_IO && !p->base.state.deleted)
 		fence(p, cause);
 }
@@ -169,26 +157,11 @@ static void frame_written(struct wal_write *ww)
 
 static enum err append_check(const struct partition *p, struct store_append *a)
 {
-	const struct partition_state *s = &p->base.state;
+	enum err err = store_append_check(&p->base, p->topic->name, a);
 
-	if (a->fault.code)
-		return a->fault.code;
-	if (s->deleted)
-		return fault_set(&a->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
-	if (s->fenced.code) {
-		a->fault = store_partition_fenced(&p->base);
-		return ERR_FENCED;
-	}
-	if (budget_is_full(p->shard->log)) { /* only while nothing can be saved: see has_to_wait */
-		enum err err = budget_refusal(p->shard->log, &a->fault);
-
-		if (err)
-			return err;
-	}
-	if (a->expected_offset >= 0 && a->expected_offset != s->log_end)
-		return fault_set(&a->fault, ERR_OFFSET_MISMATCH, 0, "the log end is %lld",
-		                 (long long)s->log_end);
-	return OK;
+	if (err || !budget_is_full(p->shard->log)) /* full only while nothing can be saved */
+		return err;
+	return budget_refusal(p->shard->log, &a->fault);
 }
 
 /* Take what waits, in order, as far as it fits beside what is in the chunk. */
@@ -314,17 +287,7 @@ static void submit(struct task *t)
 
 void partition_append(struct partition *p, struct store_append *a)
 {
-	size_t bytes_max = (size_t)p->base.settings.max_message_bytes;
-
-	a->base_offset = -1;
-	a->fault = (struct fault){0};
-	if (a->batches.len > bytes_max || a->batches.len > WAL_PAYLOAD_BYTES_MAX)
-		fault_set(&a->fault, ERR_TOO_LARGE, 0,
-		          "a batch of %zu bytes; max.message.bytes is %zu", a->batches.len,
-		          bytes_max);
-	else if (p->waiting_bytes > PARTITION_WAITING_BYTES_MAX)
-		fault_set(&a->fault, ERR_BUSY, 0, "%zu bytes wait to be appended",
-		          p->waiting_bytes);
+	store_append_begin(a, WAL_PAYLOAD_BYTES_MAX, p->waiting_bytes, PARTITION_WAITING_BYTES_MAX);
 	p->waiting_bytes += a->batches.len;
 	list_append(&p->waiting, &a->node);
 	submit_later(p);
@@ -415,40 +378,14 @@ static bool trim_write(struct partition *p, struct store_trim *t, int64_t upto)
 	return true;
 }
 
-struct trim_answer {
-	struct task task;
-	struct store_trim *trim;
-};
-_Static_assert(sizeof(struct trim_answer) <= sizeof(((struct store_trim *)0)->engine), "room");
-
-static void trim_answer(struct task *task)
-{
-	struct store_trim *t = CONTAINER_OF(task, struct trim_answer, task)->trim;
-
-	t->done(t);
-}
-
-static enum err trim_check(const struct partition *p, struct store_trim *t, int64_t upto)
-{
-	const struct partition_state *s = &p->base.state;
-
-	if (s->deleted)
-		return fault_set(&t->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
-	if (upto > s->high_watermark)
-		return fault_set(&t->fault, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
-		                 (long long)s->high_watermark);
-	return OK;
-}
-
 void partition_trim(struct partition *p, struct store_trim *t)
 {
 	const struct partition_state *s = &p->base.state;
 	int64_t upto = t->upto < 0 ? s->high_watermark : t->upto;
-	struct trim_answer *later = (struct trim_answer *)t->engine;
 	bool moves = upto > s->log_start || (p->damage.from >= 0 && upto >= p->damage.to);
 
 	t->fault = (struct fault){0};
-	if (!trim_check(p, t, upto) && moves) {
+	if (!store_trim_check(&p->base, p->topic->name, upto, &t->fault) && moves) {
 		if (p->base.settings.durability == DURABILITY_NONE)
 			trim_apply(p, upto);
 		else if (trim_write(p, t, upto))
@@ -456,6 +393,5 @@ void partition_trim(struct partition *p, struct store_trim *t)
 		else
 			fault_set(&t->fault, ERR_BUSY, 0, "no memory for a frame");
 	}
-	*later = (struct trim_answer){.task = {.run = trim_answer}, .trim = t};
-	loop_defer(p->shard->loop, LOOP_WORK, &later->task);
+	store_trim_answer(t, p->shard->loop);
 }

@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 #include "io/log.h"
-#include "store/chunklog/backup_dir.h"
+#include "store/backup_dir.h"
 #include "store/chunklog/chunklog.h"
 
 #include <stdio.h>

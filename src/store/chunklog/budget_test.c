@@ -1,7 +1,7 @@
 /* Appends come faster than segments are written: they wait, and are refused when nothing is. */
 #include "base/test.h"
 #include "io/disk.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/event_log.h"
 

@@ -1,6 +1,7 @@
 #include "store/chunklog/partition.h"
 
 #include "io/metrics.h"
+#include "store/answers.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/expiry.h"
 
@@ -401,16 +402,10 @@ static enum err say_lost(const struct partition *p, struct fault *f)
 
 enum err partition_read_check(const struct partition *p, int64_t offset, struct fault *f)
 {
-	const struct partition_state *s = &p->base.state;
+	enum err err = store_read_check(&p->base, p->topic->name, offset, f);
 
-	if (s->deleted)
-		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
-	if (offset < s->log_start)
-		return fault_set(f, ERR_TRIMMED, 0, "the log starts at %lld",
-		                 (long long)s->log_start);
-	if (offset > s->high_watermark)
-		return fault_set(f, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
-		                 (long long)s->high_watermark);
+	if (err)
+		return err;
 	if (partition_has_hole(p) && offset >= p->damage.from && offset < p->damage.to)
 		return say_lost(p, f);
 	return OK;

@@ -37,7 +37,7 @@
 #define BOURN_STORE_CHUNKLOG_PARTITION_H
 
 #include "core/age.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 #include "store/chunklog/manifest.h"
 #include "store/store.h"
 #include "store/wal.h"

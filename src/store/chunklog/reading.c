@@ -3,44 +3,12 @@
  *
  * A lookup goes through what is cold segment by segment, then through the chunks. Meanwhile retention
  * may pass it, and chunks may become cold: so after each segment it looks anew where it stands. */
+#include "store/answers.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/partition.h"
 
 #include <stdlib.h>
-
-/* --- answers --------------------------------------------------------------------------------------- */
-
-/* Lies in the `engine` words of the request it answers. */
-struct later {
-	struct task task;
-	void *request;
-};
-_Static_assert(sizeof(struct later) <= sizeof(((struct store_read *)0)->engine), "room");
-_Static_assert(sizeof(struct later) <= sizeof(((struct store_time_lookup *)0)->engine), "room");
-
-static void answer_later(struct partition *p, void *engine, void *request,
-                         void (*run)(struct task *t))
-{
-	struct later *later = engine;
-
-	*later = (struct later){.task = {.run = run}, .request = request};
-	loop_defer(p->shard->loop, LOOP_WORK, &later->task);
-}
-
-static void read_answer(struct task *t)
-{
-	struct store_read *r = CONTAINER_OF(t, struct later, task)->request;
-
-	r->done(r);
-}
-
-static void lookup_answer(struct task *t)
-{
-	struct store_time_lookup *l = CONTAINER_OF(t, struct later, task)->request;
-
-	l->done(l);
-}
 
 /* --- one visit to a segment ------------------------------------------------------------------------ */
 
@@ -158,7 +126,7 @@ void partition_read(struct partition *p, struct store_read *r)
 			fault_set(&r->fault, ERR_CORRUPT, 0, "%s/%u: no segment has offset %lld",
 			          p->topic->name, p->base.index, (long long)r->offset);
 	}
-	answer_later(p, r->engine, r, read_answer);
+	store_read_answer(r, p->shard->loop);
 }
 
 /* --- lookups --------------------------------------------------------------------------------------- */
@@ -218,5 +186,5 @@ void partition_lookup_time(struct partition *p, struct store_time_lookup *l)
 		return;
 	if (l->fault.code)
 		l->offset = -1;
-	answer_later(p, l->engine, l, lookup_answer);
+	store_lookup_answer(l, p->shard->loop);
 }

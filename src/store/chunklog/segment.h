@@ -25,7 +25,7 @@
 
 #include "base/err.h"
 #include "base/uuid.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 
 #include <sys/uio.h>
 

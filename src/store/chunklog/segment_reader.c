@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "io/disk.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 #include "store/wal.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The way into a partition: appends become frames, frames become rows and visible batches. rocks.h
  * draws it. */
 #include "base/endian.h"
-#include "io/metrics.h"
-#include "store/chunklog/chunk.h"
+#include "store/answers.h"
+#include "store/chunk.h"
 #include "store/rocksdb/rocks.h"
 
 #include <stdio.h>
@@ -111,13 +111,8 @@ static void take_back(struct rocks_partition *p)
 static void answer(struct task *t)
 {
 	struct rocks_partition *p = CONTAINER_OF(t, struct rocks_partition, answer);
-	struct list *node;
 
-	while ((node = list_take_first(&p->answered)) != NULL) {
-		struct store_append *a = LIST_ENTRY(node, struct store_append, node);
-
-		a->done(a);
-	}
+	store_appends_answer(&p->answered);
 	rocks_partition_check_quiet(p);
 }
 
@@ -132,26 +127,14 @@ static void fence(struct rocks_partition *p, const struct fault *cause)
 	store_partition_moved(&p->base, p->shard->loop);
 }
 
-/* Those that were refused on their own judged by a log end that has not come: they failed too. */
-static void fail_framed(struct rocks_partition *p, const struct fault *cause)
-{
-	int64_t count = 0;
-
-	LIST_EACH (node, &p->framed) {
-		LIST_ENTRY(node, struct store_append, node)->fault = *cause;
-		count++;
-	}
-	if (cause->code == ERR_DISK_FULL)
-		metric_add(loop_metrics(p->shard->loop), METRIC_DISK_FULL, count);
-}
-
 static void frame_end(struct rocks_partition *p)
 {
 	const struct writer_write *w = &p->frame.write;
 
 	if (w->fault.code) {
 		take_back(p);
-		fail_framed(p, &w->fault);
+		/* Those refused on their own judged by a log end that has not come. */
+		store_appends_fail(&p->framed, &w->fault, loop_metrics(p->shard->loop));
 		p->unsettled = p->unsettled || !w->untouched;
 		if (w->fault.code == ERR_IO && !p->base.state.deleted)
 			fence(p, &w->fault);
@@ -258,24 +241,6 @@ static void put_frame(struct writer_write *w, const struct database *d, rocksdb_
 
 /* --- frames ---------------------------------------------------------------------------------- */
 
-static enum err append_check(const struct rocks_partition *p, struct store_append *a)
-{
-	const struct partition_state *s = &p->base.state;
-
-	if (a->fault.code)
-		return a->fault.code;
-	if (s->deleted)
-		return fault_set(&a->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
-	if (s->fenced.code) {
-		a->fault = store_partition_fenced(&p->base);
-		return ERR_FENCED;
-	}
-	if (a->expected_offset >= 0 && a->expected_offset != s->log_end)
-		return fault_set(&a->fault, ERR_OFFSET_MISMATCH, 0, "the log end is %lld",
-		                 (long long)s->log_end);
-	return OK;
-}
-
 /* Take what waits, in order, as far as it fits in one frame. */
 static void frame_fill(struct rocks_partition *p)
 {
@@ -284,7 +249,7 @@ static void frame_fill(struct rocks_partition *p)
 		struct store_append *a = LIST_ENTRY(p->waiting.next, struct store_append, node);
 		int64_t base_offset = p->base.state.log_end;
 
-		if (!append_check(p, a)) {
+		if (!store_append_check(&p->base, p->topic->name, a)) {
 			if (!fill(p, a->batches, p->waiting_bytes, &a->fault))
 				return;
 			a->base_offset = base_offset;
@@ -340,17 +305,7 @@ static void submit(struct task *t)
 void rocks_append(struct store_append *a)
 {
 	struct rocks_partition *p = rocks_partition_of(a->partition);
-	size_t bytes_max = (size_t)p->base.settings.max_message_bytes;
-
-	a->base_offset = -1;
-	a->fault = (struct fault){0};
-	if (a->batches.len > bytes_max || a->batches.len > ROCKS_FRAME_BYTES_MAX)
-		fault_set(&a->fault, ERR_TOO_LARGE, 0,
-		          "a batch of %zu bytes; max.message.bytes is %zu", a->batches.len,
-		          bytes_max);
-	else if (p->waiting_bytes > ROCKS_WAITING_BYTES_MAX)
-		fault_set(&a->fault, ERR_BUSY, 0, "%zu bytes wait to be appended",
-		          p->waiting_bytes);
+	store_append_begin(a, ROCKS_FRAME_BYTES_MAX, p->waiting_bytes, ROCKS_WAITING_BYTES_MAX);
 	p->waiting_bytes += a->batches.len;
 	list_append(&p->waiting, &a->node);
 	submit_later(p);

@@ -1,5 +1,5 @@
 /* Backups: the data directory as of one moment, as one of its own in `backups/<name>/`
- * (store/chunklog/backup_dir.h), made while appends and reads go on.
+ * (store/backup_dir.h), made while appends and reads go on.
  *
  *   copy    a worker sees whether the name is free, and has RocksDB make a database of its files
  *   copied  at home: then a copy of the catalog, so that it knows every topic that has rows there;
@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "io/disk.h"
 #include "io/log.h"
-#include "store/chunklog/backup_dir.h"
+#include "store/backup_dir.h"
 #include "store/rocksdb/engine.h"
 #include "store/rocksdb/rocks.h"
 

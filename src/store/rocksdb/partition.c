@@ -1,6 +1,6 @@
 #include "io/log.h"
 #include "io/metrics.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 #include "store/rocksdb/rocks.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* The way out of a partition: what the tail has is answered within the turn, the rest by a worker that
  * walks the rows. */
-#include "store/chunklog/chunk.h"
+#include "store/answers.h"
+#include "store/chunk.h"
 #include "store/rocksdb/rocks.h"
 
 #include <stdlib.h>
@@ -16,52 +17,13 @@ static enum err say_lost(const struct rocks_partition *p, struct fault *f)
 
 static enum err read_check(const struct rocks_partition *p, int64_t offset, struct fault *f)
 {
-	const struct partition_state *s = &p->base.state;
+	enum err err = store_read_check(&p->base, p->topic->name, offset, f);
 
-	if (s->deleted)
-		return fault_set(f, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
-	if (offset < s->log_start)
-		return fault_set(f, ERR_TRIMMED, 0, "the log starts at %lld",
-		                 (long long)s->log_start);
-	if (offset > s->high_watermark)
-		return fault_set(f, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
-		                 (long long)s->high_watermark);
+	if (err)
+		return err;
 	if (p->damage_from >= 0 && offset >= p->damage_from && offset < p->damage_to)
 		return say_lost(p, f);
 	return OK;
-}
-
-/* --- answers --------------------------------------------------------------------------------- */
-
-/* Lies in the `engine` words of the request it answers. */
-struct later {
-	struct task task;
-	void *request;
-};
-_Static_assert(sizeof(struct later) <= sizeof(((struct store_read *)0)->engine), "room");
-_Static_assert(sizeof(struct later) <= sizeof(((struct store_time_lookup *)0)->engine), "room");
-
-static void answer_later(struct rocks_partition *p, void *engine, void *request,
-                         void (*run)(struct task *t))
-{
-	struct later *later = engine;
-
-	*later = (struct later){.task = {.run = run}, .request = request};
-	loop_defer(p->shard->loop, LOOP_WORK, &later->task);
-}
-
-static void read_answer(struct task *t)
-{
-	struct store_read *r = CONTAINER_OF(t, struct later, task)->request;
-
-	r->done(r);
-}
-
-static void lookup_answer(struct task *t)
-{
-	struct store_time_lookup *l = CONTAINER_OF(t, struct later, task)->request;
-
-	l->done(l);
 }
 
 /* --- one visit to the database --------------------------------------------------------------- */
@@ -203,7 +165,7 @@ void rocks_read(struct store_read *r)
 		r->batches = chunk_batches(p->tail, chunk_find(p->tail, r->offset), r->bytes_max);
 		r->holder = shared_get(&p->tail->shared);
 	}
-	answer_later(p, r->engine, r, read_answer);
+	store_read_answer(r, p->shard->loop);
 }
 
 /* --- lookups --------------------------------------------------------------------------------- */
@@ -258,5 +220,5 @@ void rocks_lookup_time(struct store_time_lookup *l)
 		}
 		l->offset = s->high_watermark;
 	}
-	answer_later(p, l->engine, l, lookup_answer);
+	store_lookup_answer(l, p->shard->loop);
 }

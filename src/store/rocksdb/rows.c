@@ -1,7 +1,7 @@
 #include "store/rocksdb/rows.h"
 
 #include "base/endian.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 
 #include <stdlib.h>
 

@@ -12,7 +12,8 @@
  * each append. */
 #include "base/endian.h"
 #include "io/log.h"
-#include "store/chunklog/chunk.h"
+#include "store/answers.h"
+#include "store/chunk.h"
 #include "store/rocksdb/rocks.h"
 
 #include <stdlib.h>
@@ -235,12 +236,8 @@ static void find(struct trim *t)
 	t->lifts = t->reason == ASKED && p->damage_from >= 0 && t->upto >= p->damage_to;
 	if (t->reason == ASKED && t->upto < 0)
 		t->upto = s->high_watermark;
-	if (s->deleted)
-		fault_set(&t->fault, ERR_TOPIC_GONE, 0, "%s", p->topic->name);
-	else if (t->upto > s->high_watermark)
-		fault_set(&t->fault, ERR_OUT_OF_RANGE, 0, "the log ends at %lld",
-		          (long long)s->high_watermark);
-	if (t->fault.code || (t->reason != TOO_MUCH && is_nothing(p, t))) {
+	if (store_trim_check(&p->base, p->topic->name, t->upto, &t->fault) ||
+	    (t->reason != TOO_MUCH && is_nothing(p, t))) {
 		end(t);
 	} else if (t->upto == s->high_watermark) {
 		t->boundary = t->upto;

@@ -1,7 +1,7 @@
 /* The two WALs' part of verify: the catalog's and the data's. */
 #include "base/buf.h"
 #include "io/disk.h"
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 #include "store/verify/verify_pass.h"
 #include "store/wal_recover.h"
 

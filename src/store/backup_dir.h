@@ -11,8 +11,8 @@
  *   bytes 1048576
  *   files 12
  *   topics 3 */
-#ifndef BOURN_STORE_CHUNKLOG_BACKUP_DIR_H
-#define BOURN_STORE_CHUNKLOG_BACKUP_DIR_H
+#ifndef BOURN_STORE_BACKUP_DIR_H
+#define BOURN_STORE_BACKUP_DIR_H
 
 #include "base/slice.h"
 #include "base/uuid.h"

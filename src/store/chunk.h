@@ -10,8 +10,8 @@
  * each other without a hole.
  *
  * The struct's fields belong to the owning shard; other threads touch only bytes they were given. */
-#ifndef BOURN_STORE_CHUNKLOG_CHUNK_H
-#define BOURN_STORE_CHUNKLOG_CHUNK_H
+#ifndef BOURN_STORE_CHUNK_H
+#define BOURN_STORE_CHUNK_H
 
 #include "base/shared.h"
 #include "base/slice.h"

@@ -1,4 +1,4 @@
-#include "store/chunklog/backup_dir.h"
+#include "store/backup_dir.h"
 
 #include "base/buf.h"
 #include "io/disk.h"

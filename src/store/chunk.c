@@ -1,4 +1,4 @@
-#include "store/chunklog/chunk.h"
+#include "store/chunk.h"
 
 #include "io/memory.h"
 #include "store/wal.h"
