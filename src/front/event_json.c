@@ -1,8 +1,8 @@
 #include "front/event_json.h"
 
-#include "front/media_type.h"
 #include "wire/base64.h"
 #include "wire/json.h"
+#include "wire/media_type.h"
 #include "wire/utf8.h"
 
 static const struct slice content_type_name = SLICE_LIT("content-type");

@@ -2,9 +2,9 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "front/media_type.h"
 #include "record/batch.h"
 #include "wire/base64.h"
+#include "wire/media_type.h"
 #include "wire/utf8.h"
 
 #include <stdio.h>

@@ -12,7 +12,7 @@
 #include "front/http/handlers.h"
 #include "front/http/params.h"
 #include "front/http/reading.h"
-#include "front/media_type.h"
+#include "wire/media_type.h"
 
 #include <stdlib.h>
 

@@ -3,9 +3,9 @@
 #include "front/http/guard.h"
 #include "front/http/produce.h"
 #include "front/http/router.h"
-#include "front/media_type.h"
 #include "front/shard.h"
 #include "wire/http.h"
+#include "wire/media_type.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,9 +11,9 @@
 #include "front/http/handlers.h"
 #include "front/http/params.h"
 #include "front/http/reading.h"
-#include "front/media_type.h"
 #include "wire/base64.h"
 #include "wire/json.h"
+#include "wire/media_type.h"
 #include "wire/utf8.h"
 
 #include <stdio.h>

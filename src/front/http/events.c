@@ -11,9 +11,9 @@
  * only those are that the request says once for every event. */
 #include "front/http/produce.h"
 
-#include "front/media_type.h"
 #include "wire/base64.h"
 #include "wire/json.h"
+#include "wire/media_type.h"
 #include "wire/utf8.h"
 
 #include <stdlib.h>

@@ -9,9 +9,9 @@
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
 #include "front/http/params.h"
-#include "front/media_type.h"
 #include "wire/base64.h"
 #include "wire/json.h"
+#include "wire/media_type.h"
 #include "wire/timefmt.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* media type: what a Content-Type says about how its bytes can be shown. */
-#ifndef BOURN_FRONT_MEDIA_TYPE_H
-#define BOURN_FRONT_MEDIA_TYPE_H
+#ifndef BOURN_WIRE_MEDIA_TYPE_H
+#define BOURN_WIRE_MEDIA_TYPE_H
 
 #include "base/slice.h"
 

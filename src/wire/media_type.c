@@ -1,4 +1,4 @@
-#include "front/media_type.h"
+#include "wire/media_type.h"
 
 struct slice media_type_name(struct slice content_type)
 {
