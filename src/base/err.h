@@ -51,6 +51,7 @@
 	X(ERR_EXPECTATION, "expectation_failed", "only Expect: 100-continue is understood", 417,   \
 	  42)                                                                                      \
 	X(ERR_MISDIRECTED, "wrong_host", "this broker does not answer to this Host", 421, 42)      \
+	X(ERR_HOOK_REFUSED, "hook_refused", "a hook of this broker refused it", 422, 87)           \
 	X(ERR_UPGRADE, "upgrade_required", "this version of WebSocket is not spoken", 426, 42)     \
 	X(ERR_TOO_MANY, "too_many", "a limit on the number of these is reached", 429, 89)          \
 	X(ERR_HEADERS_LARGE, "headers_too_large", "more than 32 KiB or 100 header fields", 431,    \
@@ -64,6 +65,7 @@
 	X(ERR_FENCED, "fenced", "the partition takes no writes until it is repaired", 503, 56)     \
 	X(ERR_SHUTTING_DOWN, "shutting_down", "the broker is stopping", 503, 15)                   \
 	X(ERR_NOT_READY, "not_ready", "the broker is still recovering", 503, 15)                   \
+	X(ERR_HOOK_FAILED, "hook_failed", "a hook of this broker failed; try again", 503, 56)      \
 	X(ERR_NO_MEMORY, "no_memory", "a memory budget is used up; try again", 503, 89)            \
 	X(ERR_HTTP_VERSION, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken", 505, 35)      \
 	X(ERR_DISK_FULL, "disk_full", "the disk is full", 507, 56)                                 \

@@ -6,6 +6,7 @@
 #include "broker/topic_match_steps.h"
 #include "broker/topic_wait.h"
 #include "broker/turn_batch.h"
+#include "hook/hook.h"
 #include "io/metrics.h"
 
 #include <stdlib.h>
@@ -154,6 +155,8 @@ static struct broker *shard_new(struct broker_group *g, unsigned index,
 	b->metrics = loop_metrics(b->loop);
 	b->ops = config->store->ops;
 	b->index = index;
+	if (config->hooks)
+		b->produce_hooks = hooks_chain(config->hooks[index], BOURN_PRODUCE);
 	list_init(&b->matches);
 	for (unsigned i = 0; i < config->shard_count; i++)
 		b->credits[i] = config->credits;

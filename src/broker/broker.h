@@ -22,6 +22,7 @@
 
 struct broker;
 struct broker_group;
+struct hooks;
 
 struct broker_config {
 	struct store *store;       /* opened; borrowed until the group is freed */
@@ -30,7 +31,8 @@ struct broker_config {
 	uint32_t default_partitions;
 	bool auto_create;
 	enum durability default_durability;
-	uint32_t credits; /* requests under way per pair of shards; 4096 */
+	uint32_t credits;           /* requests under way per pair of shards; 4096 */
+	struct hooks *const *hooks; /* by shard; each may be NULL, and so may all: there are none */
 };
 
 /* Shard 0's thread; other shards must not have theirs yet. Takes the store's topics. */

@@ -28,8 +28,7 @@ static void run_finished(struct task *task)
 		produce_end(LIST_ENTRY(node, struct produce, node));
 }
 
-/* Its outcome is known before anything was under way: done runs later in the turn. */
-static void produce_refuse(struct produce *p, enum err err)
+void produce_finish(struct produce *p, enum err err)
 {
 	struct broker *b = p->broker;
 
@@ -73,6 +72,8 @@ void broker_produce_fini(struct produce *p)
 		free(p->results);
 	p->results = NULL;
 	p->result_count = 0;
+	free(p->refusal);
+	p->refusal = NULL;
 }
 
 void produce_init(struct broker *b)
@@ -398,14 +399,14 @@ void produce_topic_appeared(struct produce *p, struct topic *t)
 
 	copy_drop(p);
 	if (err)
-		produce_refuse(p, err);
+		produce_finish(p, err);
 }
 
 void produce_topic_failed(struct produce *p, const struct fault *fault)
 {
 	copy_drop(p);
 	p->fault = *fault;
-	produce_refuse(p, fault->code);
+	produce_finish(p, fault->code);
 }
 
 /* What the defaults of a new topic would refuse must not leave the topic behind. */
@@ -468,23 +469,33 @@ static void produce_begin(struct produce *p)
 	p->node = (struct list){0};
 	p->results = &p->one;
 	p->result_count = 0;
+	p->dropped_count = 0;
+	p->refusal = NULL;
 	p->copy = NULL;
+}
+
+enum err produce_store(struct produce *p, const struct record *records, uint32_t count)
+{
+	struct topic *t = topics_find(&p->broker->topics, p->topic);
+
+	return t ? append_to(p, t, records, count) : wait_for_topic(p, records, count);
 }
 
 void broker_produce(struct produce *p, const struct record *records, uint32_t count)
 {
 	struct broker *b = p->broker;
-	struct topic *t;
 	enum err err;
 
 	CHECK(count > 0);
 	produce_begin(p);
 	err = b->draining ? ERR_SHUTTING_DOWN
 	                  : broker_authorize(p->caller, OPERATION_PRODUCE, p->topic);
-	if (!err) {
-		t = topics_find(&b->topics, p->topic);
-		err = t ? append_to(p, t, records, count) : wait_for_topic(p, records, count);
+	if (!err && b->produce_hooks) {
+		produce_hooks(p, records, count);
+		return;
 	}
+	if (!err)
+		err = produce_store(p, records, count);
 	if (err)
-		produce_refuse(p, err);
+		produce_finish(p, err);
 }

@@ -5,7 +5,9 @@
  * their partition; in LOOP_COMMIT the batch goes to the partition's owner (here, or as a message)
  * and into the store; when the append completes every request in it gets its offset.
  * A topic that does not exist is created first (if that is allowed); then the records are copied
- * aside meanwhile. */
+ * aside meanwhile.
+ * Where there are hooks for it the records pass these first (produce_hooks.c): they may become
+ * others, fewer, or none. */
 #ifndef BOURN_BROKER_PRODUCE_H
 #define BOURN_BROKER_PRODUCE_H
 
@@ -22,6 +24,7 @@ struct produce_result {
 
 struct turn_batch;
 struct produce_copy;
+struct refusal;
 
 /* The broker's own: what one request has in one batch. */
 struct produce_part {
@@ -46,14 +49,18 @@ struct produce {
 
 	/* out */
 	/* TOPIC_UNKNOWN BAD_TOPIC PARTITION_UNKNOWN PARTITION_REQUIRED OFFSET_MISMATCH TOO_LARGE
-	 * DENIED BUSY NO_MEMORY SHUTTING_DOWN NOT_IMPLEMENTED + store_append's; of several
-	 * partitions, the first one that failed: the others may have been written. */
+	 * DENIED BUSY NO_MEMORY SHUTTING_DOWN NOT_IMPLEMENTED HOOK_REFUSED HOOK_FAILED +
+	 * store_append's; of several partitions, the first one that failed: the others may have been
+	 * written. */
 	struct fault fault;
+	struct refusal *refusal;    /* more about HOOK_REFUSED (hook/call.h); NULL: nothing. Until
+	                            broker_produce_fini */
 	enum durability durability; /* the weakest that a part was acknowledged under */
 	struct produce_result one;  /* when result_count is 1 */
 	struct produce_result
-		*results; /* by partition; = &one for one; until broker_produce_fini */
-	uint32_t result_count;
+		*results;       /* by partition; = &one for one; until broker_produce_fini */
+	uint32_t result_count;  /* 0: hooks dropped all records, nothing was written */
+	uint32_t dropped_count; /* by hooks */
 
 	/* the broker's own */
 	struct list node;           /* waits for its topic, or for its refusal to be told */
@@ -68,7 +75,7 @@ struct produce {
  * checks (sizes, partition, name) are made before anything is appended. */
 void broker_produce(struct produce *p, const struct record *records, uint32_t count);
 
-/* Frees `results` when they were more than one. After done. */
+/* Frees `results` and `refusal` when there are any. After done. */
 void broker_produce_fini(struct produce *p);
 
 #endif

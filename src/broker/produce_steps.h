@@ -16,4 +16,14 @@ void produce_part_failed(struct produce_part *part, const struct fault *fault);
 
 void produce_init(struct broker *b);
 
+/* Records that have passed the hooks: to their topic's partitions. Not OK: nothing is under way. */
+enum err produce_store(struct produce *p, const struct record *records, uint32_t count) MUST_CHECK;
+
+/* Its outcome (OK: nothing is left to do) is known before anything was under way: done runs later in
+ * the turn. */
+void produce_finish(struct produce *p, enum err err);
+
+/* produce_hooks.c: have the records pass the shard's hooks, then go on as above. */
+void produce_hooks(struct produce *p, const struct record *records, uint32_t count);
+
 #endif

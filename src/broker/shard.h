@@ -10,6 +10,7 @@
 #include "io/loop.h"
 
 struct admin_job;
+struct hook_chain;
 struct metrics;
 struct topic_wait;
 
@@ -24,7 +25,8 @@ struct broker {
 	struct topic_wait *waits; /* uthash by name: for topics that are not there (yet) */
 	struct list matches;      /* struct topic_match: patterns that are open here */
 
-	/* produce.c, turn_batch.c */
+	/* produce.c, produce_hooks.c, turn_batch.c */
+	struct hook_chain *produce_hooks; /* NULL: none */
 	struct list open;  /* struct turn_batch: this turn's, in the order they were opened */
 	struct list spare; /* struct turn_batch: kept for their buffers */
 	uint32_t spare_count;

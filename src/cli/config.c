@@ -1,6 +1,7 @@
 /* bourn config check|show. */
 #include "cli/cli.h"
 
+#include "hook/hook.h"
 #include "server/config.h"
 
 #include <stdio.h>
@@ -90,6 +91,19 @@ static enum err load(const struct config_options *o, struct config *c, struct fa
 	return err;
 }
 
+/* Does each hook load and run? */
+static enum err check_hooks(const struct config *c, struct fault *f)
+{
+	struct hook_set *set;
+	enum err err = hook_set_load(c->hooks.specs, c->hooks.count, &set, f);
+
+	if (err)
+		return err;
+	err = hook_set_check(set, f);
+	hook_set_free(set);
+	return err;
+}
+
 int cli_config(int argc, char **argv, const struct cli_parts *parts)
 {
 	struct config_options o = {0};
@@ -107,6 +121,8 @@ int cli_config(int argc, char **argv, const struct cli_parts *parts)
 		code = fail(&f);
 	} else if (strcmp(o.action, "show") == 0)
 		show(&c);
+	else if (check_hooks(&c, &f) != OK)
+		code = fail(&f);
 	else
 		fputs("bourn: the configuration is fine\n", stderr);
 	config_fini(&c);

@@ -15,6 +15,7 @@
 #include "io/metrics.h"
 
 struct front;
+struct hooks;
 
 /* Everything a client can use up, and how long it may take. All finite. */
 struct front_limits {
@@ -48,6 +49,7 @@ struct front_config {
 	const char *const *allowed_origins; /* "https://app.example"; "*": any */
 	size_t allowed_origin_count;
 	struct metrics *const *metrics; /* of all shards, for /metrics */
+	struct hooks *const *hooks; /* the same; each may be NULL, and so may all: there are none */
 	struct front *const *fronts; /* the same, for /v1/connections; filled in by front_serve */
 	unsigned shard_count;
 	const char *cwd;                 /* what paths of the store that are not whole begin at */

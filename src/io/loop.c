@@ -311,6 +311,11 @@ unsigned loop_index(const struct loop *l)
 	return l->config.index;
 }
 
+int64_t loop_clock_us(const struct loop *l)
+{
+	return l->config.clock->now(l->config.clock).mono_us;
+}
+
 struct now loop_now(const struct loop *l)
 {
 	return l->now;

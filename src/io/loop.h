@@ -55,6 +55,8 @@ void loop_stop(struct loop *l);
 
 unsigned loop_index(const struct loop *l);
 struct now loop_now(const struct loop *l);
+/* The monotonic clock at this very moment, us: to see how long something took inside a turn. */
+int64_t loop_clock_us(const struct loop *l);
 struct log *loop_log(const struct loop *l);
 struct metrics *loop_metrics(const struct loop *l);
 struct entropy *loop_entropy(const struct loop *l);

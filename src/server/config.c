@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/suggest.h"
+#include "server/config_hooks.h"
 #include "server/config_table.h"
 
 #include <ctype.h>
@@ -31,6 +32,7 @@ void config_fini(struct config *c)
 		else if (row->kind == CONFIG_LIST)
 			config_row_clear(c, row);
 	}
+	config_hooks_fini(c);
 	*c = (struct config){0};
 }
 
@@ -187,8 +189,7 @@ static void show_bytes(int64_t bytes, struct buf *out)
 		buf_append_int64(out, bytes);
 }
 
-/* Quoted as YAML's double-quoted style: the same escapes as C for what needs them. */
-static void show_text(const char *text, struct buf *out)
+void config_show_text(const char *text, struct buf *out)
 {
 	buf_append_lit(out, "\"");
 	for (; *text; text++) {
@@ -210,7 +211,7 @@ static void show_list(const struct config_list *list, struct buf *out)
 	while ((text = config_list_next(list, text))) {
 		if (text != list->texts)
 			buf_append_lit(out, ", ");
-		show_text(text, out);
+		config_show_text(text, out);
 	}
 	buf_append_lit(out, "]");
 }
@@ -223,7 +224,7 @@ static void show_value(const struct config *c, const struct config_row *row, str
 	if (row->kind != CONFIG_TEXT && row->kind != CONFIG_BOOL && row->kind != CONFIG_LIST)
 		number = *(const int64_t *)field;
 	switch (row->kind) {
-	case CONFIG_TEXT: show_text(*(char *const *)field, out); break;
+	case CONFIG_TEXT: config_show_text(*(char *const *)field, out); break;
 	case CONFIG_BOOL: buf_append_str(out, *(const bool *)field ? "true" : "false"); break;
 	case CONFIG_CHOICE: buf_append_str(out, row->choices[number]); break;
 	case CONFIG_DURATION: show_duration(number, out); break;
@@ -237,7 +238,7 @@ static void show_value(const struct config *c, const struct config_row *row, str
 			buf_append_lit(out, "auto");
 		break;
 	case CONFIG_IGNORED:
-	case CONFIG_EMPTY: UNREACHABLE();
+	case CONFIG_HOOKS: UNREACHABLE();
 	}
 }
 
@@ -267,7 +268,7 @@ void config_show(const struct config *c, bool help, struct buf *out)
 		const struct config_row *row = &config_rows[i];
 		size_t start;
 
-		if (row->kind == CONFIG_IGNORED || row->kind == CONFIG_EMPTY)
+		if (row->kind == CONFIG_IGNORED || row->kind == CONFIG_HOOKS)
 			continue;
 		if (strcmp(section, row->section) != 0) {
 			section = row->section;
@@ -284,5 +285,5 @@ void config_show(const struct config *c, bool help, struct buf *out)
 			           "", row->help);
 		buf_append_lit(out, "\n");
 	}
-	buf_append_lit(out, "hooks: []\n");
+	config_hooks_show(c, out);
 }

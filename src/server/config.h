@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/topic.h"
+#include "hook/spec.h"
 #include "io/log.h"
 
 enum { CONFIG_TEXT_BYTES_MAX = 4096, CONFIG_FILE_BYTES_MAX = 1 << 20 };
@@ -63,6 +64,10 @@ struct config {
 		int64_t pong_ms;
 		int64_t stalled_ms;
 	} limits;
+	struct config_hooks {
+		struct hook_spec *specs; /* owned, each too */
+		size_t count;
+	} hooks;
 };
 
 /* Told of what is read but has no effect, with its place; one line, for a person. */

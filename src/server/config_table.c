@@ -86,7 +86,7 @@ const struct config_row config_rows[] = {
 	 "... and closed without an answer"},
 	{"limits", "stalled_timeout", NULL, CONFIG_DURATION, AT(limits.stalled_ms), 50, day_ms, "60s",
 	 NULL, "a connection that takes no byte is closed"},
-	{"hooks", "", NULL, CONFIG_EMPTY, 0, 0, 0, NULL, NULL, NULL},
+	{"hooks", "", NULL, CONFIG_HOOKS, AT(hooks), 0, 0, NULL, NULL, NULL},
 };
 /* clang-format on */
 
@@ -298,7 +298,7 @@ enum err config_row_set(struct config *c, const struct config_row *row, struct s
 	case CONFIG_BYTES: return set_bytes(field, row, value, f);
 	case CONFIG_LIST: return append_to_list(field, value, f);
 	case CONFIG_IGNORED: return OK;
-	case CONFIG_EMPTY: return fault_set(f, ERR_CONFIG, 0, "is not built yet; leave it empty");
+	case CONFIG_HOOKS: return fault_set(f, ERR_CONFIG, 0, "can be set in a file only");
 	}
 	UNREACHABLE();
 }

@@ -14,7 +14,7 @@ enum config_kind {
 	CONFIG_BYTES,    /* int64_t in [min, max] */
 	CONFIG_LIST,     /* struct config_list */
 	CONFIG_IGNORED,  /* read for compatibility, told of, without effect */
-	CONFIG_EMPTY,    /* a place kept for what is not built: only an empty list is accepted */
+	CONFIG_HOOKS,    /* struct config_hooks: in a file only */
 };
 
 struct config_row {

@@ -1,8 +1,10 @@
 /* bourn.yaml into the table of settings, by libyaml's document API: every complaint has the line
  * and column of the very word it is about. (libcyaml binds the same parser to structs, but tells a
  * wrong key at the place of the word before it, and forgets where values stood.) */
+#include "server/config_reading.h"
+
 #include "base/check.h"
-#include "server/config_table.h"
+#include "server/config_hooks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,24 +13,12 @@
 #include <unistd.h>
 #include <yaml.h>
 
-struct reading {
-	struct config *config;
-	yaml_document_t document;
-	const char *name; /* of the file */
-	config_warn_cb *warn;
-	void *warn_arg;
-	struct fault *fault;
-	bool seen[CONFIG_ROWS_MAX]; /* by row */
-};
-
-static struct slice scalar_text(const yaml_node_t *node)
+struct slice config_scalar(const yaml_node_t *node)
 {
 	return slice_of(node->data.scalar.value, node->data.scalar.length);
 }
 
-/* "bourn.yaml:3:5: <what>"; the arguments may stand in the fault itself. */
-static enum err __attribute__((format(printf, 3, 4)))
-complain(struct reading *r, const yaml_mark_t *mark, const char *format, ...)
+enum err config_complain(struct config_reading *r, const yaml_node_t *at, const char *format, ...)
 {
 	char what[sizeof(r->fault->where)];
 	va_list args;
@@ -36,15 +26,15 @@ complain(struct reading *r, const yaml_mark_t *mark, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	return fault_set(r->fault, ERR_CONFIG, 0, "%s:%zu:%zu: %s", r->name, mark->line + 1,
-	                 mark->column + 1, what);
+	return fault_set(r->fault, ERR_CONFIG, 0, "%s:%zu:%zu: %s", r->name,
+	                 at->start_mark.line + 1, at->start_mark.column + 1, what);
 }
 
 /* `section`: NULL at the root; `group`: "" or where in the section. */
-static enum err complain_unknown(struct reading *r, const yaml_node_t *key, const char *section,
-                                 const char *group)
+static enum err complain_unknown(struct config_reading *r, const yaml_node_t *key,
+                                 const char *section, const char *group)
 {
-	struct slice word = scalar_text(key);
+	struct slice word = config_scalar(key);
 	const char *near = config_suggest_section(word);
 	char name[CONFIG_KEY_BYTES_MAX];
 
@@ -53,18 +43,19 @@ static enum err complain_unknown(struct reading *r, const yaml_node_t *key, cons
 		         SLICE_FMT(word));
 		near = config_suggest_key(slice_str(section), slice_str(name));
 	}
-	return complain(r, &key->start_mark, "unknown key '%.*s'%s%s%s%s%s%s%s",
-	                word.len > 40 ? 40 : (int)word.len, (const char *)word.ptr,
-	                section ? " in " : "", section ? section : "", group[0] ? "." : "", group,
-	                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	return config_complain(r, key, "unknown key '%.*s'%s%s%s%s%s%s%s",
+	                       word.len > 40 ? 40 : (int)word.len, (const char *)word.ptr,
+	                       section ? " in " : "", section ? section : "", group[0] ? "." : "",
+	                       group, near ? "; did you mean '" : "", near ? near : "",
+	                       near ? "'?" : "");
 }
 
 /* What config_row_set said of the value, with the setting's name and its place. */
-static enum err complain_value(struct reading *r, const yaml_node_t *at,
+static enum err complain_value(struct config_reading *r, const yaml_node_t *at,
                                const struct config_row *row)
 {
-	return complain(r, &at->start_mark, "%s%s%s: %s", row->section, row->key[0] ? "." : "",
-	                row->key, r->fault->where);
+	return config_complain(r, at, "%s%s%s: %s", row->section, row->key[0] ? "." : "", row->key,
+	                       r->fault->where);
 }
 
 static const char *node_kind(const yaml_node_t *node)
@@ -77,7 +68,7 @@ static const char *node_kind(const yaml_node_t *node)
 	}
 }
 
-static enum err expect(struct reading *r, const yaml_node_t *node, yaml_node_type_t type,
+static enum err expect(struct config_reading *r, const yaml_node_t *node, yaml_node_type_t type,
                        const char *wanted, const struct config_row *row)
 {
 	if (node->type == type)
@@ -86,33 +77,29 @@ static enum err expect(struct reading *r, const yaml_node_t *node, yaml_node_typ
 	return complain_value(r, node, row);
 }
 
-static enum err read_list(struct reading *r, const struct config_row *row, const yaml_node_t *node)
+static enum err read_list(struct config_reading *r, const struct config_row *row,
+                          const yaml_node_t *node)
 {
 	enum err err = expect(r, node, YAML_SEQUENCE_NODE, "a list", row);
 
 	if (err)
 		return err;
-	if (row->kind == CONFIG_LIST)
-		config_row_clear(r->config, row);
+	config_row_clear(r->config, row);
 	for (yaml_node_item_t *item = node->data.sequence.items.start;
 	     item < node->data.sequence.items.top; item++) {
 		yaml_node_t *entry = yaml_document_get_node(&r->document, *item);
 
-		if (row->kind == CONFIG_LIST)
-			err = expect(r, entry, YAML_SCALAR_NODE, "a text", row);
+		err = expect(r, entry, YAML_SCALAR_NODE, "a text", row);
 		if (err)
 			return err;
-		if (config_row_set(r->config, row,
-		                   entry->type == YAML_SCALAR_NODE ? scalar_text(entry)
-		                                                   : SLICE_LIT("…"),
-		                   r->fault) != OK)
+		if (config_row_set(r->config, row, config_scalar(entry), r->fault) != OK)
 			return complain_value(r, entry, row);
 	}
 	return OK;
 }
 
-static enum err read_value(struct reading *r, const struct config_row *row, const yaml_node_t *key,
-                           const yaml_node_t *value)
+static enum err read_value(struct config_reading *r, const struct config_row *row,
+                           const yaml_node_t *key, const yaml_node_t *value)
 {
 	size_t index = (size_t)(row - config_rows);
 	enum err err;
@@ -123,8 +110,10 @@ static enum err read_value(struct reading *r, const struct config_row *row, cons
 		return complain_value(r, key, row);
 	}
 	r->seen[index] = true;
-	if (row->kind == CONFIG_LIST || row->kind == CONFIG_EMPTY)
+	if (row->kind == CONFIG_LIST)
 		return read_list(r, row, value);
+	if (row->kind == CONFIG_HOOKS)
+		return config_hooks_read(r, value);
 	if (row->kind == CONFIG_IGNORED) {
 		char text[256];
 
@@ -137,25 +126,25 @@ static enum err read_value(struct reading *r, const struct config_row *row, cons
 	err = expect(r, value, YAML_SCALAR_NODE, "a single value", row);
 	if (err)
 		return err;
-	if (config_row_set(r->config, row, scalar_text(value), r->fault) != OK)
+	if (config_row_set(r->config, row, config_scalar(value), r->fault) != OK)
 		return complain_value(r, value, row);
 	return OK;
 }
 
-static enum err read_section(struct reading *r, const char *section, const char *group,
+static enum err read_section(struct config_reading *r, const char *section, const char *group,
                              const yaml_node_t *node);
 
 /* `group`: "" or what stands before the dot in the names of these keys. */
-static enum err read_pair(struct reading *r, const char *section, const char *group,
+static enum err read_pair(struct config_reading *r, const char *section, const char *group,
                           const yaml_node_t *key, const yaml_node_t *value)
 {
 	const struct config_row *row;
 	char name[CONFIG_KEY_BYTES_MAX];
 
 	if (key->type != YAML_SCALAR_NODE)
-		return complain(r, &key->start_mark, "a key must be a plain word");
+		return config_complain(r, key, "a key must be a plain word");
 	snprintf(name, sizeof(name), "%s%s%.*s", group, group[0] ? "." : "",
-	         SLICE_FMT(scalar_text(key)));
+	         SLICE_FMT(config_scalar(key)));
 	row = config_row_find(slice_str(section), slice_str(name));
 	if (row)
 		return read_value(r, row, key, value);
@@ -164,7 +153,7 @@ static enum err read_pair(struct reading *r, const char *section, const char *gr
 	return complain_unknown(r, key, section, group);
 }
 
-static enum err read_section(struct reading *r, const char *section, const char *group,
+static enum err read_section(struct config_reading *r, const char *section, const char *group,
                              const yaml_node_t *node)
 {
 	enum err err = OK;
@@ -172,7 +161,7 @@ static enum err read_section(struct reading *r, const char *section, const char 
 	if (node->type == YAML_SCALAR_NODE && node->data.scalar.length == 0)
 		return OK; /* "server:" with nothing below it */
 	if (node->type != YAML_MAPPING_NODE)
-		return complain(r, &node->start_mark, "a section of keys is wanted here");
+		return config_complain(r, node, "a section of keys is wanted here");
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
 	     !err && pair < node->data.mapping.pairs.top; pair++)
 		err = read_pair(r, section, group, yaml_document_get_node(&r->document, pair->key),
@@ -180,14 +169,14 @@ static enum err read_section(struct reading *r, const char *section, const char 
 	return err;
 }
 
-static enum err read_root(struct reading *r)
+static enum err read_root(struct config_reading *r)
 {
 	yaml_node_t *root = yaml_document_get_root_node(&r->document);
 
 	if (!root || (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0))
 		return OK; /* an empty file: all defaults */
 	if (root->type != YAML_MAPPING_NODE)
-		return complain(r, &root->start_mark, "sections are wanted here, as 'server:'");
+		return config_complain(r, root, "sections are wanted here, as 'server:'");
 	for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
 	     pair < root->data.mapping.pairs.top; pair++) {
 		yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
@@ -196,11 +185,11 @@ static enum err read_root(struct reading *r)
 		enum err err;
 
 		if (key->type != YAML_SCALAR_NODE)
-			return complain(r, &key->start_mark, "a key must be a plain word");
-		whole = config_row_find(scalar_text(key), SLICE_LIT(""));
+			return config_complain(r, key, "a key must be a plain word");
+		whole = config_row_find(config_scalar(key), SLICE_LIT(""));
 		if (whole)
 			err = read_value(r, whole, key, value);
-		else if (config_section_exists(scalar_text(key)))
+		else if (config_section_exists(config_scalar(key)))
 			err = read_section(r, (const char *)key->data.scalar.value, "", value);
 		else
 			err = complain_unknown(r, key, NULL, "");
@@ -213,7 +202,8 @@ static enum err read_root(struct reading *r)
 enum err config_read_yaml(struct config *c, struct slice text, const char *name,
                           config_warn_cb *warn, void *arg, struct fault *f)
 {
-	struct reading r = {.config = c, .name = name, .warn = warn, .warn_arg = arg, .fault = f};
+	struct config_reading r = {
+		.config = c, .name = name, .warn = warn, .warn_arg = arg, .fault = f};
 	yaml_parser_t parser;
 	enum err err;
 
@@ -221,8 +211,9 @@ enum err config_read_yaml(struct config *c, struct slice text, const char *name,
 		return fault_set(f, ERR_NO_MEMORY, 0, "configuration");
 	yaml_parser_set_input_string(&parser, text.ptr, text.len);
 	if (!yaml_parser_load(&parser, &r.document)) {
-		err = complain(&r, &parser.problem_mark, "%s",
-		               parser.problem ? parser.problem : "not YAML");
+		err = fault_set(f, ERR_CONFIG, 0, "%s:%zu:%zu: %s", name,
+		                parser.problem_mark.line + 1, parser.problem_mark.column + 1,
+		                parser.problem ? parser.problem : "not YAML");
 		yaml_parser_delete(&parser);
 		return err;
 	}

@@ -2,6 +2,7 @@
 
 #include "broker/broker.h"
 #include "front/front.h"
+#include "hook/hook.h"
 #include "io/disk.h"
 #include "io/metrics.h"
 #include "io/stream.h"
@@ -46,7 +47,9 @@ struct server {
 	struct loop *loops[SHARDS_MAX];
 	struct metrics *metrics[SHARDS_MAX];
 	struct front *fronts[SHARDS_MAX]; /* each shard's own, once more */
-	struct shard *shards;             /* owned: shard_count of them */
+	struct hook_set *hook_set;
+	struct hooks *hooks[SHARDS_MAX]; /* each shard's own; NULLs: there are none */
+	struct shard *shards;            /* owned: shard_count of them */
 	unsigned shard_count;
 	unsigned fronts_waited_for;                 /* to serve, later to stop */
 	bool opened;                                /* the store, or not: `fault` */
@@ -336,7 +339,8 @@ static void serve_all(struct server *s)
 	                                       (uint32_t)c->broker.default_topic_partitions,
 	                               .auto_create = c->broker.auto_create_topics,
 	                               .default_durability = (enum durability)c->storage.durability,
-	                               .credits = CREDITS};
+	                               .credits = CREDITS,
+	                               .hooks = s->hooks};
 
 	s->brokers = broker_group_new(&config);
 	s->fronts_waited_for = s->shard_count;
@@ -400,6 +404,16 @@ static const struct capability_name {
 	{STORE_COMPACTION, "compaction"},
 };
 
+static enum err make_hooks(struct server *s, struct fault *f)
+{
+	const struct config *c = s->parts.config;
+	enum err err = hook_set_load(c->hooks.specs, c->hooks.count, &s->hook_set, f);
+
+	for (unsigned i = 0; i < s->shard_count && !err; i++)
+		err = hooks_new(s->hook_set, s->loops[i], i, s->shard_count, &s->hooks[i], f);
+	return err;
+}
+
 static enum err make_fronts(struct server *s, struct fault *f)
 {
 	const struct config *c = s->parts.config;
@@ -407,6 +421,7 @@ static enum err make_fronts(struct server *s, struct fault *f)
 	                              .version = s->parts.version,
 	                              .host = c->server.host,
 	                              .metrics = s->metrics,
+	                              .hooks = s->hooks,
 	                              .fronts = s->fronts,
 	                              .shard_count = s->shard_count,
 	                              .cwd = s->cwd,
@@ -447,6 +462,9 @@ static enum err compose(struct server *s, struct fault *f)
 			"storage.type '%.40s' is no engine of this build; 'log' and 'memory' are",
 			c->storage.type);
 	err = make_loops(s, f);
+	if (err)
+		return err;
+	err = make_hooks(s, f);
 	if (err)
 		return err;
 	err = make_fronts(s, f);
@@ -530,6 +548,10 @@ void server_free(struct server *s)
 		broker_group_free(s->brokers);
 	if (s->store)
 		s->store->ops->close(s->store);
+	for (unsigned i = 0; i < s->shard_count; i++)
+		hooks_free(s->hooks[i]);
+	if (s->hook_set)
+		hook_set_free(s->hook_set);
 	for (unsigned i = 0; i < s->shard_count; i++)
 		if (s->loops[i])
 			loop_free(s->loops[i]);

@@ -67,8 +67,11 @@ void http_head_begin(struct buf *out, int status)
 {
 	struct slice line = status_line(status);
 
-	CHECK(line.ptr);
-	buf_append_slice(out, line);
+	CHECK(status >= 100 && status <= 999);
+	if (line.ptr)
+		buf_append_slice(out, line);
+	else
+		buf_printf(out, "HTTP/1.1 %d Unknown\r\n", status);
 }
 
 void http_head_field(struct buf *out, const char *name, struct slice value)

@@ -15,7 +15,7 @@
 
 enum { HTTP_DATE_LEN = 29 };
 
-/* "HTTP/1.1 201 Created\r\n". The status must be one of those we answer with. */
+/* "HTTP/1.1 201 Created\r\n"; "Unknown" for a status that is not one of ours. */
 void http_head_begin(struct buf *out, int status);
 
 /* "Name: value\r\n". CHECKs that `value` has no CR, LF or NUL. */

@@ -33,7 +33,7 @@ void problem_append(struct buf *out, const struct problem *problem)
 	append_member(out, "title");
 	json_append_string(out, slice_str(err_text(problem->code)));
 	append_member(out, "status");
-	buf_append_int64(out, err_http_status(problem->code));
+	buf_append_int64(out, problem->status ? problem->status : err_http_status(problem->code));
 	append_member(out, "code");
 	json_append_string(out, slice_str(err_slug(problem->code)));
 	if (problem->detail.len > 0) {

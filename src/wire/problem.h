@@ -17,6 +17,7 @@ struct problem_member {
 
 struct problem {
 	enum err code;                        /* gives title, status and code */
+	int status;                           /* instead of the code's; 0: that */
 	struct slice detail;                  /* what was wrong here; empty or NONE: left out */
 	struct slice request_id;              /* empty or NONE: left out */
 	const struct problem_member *members; /* borrowed during the call */

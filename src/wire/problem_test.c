@@ -27,6 +27,17 @@ TEST(problem_append__everything_in_order)
 	buf_fini(&out);
 }
 
+TEST(problem_append__a_status_of_its_own)
+{
+	struct problem problem = {.code = ERR_HOOK_REFUSED, .status = 429};
+	struct buf out = BUF_INIT(4096);
+
+	problem_append(&out, &problem);
+	buf_append(&out, "", 1);
+	assert_non_null(strstr((char *)out.ptr, "\"status\":429,\"code\":\"hook_refused\""));
+	buf_fini(&out);
+}
+
 TEST(problem_append__is_json_for_every_error_and_any_detail)
 {
 	for (enum err code = ERR_BAD_REQUEST; code < ERR_COUNT; code++) {
@@ -43,6 +54,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(problem_append__everything_in_order),
+		cmocka_unit_test(problem_append__a_status_of_its_own),
 		cmocka_unit_test(problem_append__is_json_for_every_error_and_any_detail),
 	};
 

@@ -4,6 +4,7 @@
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
 #include "front/http/params.h"
+#include "hook/hook.h"
 #include "wire/json.h"
 
 #include <stdio.h>
@@ -46,10 +47,13 @@ void readyz_handle(struct exchange *x, const struct http_request *r)
 
 static void write_metrics(struct exchange *x)
 {
+	const struct front_config *config = &x->front->config;
 	struct buf body = BUF_INIT(INFO_BYTES_MAX);
 
 	front_buf_take(x->front, &body);
-	metrics_render(&body, x->front->config.metrics, x->front->config.shard_count);
+	metrics_render(&body, config->metrics, config->shard_count);
+	if (config->hooks)
+		hooks_render(&body, config->hooks, config->shard_count);
 	reply_buf(x, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 	front_buf_give(x->front, &body);
 }

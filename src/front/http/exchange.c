@@ -38,6 +38,7 @@ static void exchange_reset(struct exchange *x)
 	x->fault.code = OK;
 	x->fault.os_errno = 0;
 	x->fault.where[0] = '\0';
+	x->refusal = NULL;
 	x->name_len = 0;
 	x->name[0] = '\0';
 	x->argument[0] = '\0';
@@ -218,11 +219,17 @@ void reply_created(struct exchange *x, struct slice body)
 	buf_append_slice(out, body);
 }
 
+static int refusal_status(const struct exchange *x)
+{
+	return x->refusal ? x->refusal->status : err_http_status(x->fault.code);
+}
+
 void problem_of(const struct exchange *x, const struct problem_member *members, size_t member_count,
                 struct buf *out)
 {
 	struct problem problem = {
 		.code = x->fault.code,
+		.status = refusal_status(x),
 		.members = members,
 		.member_count = member_count,
 	};
@@ -235,7 +242,7 @@ void problem_of(const struct exchange *x, const struct problem_member *members, 
 	else
 		snprintf(detail, sizeof(detail), "%s", x->fault.where);
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)x->request_id);
-	problem.detail = slice_str(detail);
+	problem.detail = x->refusal ? x->refusal->detail : slice_str(detail);
 	problem.request_id = slice_str(id);
 	problem_append(out, &problem);
 }
@@ -270,14 +277,44 @@ static void reply_come_back(struct exchange *x)
 	say_refused(x, 503);
 }
 
+/* A hook's answer as it gave it. */
+static bool has_body(const struct refusal *r)
+{
+	return r && r->body.ptr && http_field_value_ok(r->content_type);
+}
+
+static void retry_after_field(const struct exchange *x, int status, struct buf *out)
+{
+	if (x->refusal && x->refusal->retry_after_s > 0)
+		http_head_field_int(out, "Retry-After", x->refusal->retry_after_s);
+	else if (status == 503)
+		http_head_field(out, "Retry-After", SLICE_LIT("1"));
+}
+
+static void reply_refused(struct exchange *x)
+{
+	const struct refusal *r = x->refusal;
+	struct buf *out = reply_begin(x, r->status);
+
+	if (r->content_type.len > 0)
+		http_head_field(out, "Content-Type", r->content_type);
+	retry_after_field(x, r->status, out);
+	reply_end(x, r->body);
+	say_refused(x, r->status);
+}
+
 void reply_problem(struct exchange *x, const struct problem_member *members, size_t member_count)
 {
-	int status = err_http_status(x->fault.code);
+	int status = refusal_status(x);
 	struct buf body = BUF_INIT(4096);
 	struct buf *out;
 
 	if (status == 503 && x->event_source) {
 		reply_come_back(x);
+		return;
+	}
+	if (has_body(x->refusal)) {
+		reply_refused(x);
 		return;
 	}
 	front_buf_take(x->front, &body);
@@ -288,8 +325,7 @@ void reply_problem(struct exchange *x, const struct problem_member *members, siz
 	http_head_field(out, "Content-Type", SLICE_LIT(PROBLEM_CONTENT_TYPE));
 	if (status == 405)
 		allow_field(x, out);
-	if (status == 503)
-		http_head_field(out, "Retry-After", SLICE_LIT("1"));
+	retry_after_field(x, status, out);
 	if (x->fault.code == ERR_UPGRADE)
 		http_head_field(out, "Sec-WebSocket-Version", SLICE_LIT("13"));
 	reply_end(x, buf_slice(&body));

@@ -12,6 +12,7 @@
 #include "broker/produce.h"
 #include "core/topic.h"
 #include "front/shard.h"
+#include "hook/call.h"
 #include "wire/http.h"
 #include "wire/problem.h"
 #include "wire/ws.h"
@@ -55,6 +56,8 @@ struct exchange {
 	bool event_source;  /* asks for Server-Sent Events */
 	bool counted;       /* produce: the body may hold several, the answer says how many */
 	struct fault fault; /* why it is refused; code OK: it is not */
+	const struct refusal
+		*refusal; /* what a hook said more about that; NULL: nothing. Borrowed */
 	size_t name_len;
 	char name[TOPIC_NAME_BYTES_MAX + 1]; /* {topic} of the path, decoded */
 	char argument[KNOWN_ARGUMENT_BYTES]; /* the path's second parameter, decoded */

@@ -1,5 +1,7 @@
 /* POST /produce/{t} and /v1/topics/{t}/events: events in, 201 with their place out.
  *
+ * Of events that hooks dropped the answer says how many; 200 when nothing is left to be stored.
+ *
  *   body      one event of any content type; or several (events.c)
  *   query     partition; ack=none: answered 202 before anything is stored
  *   fields    Event-Key (Event-Key-Encoding: base64), Event-Timestamp, Event-Tombstone,
@@ -224,6 +226,14 @@ static void append_durability(struct buf *body, enum durability durability)
 	buf_append_lit(body, "\"}\n");
 }
 
+static void append_dropped(struct buf *body, const struct produce *p)
+{
+	if (p->dropped_count == 0)
+		return;
+	buf_append_lit(body, ",\"dropped\":");
+	buf_append_int64(body, p->dropped_count);
+}
+
 /* From the timestamp on: the same for most events of a turn, so kept. */
 static struct slice answer_tail(struct front *f, int64_t timestamp, enum durability durability)
 {
@@ -252,8 +262,9 @@ static void write_one(struct exchange *x)
 	append_place(&body, &x->produce.one);
 	if (x->counted) {
 		buf_append_lit(&body, ",\"count\":");
-		buf_append_int64(&body, x->event_count);
+		buf_append_int64(&body, x->produce.one.count);
 	}
+	append_dropped(&body, &x->produce);
 	buf_append_slice(&body, answer_tail(x->front, x->timestamp, x->produce.durability));
 	CHECK(!body.failed);
 	reply_created(x, buf_slice(&body));
@@ -275,6 +286,7 @@ static void write_many(struct exchange *x)
 		buf_append_lit(&body, "}");
 	}
 	buf_append_lit(&body, "]");
+	append_dropped(&body, p);
 	append_durability(&body, p->durability);
 	x->fault.code = buf_err(&body);
 	if (x->fault.code)
@@ -294,12 +306,26 @@ static void write_accepted(struct exchange *x)
 	reply(x, 202, "application/json", buf_slice(&body));
 }
 
+/* {"topic":"t","dropped":3}: nothing was stored. */
+static void write_dropped(struct exchange *x)
+{
+	uint8_t memory[REPLY_BODY_BYTES_MAX];
+	struct buf body = {.ptr = memory, .cap = sizeof(memory), .limit = sizeof(memory)};
+
+	begin_body(x, &body);
+	append_dropped(&body, &x->produce);
+	buf_append_lit(&body, "}\n");
+	reply(x, 200, "application/json", buf_slice(&body));
+}
+
 static void write_answer(struct exchange *x)
 {
 	if (x->fault.code)
 		reply_problem(x, NULL, 0);
 	else if (x->busy)
 		write_accepted(x);
+	else if (x->produce.result_count == 0)
+		write_dropped(x);
 	else if (x->produce.atomic)
 		write_one(x);
 	else
@@ -335,6 +361,7 @@ static void produced(struct produce *p)
 
 	if (p->fault.code) {
 		x->fault = p->fault;
+		x->refusal = p->refusal;
 		if (x->answered)
 			say_lost(x);
 	}

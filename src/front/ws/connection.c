@@ -52,6 +52,7 @@ uint16_t ws_close_code(const struct fault *fault)
 	case ERR_FENCED:
 	case ERR_SHUTTING_DOWN:
 	case ERR_NOT_READY:
+	case ERR_HOOK_FAILED:
 	case ERR_NO_MEMORY:
 	case ERR_DISK_FULL: return WS_CLOSE_TRY_LATER;
 	case ERR_TOPIC_GONE: return WS_CLOSE_TOPIC_GONE;

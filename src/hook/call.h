@@ -1,0 +1,81 @@
+/* call: one event or request on its way past hooks: what they see, what they changed, what they
+ * refused it with. The inside of struct bourn_call.
+ *
+ *	call_init … fill in pub … (hooks) … take out what it became
+ *
+ * Headers stay as they are encoded until a hook looks at them, and are copied when it changes them.
+ * Everything a hook made lies in the arena. */
+#ifndef BOURN_HOOK_CALL_H
+#define BOURN_HOOK_CALL_H
+
+#include "base/err.h"
+#include "hook/arena.h"
+#include "hook/point.h"
+#include "record/batch.h"
+
+struct hook;
+
+/* What a client is told that was refused. */
+struct refusal {
+	int status;                /* 400 to 599; 0: none given */
+	uint32_t retry_after_s;    /* 0: not said */
+	struct slice detail;       /* for a person; NONE: nothing to say */
+	struct slice body;         /* instead of a problem of ours; NONE: none */
+	struct slice content_type; /* of the body */
+};
+
+/* A copy of its own, all in one allocation: free it. NULL: no memory. */
+struct refusal *refusal_copy(const struct refusal *r);
+
+/* A decoded list of headers. */
+struct call_headers {
+	struct slice encoded; /* as in a record: what the list is read from. Borrowed */
+	uint32_t count;
+	struct bourn_header *list; /* in the arena; NULL: not decoded yet */
+	uint32_t cap;              /* 0: the list is not ours to change */
+	bool changed;
+};
+
+/* What a hook may change, and what is taken back when it fails. */
+struct call_content {
+	struct bourn_slice key;
+	struct bourn_slice value;
+	struct call_headers headers;
+};
+
+struct call {
+	struct bourn_call pub;
+	struct arena *arena; /* borrowed */
+	struct call_headers headers;
+	struct refusal refusal;  /* what points into the arena */
+	const struct hook *hook; /* the one that is being called */
+	const char *failure;     /* why it failed, where its carrier knows; borrowed */
+	bool any_case;           /* names of headers are fields of HTTP */
+};
+
+/* `pub` but for what is the same for all calls is the caller's to fill in. */
+void call_init(struct call *c, enum bourn_point point, const struct bourn_caller *caller,
+               struct arena *arena);
+
+/* The event of a produce or deliver; and back: what it became. `r` is borrowed as long as the call
+ * lives. False: no memory. */
+void call_set_record(struct call *c, const struct record *r);
+bool call_get_record(struct call *c, struct record *r) MUST_CHECK;
+
+struct call_content call_content(const struct call *c);
+void call_restore(struct call *c, const struct call_content *content);
+
+/* The headers, decoded; NULL and 0: there are none, or no memory. */
+const struct bourn_header *call_headers(struct call *c, uint32_t *count);
+
+/* Is the value what its content type says? */
+bool call_value_ok(struct call *c);
+
+extern const struct bourn_host call_host;
+
+static inline struct call *call_of(struct bourn_call *pub)
+{
+	return (struct call *)(void *)((char *)pub - offsetof(struct call, pub));
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* spec: one hook as the configuration has it. */
+#ifndef BOURN_HOOK_SPEC_H
+#define BOURN_HOOK_SPEC_H
+
+#include "base/err.h"
+#include "hook/point.h"
+
+enum { HOOK_NAME_BYTES_MAX = 64, HOOKS_MAX = 64, HOOK_TOPICS_MAX = 64 };
+
+enum hook_type { HOOK_SO, HOOK_TYPE_COUNT };
+
+struct hook_spec {
+	char *name; /* owned, as every pointer here */
+	enum hook_type type;
+	char *path;      /* a file; as the configuration has it */
+	unsigned points; /* 1 << enum bourn_point; 0: all that it has functions for */
+	unsigned fronts; /* 1 << enum bourn_front; 0: all */
+	char **topics;   /* names and patterns; none: all, and what is of no topic */
+	size_t topic_count;
+	char *options; /* a JSON object */
+	bool open;     /* on_failure: go on as if it were not there; else refuse */
+};
+
+const char *hook_type_name(enum hook_type type);
+/* HOOK_TYPE_COUNT: there is none of that name. */
+enum hook_type hook_type_parse(struct slice name);
+
+/* `[a-z0-9_-]{1,64}`: it is a label of metrics. */
+bool hook_name_ok(struct slice name);
+
+/* What no row of the configuration can tell alone. ERR_CONFIG says what is wrong, without the
+ * hook's name. */
+enum err hook_spec_check(const struct hook_spec *spec, struct fault *f) MUST_CHECK;
+
+/* Can it serve these points? `points` are those it would be called at. ERR_CONFIG likewise. */
+enum err hook_spec_check_points(const struct hook_spec *spec, unsigned points,
+                                struct fault *f) MUST_CHECK;
+
+/* Is it asked about this topic? `topic` NONE: only if it is asked about all. */
+bool hook_spec_wants_topic(const struct hook_spec *spec, struct slice topic);
+
+void hook_spec_fini(struct hook_spec *spec);
+
+#endif
