@@ -19,6 +19,10 @@ pkg_check_modules(YAML QUIET IMPORTED_TARGET yaml-0.1)
 bourn_need(YAML_FOUND libyaml-dev)
 add_library(yaml ALIAS PkgConfig::YAML)
 
+pkg_check_modules(LUA QUIET IMPORTED_TARGET lua5.4)
+bourn_need(LUA_FOUND liblua5.4-dev)
+add_library(lua ALIAS PkgConfig::LUA)
+
 find_package(OpenSSL QUIET)
 bourn_need(OPENSSL_FOUND libssl-dev)
 

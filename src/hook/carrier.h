@@ -1,7 +1,8 @@
-/* carrier: what runs a hook: a shared object now, each of its kind behind this table. Private to
+/* carrier: what runs a hook, a shared object or a script, each kind behind this table. Private to
  * hook/.
  *
  *	load (once a process, before there are threads) → open (once a shard) → call … → close → unload
+ *	                    refresh (now and then) → open, close the one before
  *
  * None ever waits for anything on the loop: it gives its verdict at once, or later. */
 #ifndef BOURN_HOOK_CARRIER_H
@@ -14,6 +15,7 @@
 struct hook_module {
 	const struct hook_spec *spec; /* borrowed */
 	unsigned points;              /* 1 << enum bourn_point: those it serves */
+	unsigned version;             /* grows when it was read again: open each shard's anew */
 };
 
 struct hook_instance {
@@ -32,6 +34,10 @@ struct hook_carrier {
 	enum err (*load)(const struct hook_spec *spec, struct hook_module **out, struct fault *f);
 	void (*unload)(struct hook_module *m);
 
+	/* Read it again, on a worker thread while no shard opens it. `*fresh`: it has changed.
+	 * ERR_CONFIG: it cannot be had again, or no more; it stays what it was. */
+	enum err (*refresh)(struct hook_module *m, bool *fresh, struct fault *f);
+
 	/* ERR_CONFIG: it does not want to run; `f` has its reason. */
 	enum err (*open)(struct hook_module *m, const struct hook_place *place,
 	                 struct hook_instance **out, struct fault *f);
@@ -45,7 +51,8 @@ struct hook_carrier {
 /* The verdict of a call that was to follow. */
 void hook_said(struct call *c, enum bourn_verdict verdict);
 
-extern const struct hook_carrier carrier_so; /* so.c */
+extern const struct hook_carrier carrier_so;  /* so.c */
+extern const struct hook_carrier carrier_lua; /* lua.c */
 
 const struct hook_carrier *carrier_of(enum hook_type type);
 

@@ -18,6 +18,7 @@ struct hook {
 	const struct hook_spec *spec;
 	const struct hook_carrier *carrier;
 	struct hook_instance *instance;
+	unsigned version; /* of the module that it was opened with */
 	struct loop *loop;
 	struct log_limiter *lines; /* for what it does wrong or says */
 	struct hook_stats stats;
@@ -30,7 +31,7 @@ struct hook_chain {
 };
 
 struct hooks {
-	struct loop *loop;
+	struct hook_place place;
 	struct hook_set *set;
 	struct arena arena;
 	struct log_limiter lines;
@@ -45,6 +46,7 @@ const struct hook_carrier *carrier_of(enum hook_type type)
 {
 	static const struct hook_carrier *const carriers[HOOK_TYPE_COUNT] = {
 		[HOOK_SO] = &carrier_so,
+		[HOOK_LUA] = &carrier_lua,
 	};
 
 	CHECK((unsigned)type < HOOK_TYPE_COUNT);
@@ -143,6 +145,55 @@ enum err hook_set_check(struct hook_set *set, struct fault *f)
 	return OK;
 }
 
+/* --- reading them again --------------------------------------------------------------------------- */
+
+static bool refresh_one(struct hook_set *set, size_t index, struct log *log)
+{
+	const struct hook_spec *spec = &set->specs[index];
+	struct hook_module *m = set->modules[index];
+	bool fresh = false;
+	struct fault f;
+
+	if (carrier_of(spec->type)->refresh(m, &fresh, &f) != OK)
+		log_line(log, LOG_WARN, "hook", "%s stays as it was: %s", spec->name, f.where);
+	else
+		log_line(log, LOG_INFO, "hook", "%s %s", spec->name,
+		         fresh ? "was read again" : "has not changed");
+	m->version += fresh;
+	return fresh;
+}
+
+unsigned hook_set_refresh(struct hook_set *set, struct log *log)
+{
+	unsigned refreshed = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		refreshed += refresh_one(set, i, log);
+	return refreshed;
+}
+
+static void renew(struct hooks *hooks, size_t index, const struct hook_place *place)
+{
+	struct hook *hook = &hooks->hooks[index];
+	struct hook_instance *instance;
+	struct fault f;
+
+	hook->version = hooks->set->modules[index]->version;
+	if (open_one(hooks->set, index, place, &instance, &f) != OK) {
+		hook_log(hook, LOG_WARN, f.where);
+		return;
+	}
+	hook->carrier->close(hook->instance);
+	hook->instance = instance;
+}
+
+void hooks_renew(struct hooks *hooks)
+{
+	for (size_t i = 0; i < hooks->count; i++)
+		if (hooks->hooks[i].version != hooks->set->modules[i]->version)
+			renew(hooks, i, &hooks->place);
+}
+
 /* --- a shard's ---------------------------------------------------------------------------------- */
 
 static struct hook_chain *chain_new(struct hooks *hooks, enum bourn_point point)
@@ -175,7 +226,7 @@ enum err hooks_new(struct hook_set *set, struct loop *l, unsigned shard, unsigne
 		return OK;
 	hooks = calloc(1, sizeof(*hooks) + set->count * sizeof(hooks->hooks[0]));
 	CHECK(hooks);
-	hooks->loop = l;
+	hooks->place = place;
 	hooks->set = set;
 	hooks->arena = ARENA_INIT;
 	for (; hooks->count < set->count; hooks->count++) {
@@ -185,7 +236,7 @@ enum err hooks_new(struct hook_set *set, struct loop *l, unsigned shard, unsigne
 		hook->carrier = carrier_of(hook->spec->type);
 		hook->loop = l;
 		hook->lines = &hooks->lines;
-		err = open_one(set, hooks->count, &place, &hook->instance, f);
+		err = open_one(set, hooks->count, &hooks->place, &hook->instance, f);
 		if (err) {
 			hooks_free(hooks);
 			return err;

@@ -30,9 +30,15 @@ void hook_set_free(struct hook_set *set);
 /* Open and close each, as `shard` of one would: does it run? */
 enum err hook_set_check(struct hook_set *set, struct fault *f) MUST_CHECK;
 
+/* Read again what can be, on a worker thread; one line in the log for each hook. Then hooks_renew on
+ * each shard's own thread puts it to use. All shards must be through before the next.
+ * Returns how many have changed. */
+unsigned hook_set_refresh(struct hook_set *set, struct log *log);
+struct hooks;
+void hooks_renew(struct hooks *hooks);
+
 /* A shard's. `out` becomes NULL when the set is empty. On the main thread, before the loops run; the
  * loop and the set are borrowed. */
-struct hooks;
 enum err hooks_new(struct hook_set *set, struct loop *l, unsigned shard, unsigned shard_count,
                    struct hooks **out, struct fault *f) MUST_CHECK;
 void hooks_free(struct hooks *hooks); /* NULL: nothing */

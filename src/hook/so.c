@@ -120,6 +120,14 @@ static void so_unload(struct hook_module *base)
 	free(m);
 }
 
+/* Code that runs cannot be replaced under it. */
+static enum err so_refresh(struct hook_module *base, bool *fresh, struct fault *f)
+{
+	(void)base;
+	(void)fresh;
+	return fault_set(f, ERR_CONFIG, 0, "a shared object is read at the start only");
+}
+
 static enum err so_open(struct hook_module *base, const struct hook_place *place,
                         struct hook_instance **out, struct fault *f)
 {
@@ -170,6 +178,7 @@ static bool so_call(struct hook_instance *base, struct call *c, enum bourn_verdi
 const struct hook_carrier carrier_so = {
 	.load = so_load,
 	.unload = so_unload,
+	.refresh = so_refresh,
 	.open = so_open,
 	.close = so_close,
 	.call = so_call,

@@ -6,6 +6,7 @@
 
 static const char *const types[HOOK_TYPE_COUNT] = {
 	[HOOK_SO] = "so",
+	[HOOK_LUA] = "lua",
 };
 
 enum {
@@ -25,6 +26,15 @@ enum hook_type hook_type_parse(struct slice name)
 	while (i < HOOK_TYPE_COUNT && !slice_eq(name, slice_str(types[i])))
 		i++;
 	return (enum hook_type)i;
+}
+
+void hook_spec_init(struct hook_spec *spec)
+{
+	*spec = (struct hook_spec){
+		.type = HOOK_TYPE_COUNT,
+		.instructions = HOOK_INSTRUCTIONS_DEFAULT,
+		.memory_bytes = HOOK_MEMORY_BYTES_DEFAULT,
+	};
 }
 
 bool hook_name_ok(struct slice name)

@@ -7,7 +7,7 @@
 
 enum { HOOK_NAME_BYTES_MAX = 64, HOOKS_MAX = 64, HOOK_TOPICS_MAX = 64 };
 
-enum hook_type { HOOK_SO, HOOK_TYPE_COUNT };
+enum hook_type { HOOK_SO, HOOK_LUA, HOOK_TYPE_COUNT };
 
 struct hook_spec {
 	char *name; /* owned, as every pointer here */
@@ -19,7 +19,22 @@ struct hook_spec {
 	size_t topic_count;
 	char *options; /* a JSON object */
 	bool open;     /* on_failure: go on as if it were not there; else refuse */
+
+	/* HOOK_LUA */
+	int64_t instructions; /* of one call */
+	int64_t memory_bytes; /* of a shard's state */
 };
+
+enum {
+	HOOK_INSTRUCTIONS_DEFAULT = 1000000,
+	HOOK_INSTRUCTIONS_MAX = 1000000000,
+	HOOK_MEMORY_BYTES_DEFAULT = 16 << 20,
+	HOOK_MEMORY_BYTES_MIN = 128 << 10,
+	HOOK_MEMORY_BYTES_MAX = 1 << 30,
+};
+
+/* All defaults; no name, type or path yet. */
+void hook_spec_init(struct hook_spec *spec);
 
 const char *hook_type_name(enum hook_type type);
 /* HOOK_TYPE_COUNT: there is none of that name. */

@@ -4,7 +4,7 @@
 #include "base/suggest.h"
 #include "core/topic_pattern.h"
 #include "wire/json.h"
-#include "wire/utf8.h"
+#include "wire/timefmt.h"
 
 #include <stdlib.h>
 
@@ -290,18 +290,51 @@ static enum err take_options(struct config_reading *r, struct hook_spec *spec,
 	return OK;
 }
 
+static enum err take_instructions(struct config_reading *r, struct hook_spec *spec,
+                                  const yaml_node_t *node)
+{
+	enum err err = wants_text(r, node, "instructions");
+
+	if (err)
+		return err;
+	if (!slice_to_int64(config_scalar(node), &spec->instructions) || spec->instructions < 1 ||
+	    spec->instructions > HOOK_INSTRUCTIONS_MAX)
+		return config_complain(r, node, "a hook's 'instructions' is a number from 1 to %d",
+		                       HOOK_INSTRUCTIONS_MAX);
+	return OK;
+}
+
+static enum err take_memory(struct config_reading *r, struct hook_spec *spec,
+                            const yaml_node_t *node)
+{
+	enum err err = wants_text(r, node, "memory");
+
+	if (err)
+		return err;
+	if (!bytes_parse(config_scalar(node), &spec->memory_bytes) ||
+	    spec->memory_bytes < HOOK_MEMORY_BYTES_MIN ||
+	    spec->memory_bytes > HOOK_MEMORY_BYTES_MAX)
+		return config_complain(r, node, "a hook's 'memory' is a size from 128KiB to 1GiB");
+	return OK;
+}
+
+enum { LUA = 1 << HOOK_LUA };
+
 static const struct hook_key {
 	const char *name;
+	unsigned types; /* 1 << enum hook_type: those that have it; 0: all */
 	enum err (*take)(struct config_reading *r, struct hook_spec *spec, const yaml_node_t *node);
 } hook_keys[] = {
-	{"name", take_name},
-	{"type", take_type},
-	{"path", take_path},
-	{"points", take_points},
-	{"topics", take_topics},
-	{"fronts", take_fronts},
-	{"on_failure", take_on_failure},
-	{"options", take_options},
+	{"name", 0, take_name},
+	{"type", 0, take_type},
+	{"path", 0, take_path},
+	{"points", 0, take_points},
+	{"topics", 0, take_topics},
+	{"fronts", 0, take_fronts},
+	{"on_failure", 0, take_on_failure},
+	{"options", 0, take_options},
+	{"instructions", LUA, take_instructions},
+	{"memory", LUA, take_memory},
 };
 
 /* --- the list ------------------------------------------------------------------------------------- */
@@ -323,9 +356,10 @@ static enum err complain_key(struct config_reading *r, const yaml_node_t *node)
 	return complain_choice(r, node, "key of hooks", names, ARRAY_COUNT(names));
 }
 
-static enum err read_keys(struct config_reading *r, const yaml_node_t *node, struct hook_spec *spec)
+/* `*seen`: which of hook_keys, a bit each. */
+static enum err read_keys(struct config_reading *r, const yaml_node_t *node, struct hook_spec *spec,
+                          unsigned *seen)
 {
-	unsigned seen = 0;
 	enum err err = OK;
 
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
@@ -338,12 +372,28 @@ static enum err read_keys(struct config_reading *r, const yaml_node_t *node, str
 		key = key_of(config_scalar(name));
 		if (!key)
 			return complain_key(r, name);
-		if (seen & 1u << (key - hook_keys))
+		if (*seen & 1u << (key - hook_keys))
 			return config_complain(r, name, "a hook's '%s' is set twice", key->name);
-		seen |= 1u << (key - hook_keys);
+		*seen |= 1u << (key - hook_keys);
 		err = key->take(r, spec, yaml_document_get_node(&r->document, pair->value));
 	}
 	return err;
+}
+
+/* A key that would do nothing is not taken. */
+static enum err check_keys(struct config_reading *r, const yaml_node_t *node,
+                           const struct hook_spec *spec, unsigned seen)
+{
+	for (unsigned i = 0; i < ARRAY_COUNT(hook_keys); i++) {
+		const struct hook_key *key = &hook_keys[i];
+
+		if (!(seen & 1u << i) || spec->type == HOOK_TYPE_COUNT || !key->types)
+			continue;
+		if (!(key->types & 1u << spec->type))
+			return config_complain(r, node, "a hook of type %s has no '%s'",
+			                       hook_type_name(spec->type), key->name);
+	}
+	return OK;
 }
 
 static enum err check_name_is_new(struct config_reading *r, const yaml_node_t *node)
@@ -361,6 +411,7 @@ static enum err read_hook(struct config_reading *r, const yaml_node_t *node)
 {
 	struct config_hooks *hooks = &r->config->hooks;
 	struct hook_spec *spec;
+	unsigned seen = 0;
 	enum err err;
 
 	if (node->type != YAML_MAPPING_NODE)
@@ -368,8 +419,10 @@ static enum err read_hook(struct config_reading *r, const yaml_node_t *node)
 	if (hooks->count == HOOKS_MAX)
 		return config_complain(r, node, "more than %d hooks", HOOKS_MAX);
 	spec = &hooks->specs[hooks->count++];
-	*spec = (struct hook_spec){.type = HOOK_TYPE_COUNT};
-	err = read_keys(r, node, spec);
+	hook_spec_init(spec);
+	err = read_keys(r, node, spec, &seen);
+	if (!err)
+		err = check_keys(r, node, spec, seen);
 	if (err)
 		return err;
 	if (hook_spec_check(spec, r->fault) != OK)
@@ -455,6 +508,9 @@ static void show_hook(const struct hook_spec *spec, struct buf *out)
 	show_topics(spec, out);
 	show_names("fronts", spec->fronts, front_at, ARRAY_COUNT(front_names), out);
 	buf_printf(out, "    on_failure: %s\n", spec->open ? "open" : "closed");
+	if (spec->type == HOOK_LUA)
+		buf_printf(out, "    instructions: %lld\n    memory: %lld\n",
+		           (long long)spec->instructions, (long long)spec->memory_bytes);
 	if (spec->options)
 		buf_printf(out, "    options: %s\n", spec->options);
 }

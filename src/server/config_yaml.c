@@ -4,13 +4,11 @@
 #include "server/config_reading.h"
 
 #include "base/check.h"
+#include "io/file.h"
 #include "server/config_hooks.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <yaml.h>
 
 struct slice config_scalar(const yaml_node_t *node)
@@ -227,28 +225,10 @@ enum err config_read_file(struct config *c, const char *path, config_warn_cb *wa
                           struct fault *f)
 {
 	struct buf text = BUF_INIT(CONFIG_FILE_BYTES_MAX);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	enum err err;
-	ssize_t got;
+	enum err err = file_read(path, &text, f);
 
-	if (fd < 0)
-		return fault_set(f, ERR_CONFIG, 0, "%s: %s", path, strerror(errno));
-	do {
-		if (!buf_reserve(&text, 4096)) {
-			err = fault_set(f, ERR_CONFIG, 0, "%s: larger than 1 MiB", path);
-			goto close_file;
-		}
-		got = read(fd, text.ptr + text.len, text.cap - text.len);
-		if (got > 0)
-			text.len += (size_t)got;
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0)
-		err = fault_set(f, ERR_CONFIG, 0, "%s: %s", path, strerror(errno));
-	else
+	if (!err)
 		err = config_read_yaml(c, buf_slice(&text), path, warn, arg, f);
-
-close_file:
-	close(fd);
 	buf_fini(&text);
 	return err;
 }

@@ -36,6 +36,7 @@ struct shard {
 	struct front *front;
 	struct message serve;   /* home's wish to this shard, then its answer to home */
 	struct message stop;    /* the same */
+	struct message renew;   /* the same: of hooks that were read again */
 	_Atomic int64_t handed; /* sockets on their way to it */
 	pthread_t thread;
 };
@@ -64,7 +65,11 @@ struct server {
 	struct admission *admission;
 	struct broker_group *brokers;
 	struct listener *listener;
-	struct signal_watch signals[2];
+	struct signal_watch signals[3];
+	struct work refresh;       /* SIGHUP: hooks are read again */
+	unsigned renew_waited_for; /* shards */
+	bool refreshing;
+	bool refresh_again; /* asked for meanwhile */
 	struct message stop;
 	atomic_bool stopping;
 };
@@ -195,6 +200,68 @@ static void signal_1(struct signal_watch *w, int signum)
 {
 	(void)signum;
 	server_stop(CONTAINER_OF(w, struct server, signals[1]));
+}
+
+/* --- reading hooks again -------------------------------------------------------------------------- */
+
+static void start_refresh(struct server *s)
+{
+	s->refreshing = true;
+	s->refresh_again = false;
+	loop_work(s->loops[0], &s->refresh);
+}
+
+static void shard_renewed(struct message *m)
+{
+	struct server *s = CONTAINER_OF(m, struct shard, renew)->server;
+
+	if (--s->renew_waited_for > 0)
+		return;
+	s->refreshing = false;
+	if (s->refresh_again)
+		start_refresh(s);
+}
+
+static void shard_renew(struct message *m)
+{
+	struct shard *shard = CONTAINER_OF(m, struct shard, renew);
+	struct server *s = shard->server;
+
+	if (s->hooks[shard->index])
+		hooks_renew(s->hooks[shard->index]);
+	shard->renew.deliver = shard_renewed;
+	loop_post(s->loops[0], &shard->renew);
+}
+
+static void refresh_run(struct work *w)
+{
+	struct server *s = CONTAINER_OF(w, struct server, refresh);
+
+	(void)hook_set_refresh(s->hook_set, s->log);
+}
+
+static void refresh_done(struct work *w)
+{
+	struct server *s = CONTAINER_OF(w, struct server, refresh);
+
+	s->renew_waited_for = s->shard_count;
+	for (unsigned i = 0; i < s->shard_count; i++) {
+		s->shards[i].renew.deliver = shard_renew;
+		loop_post(s->loops[i], &s->shards[i].renew);
+	}
+}
+
+static void signal_reload(struct signal_watch *w, int signum)
+{
+	struct server *s = CONTAINER_OF(w, struct server, signals[2]);
+
+	(void)signum;
+	log_line(s->log, LOG_INFO, "server",
+	         "SIGHUP: scripts of hooks are read again; settings take a restart");
+	if (s->refreshing)
+		s->refresh_again = true;
+	else
+		start_refresh(s);
 }
 
 /* --- starting ---------------------------------------------------------------------------------- */
@@ -476,9 +543,13 @@ static enum err compose(struct server *s, struct fault *f)
 		return f->code;
 	s->signals[0].came = signal_0;
 	s->signals[1].came = signal_1;
+	s->signals[2].came = signal_reload;
+	s->refresh.run = refresh_run;
+	s->refresh.done = refresh_done;
 	if (s->parts.catch_signals &&
 	    (loop_on_signal(s->loops[0], SIGTERM, &s->signals[0], f) != OK ||
-	     loop_on_signal(s->loops[0], SIGINT, &s->signals[1], f) != OK))
+	     loop_on_signal(s->loops[0], SIGINT, &s->signals[1], f) != OK ||
+	     loop_on_signal(s->loops[0], SIGHUP, &s->signals[2], f) != OK))
 		return f->code;
 	return OK;
 }

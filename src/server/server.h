@@ -19,7 +19,7 @@ struct server_parts {
 	const char *version;
 	const struct store_registry *engines;
 	struct disk *disk;
-	bool catch_signals;                         /* SIGTERM and SIGINT stop it */
+	bool catch_signals;                         /* SIGTERM and SIGINT stop it, SIGHUP reloads */
 	void (*ready)(void *arg, struct server *s); /* on shard 0's thread, once: all is served */
 	void *ready_arg;
 };

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 
 import pytest
@@ -183,6 +184,83 @@ def test_websocket_failure_says_try_later(hooked):
         ws.expect_close(1013)
 
 
+# --- Lua ---------------------------------------------------------------------
+
+def script(tmp_path, text, name="script", **keys):
+    file = tmp_path / f"{name}.lua"
+    file.write_text(text)
+    return {"name": name, "type": "lua", "path": str(file), **keys}
+
+
+REDACT = """
+function produce(event)
+  local order = json.decode(event.value)
+  for _, field in ipairs(options.fields) do
+    if order[field] then order[field] = "***" end
+  end
+  if not order.id then return refuse(422, "/id is missing") end
+  if order.test then return "drop" end
+  event.value = json.encode(order)
+  event.key = tostring(order.id)
+  event.headers.redacted = "yes"
+end
+"""
+
+
+def test_lua_redacts_drops_and_refuses(hooked, tmp_path):
+    broker = hooked(script(tmp_path, REDACT, options={"fields": ["card"]}))
+    json_ = "application/json"
+    assert post(broker, '{"id":7,"card":"4111"}', json_).status == 201
+    assert post(broker, '{"id":8,"test":true}', json_).json()["dropped"] == 1
+    assert post(broker, '{"card":"4111"}', json_).json()["detail"] == "/id is missing"
+    assert post(broker, '[', json_).json()["code"] == "bad_json"
+    [stored] = broker.consume("t")["events"]
+    assert stored["value"] == {"id": 7, "card": "***"} and stored["key"] == "7"
+    assert ["redacted", "yes"] in stored["headers"]
+
+
+def test_c_and_lua_in_one_chain(hooked, tmp_path):
+    broker = hooked(so("say", options={"n": 1}), script(tmp_path, """
+        function produce(event)
+          assert(event.headers["said-by"] == '{"n":1}')
+          event.value = "lua saw " .. event.value
+        end"""), so("say", "last"))
+    post(broker, "modify")
+    assert event(broker)["value"] == "lua saw <modify>"
+    post(broker, "stop")
+    assert len(broker.values("t")) == 1
+
+
+@pytest.mark.parametrize("body", ["while true do end", "error('no')", "return 42",
+                                  "local t = {} while true do t[#t + 1] = ('x'):rep(99999) .. #t end"])
+def test_lua_failures(hooked, tmp_path, body):
+    text = f"function produce(event) event.value = 'spoiled' {body} end"
+    broker = hooked(script(tmp_path, text, "shut", topics="shut"),
+                    script(tmp_path, text, "open", topics="open", on_failure="open"))
+    assert post(broker, "x", topic="shut").json()["code"] == "hook_failed"
+    assert post(broker, "x", topic="open").status == 201
+    assert broker.values("open") == ["x"]
+    assert 'bourn_hook_calls_total{hook="open",verdict="fail"} 1\n' in \
+        broker.client.get("/metrics").body.decode()
+
+
+def test_lua_is_read_again_on_sighup(hooked, tmp_path):
+    hook = script(tmp_path, "function produce(event) event.value = 'old' end")
+    broker = hooked(hook, so("say"))
+    post(broker, "x")
+    script(tmp_path, "function produce(event) event.value = 'new' end")
+    broker.process.send_signal(signal.SIGHUP)
+    broker.wait_line("script was read again")
+    broker.wait_line("say stays as it was: a shared object is read at the start only")
+    while broker.values("t")[-1] != "new":
+        post(broker, "x")
+    script(tmp_path, "function produce(")
+    broker.process.send_signal(signal.SIGHUP)
+    broker.wait_line("script stays as it was: .*script.lua:1:")
+    post(broker, "x")
+    assert broker.values("t")[-1] == "new"
+
+
 # --- metrics -----------------------------------------------------------------
 
 def test_metrics(hooked):
@@ -225,6 +303,11 @@ REFUSED = [
     (so("old_abi"), "version 0 of the interface"),
     (so("newer"), "newer broker"),
     (so("no_symbol"), "no symbol 'bourn_hook'"),
+    (so("say", instructions=5), "type so has no 'instructions'"),
+    ({"name": "x", "type": "lua", "path": "/absent.lua"}, "/absent.lua: No such file"),
+    ({"name": "x", "type": "lua", "path": "/dev/null"}, "function for no point"),
+    ({"name": "x", "type": "lua", "path": "/dev/null", "memory": "1KiB"}, "128KiB"),
+    ({"name": "x", "type": "lua", "path": "/dev/null", "instructions": 0}, "from 1 to"),
 ]
 
 
@@ -255,18 +338,18 @@ def test_check_and_show(tmp_path):
 
 # --- the page for users ------------------------------------------------------
 
-def page_block(language):
-    """The first block of that language in docs/hooks.md."""
-    text = (ROOT / "docs/hooks.md").read_text()
+def page_block(section, language):
+    """The first block of that language in a section of docs/hooks.md."""
+    text = (ROOT / "docs/hooks.md").read_text().split(f"\n## {section}\n")[1]
     return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL).group(1)
 
 
 def test_first_hook_in_c(start, tmp_path, shards):
-    (tmp_path / "stamp.c").write_text(page_block("c"))
+    (tmp_path / "stamp.c").write_text(page_block("In C", "c"))
     (tmp_path / "include").symlink_to(ROOT / "include")
-    subprocess.run(page_block("sh"), shell=True, check=True, cwd=tmp_path)
+    subprocess.run(page_block("In C", "sh"), shell=True, check=True, cwd=tmp_path)
     file = tmp_path / "bourn.yaml"
-    file.write_text(page_block("yaml"))
+    file.write_text(page_block("In C", "yaml"))
     broker = start(shards=shards, config=file)
     headers = {"Event-Key": "k"}
     assert post(broker, "x", topic="orders").json()["detail"] == "an event needs a key"
@@ -274,3 +357,16 @@ def test_first_hook_in_c(start, tmp_path, shards):
     assert broker.client.post("/produce/orders", "ping", None, headers).json()["dropped"] == 1
     assert ["checked", "yes"] in event(broker, "orders")["headers"]
     assert broker.produce("others", "x")["offset"] == 0
+
+
+def test_first_hook_in_lua(start, tmp_path, shards):
+    (tmp_path / "orders.lua").write_text(page_block("In Lua", "lua"))
+    file = tmp_path / "bourn.yaml"
+    file.write_text(page_block("In Lua", "yaml"))
+    broker = start(shards=shards, config=file)
+    assert post(broker, '{"id":1,"card":"4111"}', topic="orders").status == 201
+    assert post(broker, '{"test":true}', topic="orders").json()["dropped"] == 1
+    assert post(broker, "{}", topic="orders").json()["detail"] == "/id is missing"
+    assert post(broker, "no json", topic="orders").json()["code"] == "hook_failed"
+    assert event(broker, "orders")["value"] == '{"id":1}'
+    assert ["checked", "lua"] in event(broker, "orders")["headers"]

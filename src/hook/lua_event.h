@@ -1,0 +1,26 @@
+/* The event, or request, as a script sees it: the one argument of its functions, and the globals
+ * refuse and log. Private to hook/.
+ *
+ *	event.topic key value headers timestamp partition offset
+ *	      method target status body         of requests; body is value by another name
+ *	      point front peer principal request_id
+ *	event.value, event.body, event.key, event.headers[name] can be set; nil: none
+ *
+ * It is one object, for all calls; between them it stands for nothing. */
+#ifndef BOURN_HOOK_LUA_EVENT_H
+#define BOURN_HOOK_LUA_EVENT_H
+
+#include "hook/call.h"
+
+#include <lua.h>
+
+struct lua_event {
+	struct call *call; /* NULL: none is under way */
+	bool changed;      /* the script set something */
+};
+
+/* A C function for lua_pcall: its argument is a struct lua_event, a light userdata that lives as long
+ * as the state. Returns the object. */
+int lua_event_open(lua_State *lua);
+
+#endif
