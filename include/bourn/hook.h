@@ -47,14 +47,17 @@ struct bourn_slice {
  *
  *	point                 when, and what `value` and the headers are          may
  *	REQUEST_RECEIVED      an HTTP request is whole; its body and fields       modify stop refuse
- *	REQUEST_EXECUTED      its outcome is known, nothing is written            refuse
- *	BEFORE_RESPONSE_SEND  its answer is written; body and fields of that      modify
- *	AFTER_RESPONSE_SEND   the socket took all of it                           -
- *	CONNECT               a socket was accepted                               refuse stop
- *	SUBSCRIBE             somebody wants to follow a topic                    refuse
+ *	REQUEST_EXECUTED      its outcome is known; none                          -
+ *	BEFORE_RESPONSE_SEND  its answer is whole; body and fields of that        modify refuse
+ *	AFTER_RESPONSE_SEND   the socket took all of it; none                     -
+ *	CONNECT               a socket was accepted; none                         stop refuse
+ *	SUBSCRIBE             somebody wants to follow a topic; none              refuse
  *	PRODUCE               an event, before it has a partition                 modify stop refuse
  *	DELIVER               an event, before it is made into bytes for readers  modify stop
- *	COMMIT                kept for consumer groups; never called yet          - */
+ *	COMMIT                kept for consumer groups; never called yet          -
+ *
+ * Streams and upgrades are requests without an end: they have no answer that is whole. DELIVER is
+ * called once for all readers to whom the event goes alike, so its caller is nobody. */
 enum bourn_point {
 	BOURN_REQUEST_RECEIVED,
 	BOURN_REQUEST_EXECUTED,
@@ -79,7 +82,7 @@ enum bourn_verdict {
 enum bourn_front {
 	BOURN_FRONT_HTTP = 0, /* Server-Sent Events and streams of lines too */
 	BOURN_FRONT_WEBSOCKET = 1,
-	BOURN_FRONT_INTERNAL = 2, /* the broker itself: what it makes for many readers at once */
+	BOURN_FRONT_INTERNAL = 2, /* the broker itself */
 };
 
 enum bourn_level { BOURN_LOG_DEBUG, BOURN_LOG_INFO, BOURN_LOG_WARN, BOURN_LOG_ERROR };
@@ -126,7 +129,7 @@ struct bourn_host {
 struct bourn_caller {
 	uint32_t bytes;
 	enum bourn_front front;
-	const char *peer; /* "127.0.0.1:4711"; "" where the broker itself asks */
+	const char *peer; /* "127.0.0.1:4711"; "" at DELIVER */
 	struct bourn_slice principal;
 	uint64_t request_id;
 };
@@ -140,20 +143,20 @@ struct bourn_call {
 	const struct bourn_caller *caller;
 	int64_t now_ms; /* wall clock, since 1970 */
 
-	struct bourn_slice topic; /* none where there is none; of a stream it may be a pattern */
+	struct bourn_slice topic; /* none where there is none */
 
-	/* A hook may set these two; the key at PRODUCE only. */
+	/* A hook may set these two. */
 	struct bourn_slice key;
 	struct bourn_slice value; /* none: a tombstone */
 
 	int64_t timestamp; /* of the event, ms since 1970 */
-	int32_t partition; /* DELIVER; else -1 */
-	int64_t offset;    /* DELIVER; else -1 */
+	int32_t partition; /* DELIVER, REQUEST_EXECUTED of stored events; else -1 */
+	int64_t offset;    /* the same; of several, the first */
 
 	/* The four stages of a request. */
 	struct bourn_slice method;
 	struct bourn_slice target; /* path and query as sent */
-	int32_t status;            /* of the answer, once there is one; else 0 */
+	int32_t status; /* of the answer; a hook may set it at BEFORE_RESPONSE_SEND. 0: none yet */
 };
 
 typedef enum bourn_verdict bourn_hook_fn(void *state, struct bourn_call *call);

@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+#include <bourn/hook.h>
+
 enum front_kind { FRONT_HTTP, FRONT_WEBSOCKET, FRONT_INTERNAL };
 
 /* Lives in its connection, outlives its requests. */
@@ -14,6 +16,9 @@ struct caller {
 	const char *peer;    /* "127.0.0.1:4711" */
 	uint64_t request_id; /* of the request now being handled; unique in this process */
 };
+
+/* As hooks see it; what it points to is borrowed from `c`. */
+struct bourn_caller caller_for_hooks(const struct caller *c);
 
 enum operation {
 	OPERATION_PRODUCE,

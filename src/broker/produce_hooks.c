@@ -4,23 +4,6 @@
 #include "broker/produce_steps.h"
 #include "hook/hook.h"
 
-static struct bourn_caller caller_for(const struct caller *c)
-{
-	static const enum bourn_front fronts[] = {
-		[FRONT_HTTP] = BOURN_FRONT_HTTP,
-		[FRONT_WEBSOCKET] = BOURN_FRONT_WEBSOCKET,
-		[FRONT_INTERNAL] = BOURN_FRONT_INTERNAL,
-	};
-
-	return (struct bourn_caller){
-		.bytes = sizeof(struct bourn_caller),
-		.front = fronts[c->front],
-		.peer = c->peer ? c->peer : "",
-		.principal = slice_out(c->principal),
-		.request_id = c->request_id,
-	};
-}
-
 static void run_init(struct hook_run *run, const struct produce *p,
                      const struct bourn_caller *caller, struct arena *arena, const struct record *r)
 {
@@ -58,7 +41,7 @@ static enum err pass(struct produce *p, const struct record *records, uint32_t c
                      struct record *out, uint32_t *kept)
 {
 	struct hook_chain *chain = p->broker->produce_hooks;
-	struct bourn_caller caller = caller_for(p->caller);
+	struct bourn_caller caller = caller_for_hooks(p->caller);
 	enum err err = OK;
 
 	for (uint32_t i = 0; i < count && !err; i++) {

@@ -1,5 +1,6 @@
 #include "front/connection.h"
 
+#include "front/hooked.h"
 #include "front/http/connection.h"
 #include "front/shard.h"
 
@@ -248,6 +249,8 @@ static size_t write_out(struct connection *c, const struct iovec *shared, int co
 	if (n > 0) {
 		c->out_sent += (size_t)n < own ? (size_t)n : own;
 		c->sent_bytes += n;
+		if (c->front->chains[BOURN_AFTER_RESPONSE_SEND])
+			hooked_sent(c);
 	}
 	*all = n >= 0 && (size_t)n == total;
 	if (n > 0 || !c->out_blocked)
@@ -430,6 +433,7 @@ static struct connection *connection_new(struct front *f)
 	c->since_ms = front_now(f).wall_ms;
 	c->in.limit = limits->body_bytes + INPUT_SLACK_BYTES;
 	c->out.limit = OUTPUT_BYTES_MAX;
+	list_init(&c->answers);
 	c->flush.run = flush;
 	c->again.run = again;
 	c->timer.fire = timer_fired;
@@ -504,6 +508,11 @@ void connection_open(struct front *f, int fd)
 		return;
 	}
 	metric_add(f->metrics, METRIC_CONNECTIONS, 1);
+	if (!hooked_connect(c)) {
+		say_refused(f, "a hook said so", c->caller.peer);
+		connection_close(c);
+		return;
+	}
 	update_want(c);
 	connection_arm(c);
 }
@@ -519,6 +528,7 @@ void connection_free(struct connection *c)
 	if (list_is_linked(&c->starved))
 		list_remove(&c->starved);
 	list_remove(&c->node);
+	hooked_forget(c);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	free(c);

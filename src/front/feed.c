@@ -1,5 +1,6 @@
 #include "front/feed.h"
 
+#include "front/hooked.h"
 #include "front/shard.h"
 
 #include <stdlib.h>
@@ -130,12 +131,17 @@ static bool entry_add(struct feed_block *b, struct feed_entry entry)
 	return true;
 }
 
-static bool append(struct feed *f, const struct delivery *d)
+/* True too when hooks leave it out. */
+static bool append(struct feed *f, struct delivery *d)
 {
 	int64_t offset = d->record.offset;
-	struct feed_block *b = block_for(f, offset);
+	struct feed_block *b;
 	size_t before;
 
+	if (!hooked_deliver(f->feeds->front, hooked_front(f->key.form),
+	                    slice_of(f->name, f->name_len), d))
+		return true;
+	b = block_for(f, offset);
 	if (!b)
 		return false;
 	before = b->bytes.len;

@@ -37,6 +37,18 @@ struct front_limits front_limits_default(void)
 	};
 }
 
+static void take_chains(struct front *f)
+{
+	const struct front_config *config = &f->config;
+	const struct hooks *hooks = config->hooks ? config->hooks[loop_index(f->loop)] : NULL;
+
+	for (unsigned i = 0; i < BOURN_POINT_COUNT; i++)
+		f->chains[i] = hooks_chain(hooks, (enum bourn_point)i);
+	f->hooks_requests =
+		f->chains[BOURN_REQUEST_RECEIVED] || f->chains[BOURN_REQUEST_EXECUTED] ||
+		f->chains[BOURN_BEFORE_RESPONSE_SEND] || f->chains[BOURN_AFTER_RESPONSE_SEND];
+}
+
 struct front *front_new(struct loop *l, const struct front_config *config)
 {
 	struct front *f = calloc(1, sizeof(*f));
@@ -67,6 +79,7 @@ struct front *front_new(struct loop *l, const struct front_config *config)
 	f->starved_timer.fire = starved_fired;
 	f->stop_timer.fire = stop_fired;
 	f->stopped_task.run = tell_stopped;
+	take_chains(f);
 	return f;
 }
 

@@ -7,6 +7,7 @@
 #include "front/feed.h"
 #include "front/front.h"
 #include "front/http/known_head.h"
+#include "hook/hook.h"
 #include "io/log.h"
 #include "io/loop.h"
 #include "record/batch.h"
@@ -35,6 +36,9 @@ struct front {
 	struct metrics *metrics; /* this shard's own */
 	struct log *log;
 	struct log_limiter refusals; /* one line per refused request, but not too many */
+
+	struct hook_chain *chains[BOURN_POINT_COUNT]; /* this shard's hooks; NULL: none there */
+	bool hooks_requests; /* one of the four stages of a request has some */
 
 	struct list
 		connections; /* struct connection; also those whose last request is not home yet */

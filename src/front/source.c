@@ -1,6 +1,7 @@
 #include "front/source.h"
 
 #include "front/connections.h"
+#include "front/hooked.h"
 #include "front/shard.h"
 
 #include <stdlib.h>
@@ -404,12 +405,14 @@ static void reader_failed(struct source *src)
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
-static void append_event(struct source *src, const struct delivery *d)
+static void append_event(struct source *src, struct delivery *d)
 {
 	struct subscription *s = src->subscription;
 	struct front *f = s->connection->front;
 	struct buf *out = connection_output(s->connection);
 
+	if (!hooked_deliver(f, hooked_front(s->form), source_name(src), d))
+		return;
 	metric_add(f->metrics, METRIC_EVENTS_OUT, 1);
 	if (!form_needs_place(s->form)) {
 		form_append(s->form, &d->record, d->partition, source_name(src), out);

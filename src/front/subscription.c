@@ -1,5 +1,6 @@
 #include "front/subscription.h"
 
+#include "front/hooked.h"
 #include "front/shard.h"
 #include "front/source.h"
 
@@ -177,6 +178,18 @@ static void add_asked(struct subscription *s, struct slice name)
 	add_topic(s, name, position, s->alone || !readable ? NULL : &earliest);
 }
 
+/* Topics of a pattern that hooks refuse are passed over. */
+static bool may_follow(struct subscription *s, struct slice name)
+{
+	struct refusal *refusal;
+	struct fault fault;
+	enum err err =
+		hooked_subscribe(s->connection, hooked_front(s->form), name, &fault, &refusal);
+
+	free(refusal);
+	return err == OK;
+}
+
 /* A name, or the end of those that were there at open. */
 static void found(void *owner, struct slice name, bool is_new)
 {
@@ -184,6 +197,8 @@ static void found(void *owner, struct slice name, bool is_new)
 
 	if (!name.ptr)
 		subscription_heard(s);
+	else if (!may_follow(s, name))
+		return;
 	else if (is_new)
 		add_topic(s, name, &earliest, NULL);
 	else

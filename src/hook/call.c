@@ -2,6 +2,7 @@
 
 #include "base/varint.h"
 #include "hook/hook.h"
+#include "wire/http_write.h"
 #include "wire/json.h"
 #include "wire/media_type.h"
 
@@ -280,7 +281,7 @@ bool call_get_record(struct call *c, struct record *r)
 
 struct call_content call_content(const struct call *c)
 {
-	return (struct call_content){c->pub.key, c->pub.value, c->headers};
+	return (struct call_content){c->pub.key, c->pub.value, c->pub.status, c->headers};
 }
 
 /* A list that is the call's own may have been changed in place: the next change copies it. */
@@ -288,19 +289,48 @@ void call_restore(struct call *c, const struct call_content *content)
 {
 	c->pub.key = content->key;
 	c->pub.value = content->value;
+	c->pub.status = content->status;
 	c->headers = content->headers;
 }
 
-bool call_value_ok(struct call *c)
+void call_set_fields(struct call *c, struct bourn_header *list, uint32_t count)
+{
+	c->any_case = true;
+	c->headers = (struct call_headers){.list = list, .count = count};
+}
+
+/* What says that it is JSON, is. */
+static bool is_what_it_says(struct call *c)
 {
 	struct slice type = SLICE_NONE;
 	uint32_t i;
 
-	if (!c->pub.value.ptr)
-		return c->pub.value.len == 0;
 	if (find(c, content_type_name, &i))
 		type = slice_in(c->headers.list[i].value);
 	if (type.len == 0 || media_kind(type) != MEDIA_JSON)
 		return true;
 	return json_validate(slice_in(c->pub.value), JSON_DEPTH_MAX, NULL);
+}
+
+static bool are_fields(const struct call *c)
+{
+	for (uint32_t i = 0; c->headers.changed && i < c->headers.count; i++)
+		if (!http_field_name_ok(slice_in(c->headers.list[i].name)) ||
+		    !http_field_value_ok(slice_in(c->headers.list[i].value)))
+			return false;
+	return true;
+}
+
+/* A request's body is checked by who serves it, an answer's by nobody: it may be anything. */
+const char *call_objection(struct call *c)
+{
+	if (!c->pub.value.ptr && c->pub.value.len > 0)
+		return "it made a value of nothing";
+	if (c->any_case && !are_fields(c))
+		return "it made a field that HTTP cannot carry";
+	if (c->any_case && c->pub.status != 0 && (c->pub.status < 200 || c->pub.status > 599))
+		return "it made a status that is not from 200 to 599";
+	if (!c->any_case && c->pub.value.ptr && !is_what_it_says(c))
+		return "it made a value that is not what its content type says";
+	return NULL;
 }

@@ -40,6 +40,7 @@ struct call_headers {
 struct call_content {
 	struct bourn_slice key;
 	struct bourn_slice value;
+	int32_t status;
 	struct call_headers headers;
 };
 
@@ -68,8 +69,12 @@ void call_restore(struct call *c, const struct call_content *content);
 /* The headers, decoded; NULL and 0: there are none, or no memory. */
 const struct bourn_header *call_headers(struct call *c, uint32_t *count);
 
-/* Is the value what its content type says? */
-bool call_value_ok(struct call *c);
+/* Have `count` headers, decoded; of HTTP, whose names are fields'. Borrowed as long as the call
+ * lives. */
+void call_set_fields(struct call *c, struct bourn_header *list, uint32_t count);
+
+/* Why what a hook made cannot be; NULL: it can. Static text. */
+const char *call_objection(struct call *c);
 
 extern const struct bourn_host call_host;
 

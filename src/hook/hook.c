@@ -25,7 +25,7 @@ struct hook {
 };
 
 struct hook_chain {
-	struct hooks *hooks;
+	struct arena arena;
 	size_t count; /* > 0 */
 	struct hook *links[];
 };
@@ -33,7 +33,6 @@ struct hook_chain {
 struct hooks {
 	struct hook_place place;
 	struct hook_set *set;
-	struct arena arena;
 	struct log_limiter lines;
 	struct hook_chain *chains[BOURN_POINT_COUNT]; /* owned; NULL: none */
 	size_t count;                                 /* of those that are open */
@@ -207,11 +206,18 @@ static struct hook_chain *chain_new(struct hooks *hooks, enum bourn_point point)
 		return NULL;
 	chain = calloc(1, sizeof(*chain) + count * sizeof(struct hook *));
 	CHECK(chain); /* out of memory is fatal at start */
-	chain->hooks = hooks;
+	chain->arena = ARENA_INIT;
 	for (size_t i = 0; i < hooks->count; i++)
 		if (hooks->set->modules[i]->points & 1u << point)
 			chain->links[chain->count++] = &hooks->hooks[i];
 	return chain;
+}
+
+static void chain_free(struct hook_chain *chain)
+{
+	if (chain)
+		arena_fini(&chain->arena);
+	free(chain);
 }
 
 enum err hooks_new(struct hook_set *set, struct loop *l, unsigned shard, unsigned shard_count,
@@ -228,7 +234,6 @@ enum err hooks_new(struct hook_set *set, struct loop *l, unsigned shard, unsigne
 	CHECK(hooks);
 	hooks->place = place;
 	hooks->set = set;
-	hooks->arena = ARENA_INIT;
 	for (; hooks->count < set->count; hooks->count++) {
 		struct hook *hook = &hooks->hooks[hooks->count];
 
@@ -253,13 +258,12 @@ void hooks_free(struct hooks *hooks)
 	if (!hooks)
 		return;
 	for (unsigned i = 0; i < BOURN_POINT_COUNT; i++)
-		free(hooks->chains[i]);
+		chain_free(hooks->chains[i]);
 	while (hooks->count > 0) {
 		struct hook *hook = &hooks->hooks[--hooks->count];
 
 		hook->carrier->close(hook->instance);
 	}
-	arena_fini(&hooks->arena);
 	free(hooks);
 }
 
@@ -270,7 +274,7 @@ struct hook_chain *hooks_chain(const struct hooks *hooks, enum bourn_point point
 
 struct arena *hook_chain_arena(struct hook_chain *chain)
 {
-	return &chain->hooks->arena;
+	return &chain->arena;
 }
 
 void hook_log(const struct hook *hook, enum log_level level, const char *text)
@@ -299,9 +303,7 @@ static const char *objection(struct call *c, enum bourn_verdict verdict)
 		return c->failure ? c->failure : "it failed";
 	if (verdict == BOURN_REFUSE && (c->refusal.status < 400 || c->refusal.status > 599))
 		return "it refused with a status that is not from 400 to 599";
-	if (verdict == BOURN_MODIFY && !call_value_ok(c))
-		return "it made a value that is not what its content type says";
-	return NULL;
+	return verdict == BOURN_MODIFY ? call_objection(c) : NULL;
 }
 
 static enum hook_outcome fail(struct hook_run *run, const char *why)
@@ -312,6 +314,8 @@ static enum hook_outcome fail(struct hook_run *run, const char *why)
 	run->call.refusal = (struct refusal){0};
 	if (hook->spec->open)
 		return HOOK_PASSED;
+	if (!point_allows(run->call.pub.point, BOURN_REFUSE))
+		return point_allows(run->call.pub.point, BOURN_STOP) ? HOOK_STOPPED : HOOK_PASSED;
 	fault_set(&run->fault, ERR_HOOK_FAILED, 0, "hook '%s'", hook->spec->name);
 	return HOOK_REFUSED;
 }

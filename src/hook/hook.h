@@ -47,7 +47,7 @@ void hooks_free(struct hooks *hooks); /* NULL: nothing */
 struct hook_chain;
 struct hook_chain *hooks_chain(const struct hooks *hooks, enum bourn_point point);
 
-/* Memory for what hooks make in runs that do not wait; whoever takes it resets it. */
+/* The chain's own memory, for what hooks make in runs that do not wait; whoever takes it resets it. */
 struct arena *hook_chain_arena(struct hook_chain *chain);
 
 /* What became of it. */

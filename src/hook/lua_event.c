@@ -212,6 +212,7 @@ static int event_set(lua_State *lua)
 	case MEMBER_BODY:
 	case MEMBER_VALUE: call->value = kept_slice(lua, 3, e->call); break;
 	case MEMBER_KEY: call->key = kept_slice(lua, 3, e->call); break;
+	case MEMBER_STATUS: call->status = (int32_t)luaL_checkinteger(lua, 3); break;
 	default: return luaL_error(lua, "an event's '%s' cannot be set", members[member]);
 	}
 	e->changed = true;

@@ -4,7 +4,7 @@
  *	event.topic key value headers timestamp partition offset
  *	      method target status body         of requests; body is value by another name
  *	      point front peer principal request_id
- *	event.value, event.body, event.key, event.headers[name] can be set; nil: none
+ *	event.value, event.body, event.key, event.headers[name] can be set (nil: none); event.status too
  *
  * It is one object, for all calls; between them it stands for nothing. */
 #ifndef BOURN_HOOK_LUA_EVENT_H

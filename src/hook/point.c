@@ -14,8 +14,8 @@ static const struct point_row {
 	unsigned verdicts; /* besides those that always are */
 } points[BOURN_POINT_COUNT] = {
 	[BOURN_REQUEST_RECEIVED] = {"request_received", MODIFY | STOP | REFUSE},
-	[BOURN_REQUEST_EXECUTED] = {"request_executed", REFUSE},
-	[BOURN_BEFORE_RESPONSE_SEND] = {"before_response_send", MODIFY},
+	[BOURN_REQUEST_EXECUTED] = {"request_executed", 0},
+	[BOURN_BEFORE_RESPONSE_SEND] = {"before_response_send", MODIFY | REFUSE},
 	[BOURN_AFTER_RESPONSE_SEND] = {"after_response_send", 0},
 	[BOURN_CONNECT] = {"connect", STOP | REFUSE},
 	[BOURN_SUBSCRIBE] = {"subscribe", REFUSE},

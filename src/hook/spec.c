@@ -10,7 +10,7 @@ static const char *const types[HOOK_TYPE_COUNT] = {
 };
 
 enum {
-	BUILT = 1 << BOURN_PRODUCE,
+	BUILT = (1 << BOURN_COMMIT) - 1,
 	WITHOUT_TOPIC = 1 << BOURN_CONNECT,
 };
 

@@ -261,6 +261,212 @@ def test_lua_is_read_again_on_sighup(hooked, tmp_path):
     assert broker.values("t")[-1] == "new"
 
 
+# --- requests and answers ----------------------------------------------------
+
+def lua(tmp_path, text, **keys):
+    """A script that is a hook for all points it has functions for."""
+    return script(tmp_path, text, **keys)
+
+
+def test_request_received_changes_the_request(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        function request_received(request)
+          if request.method ~= "POST" then return end
+          assert(request.target == "/produce/t" and request.topic == "t")
+          if request.headers["X-Shout"] then request.body = request.body:upper() end
+          request.headers["Event-Header-Via"] = "lua"
+          request.headers["event-key"] = "k"
+        end"""))
+    for shout in [{}, {"X-Shout": "1"}, {}, {}]:  # clients send one head over and over
+        reply = broker.client.post("/produce/t", "quiet", "text/plain", shout)
+        assert reply.status == 201
+    events = broker.consume("t")["events"]
+    assert [e["value"] for e in events] == ["quiet", "QUIET", "quiet", "quiet"]
+    assert all(e["key"] == "k" and e["headers"] == [["via", "lua"]] for e in events)
+
+
+def test_request_received_answers_itself(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        function request_received(request)
+          if request.body == "stop" then return "stop" end
+          if request.body == "no" then return refuse(418, "not here", 9) end
+          if request.body == "fail" then error("!") end
+        end"""))
+    assert post(broker, "stop").status == 204
+    reply = post(broker, "no")
+    assert reply.status == 418 and reply.json()["detail"] == "not here"
+    assert reply.header("Retry-After") == "9"
+    assert post(broker, "fail").json()["code"] == "hook_failed"
+    assert post(broker, "fine").json()["offset"] == 0
+
+
+def test_request_received_by_topic(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, "function request_received() return refuse(403) end",
+                        topics="secret"))
+    assert broker.client.get("/consume/secret").status == 403
+    assert post(broker, "x", topic="open").status == 201
+    assert broker.client.get("/v1/info").status == 200
+
+
+def test_request_received_cannot_make_a_bad_field(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        function request_received(request) request.headers["a"] = "b\\r\\nc: d" end"""))
+    assert post(broker, "x").json()["code"] == "hook_failed"
+
+
+def test_before_response_send(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        function before_response_send(answer)
+          answer.headers["X-Powered-By"] = "lua " .. answer.status
+          answer.headers["date"] = nil
+          if answer.body:find("hide") then answer.body = "hidden" answer.status = 203 end
+          if answer.body:find("refuse") then return refuse(410, "gone") end
+        end"""))
+    reply = post(broker, "hide me")
+    assert reply.header("X-Powered-By") == "lua 201" and reply.header("Date") is None
+    assert reply.json()["offset"] == 0
+    reply = broker.client.get("/consume/t")
+    assert (reply.status, reply.body) == (203, b"hidden")
+    assert reply.header("Content-Length") == "6"
+    assert broker.client.get("/consume/refuse").status == 410
+    reply = broker.client.request("HEAD", "/v1/info")
+    assert reply.header("X-Powered-By") == "lua 200" and int(reply.header("Content-Length")) > 100
+    assert broker.client.request("OPTIONS", "/v1/info").header("X-Powered-By") == "lua 204"
+    assert broker.client.get("/livez").header("X-Powered-By") is None
+
+
+def test_executed_and_sent_are_told(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        function request_executed(r)
+          log(("executed %s %s %s %d %s"):format(r.method, r.target, r.topic, r.status, r.offset))
+        end
+        function after_response_send(r)
+          log(("sent %s %s %s %d"):format(r.method, r.target, r.topic, r.status))
+        end"""))
+    post(broker, "x", query="?partition=0")
+    broker.wait_line(r"executed POST /produce/t\?partition=0 t 0 0")
+    broker.wait_line(r"sent POST /produce/t\?partition=0 t 201")
+    broker.client.get("/consume/none")
+    broker.wait_line("executed GET /consume/none none 404 nil")
+    broker.wait_line("sent GET /consume/none none 404")
+    with broker.connect() as c:
+        c.request("GET", "/v1/info", [("Connection", "close")])
+        c.read_reply()
+    broker.wait_line("sent GET /v1/info nil 200")
+
+
+def test_observers_that_fail_harm_nobody(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        function request_executed(r) error("!") end
+        function after_response_send(r) return "refuse" end"""))
+    assert post(broker, "x").status == 201
+    assert post(broker, "x").status == 201
+
+
+# --- connections and subscriptions -------------------------------------------
+
+def test_connect(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, """
+        seen = 0
+        function connect(c)
+          assert(c.peer:find("^127%.0%.0%.1:"))
+          seen = seen + 1
+          if seen % 3 == 0 then return "stop" end
+        end"""))
+    outcomes = []
+    for _ in range(12):
+        try:
+            with broker.connect() as c:
+                c.request("GET", "/livez")
+                outcomes.append(c.read_reply().status)
+        except (ConnectionError, EOFError, AssertionError, OSError):
+            outcomes.append(None)
+    assert {200, None} == set(outcomes)
+
+
+SUBSCRIBE = """
+function subscribe(s)
+  if s.topic == "secret" then return refuse(403, "not for you, " .. s.front) end
+end"""
+
+
+def test_subscribe(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, SUBSCRIBE))
+    reply = broker.client.get("/subscribe/secret")
+    assert reply.status == 403 and reply.json()["detail"] == "not for you, http"
+    reply = broker.client.get("/v1/subscribe?topic=open&topic=secret")
+    assert reply.status == 403
+    socket = WebSocket(broker.port, "/subscribe/secret")
+    assert socket.reply.status == 403 and b"not for you, websocket" in socket.reply.body
+
+
+def test_subscribe_by_pattern_passes_over(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, SUBSCRIBE))
+    broker.produce("secret", "1")
+    broker.produce("sea", "2")
+    with WebSocket(broker.port, "/v1/subscribe?topic=s*&offset=earliest") as ws:
+        assert ws.read().payload == b"2"
+        broker.produce("secret", "3")
+        broker.produce("sea", "4")
+        assert ws.read().payload == b"4"
+
+
+# --- deliver -----------------------------------------------------------------
+
+DELIVER = """
+function deliver(event)
+  assert(event.partition == 0 and event.offset and event.peer == "")
+  if event.value:find("drop") then return "drop" end
+  if event.value:find("fail") then error("!") end
+  event.value = event.front .. ":" .. event.value
+end"""
+
+
+def test_deliver(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, DELIVER))
+    with WebSocket(broker.port, "/subscribe/t") as ws, broker.connect() as lines, \
+            broker.connect() as sse:
+        lines.request("GET", "/subscribe/t")
+        lines.read_head()
+        sse.request("GET", "/subscribe/t", [("Accept", "text/event-stream")])
+        sse.read_head()
+        for value in ["a", "drop", "fail", "b"]:
+            broker.produce("t", value)
+        assert [ws.read().payload for _ in range(2)] == [b"websocket:a", b"websocket:b"]
+        got = b""
+        while b"http:b" not in got:
+            got += lines.read_chunk()
+        assert got.count(b"http:") == 2 and b"drop" not in got and b"fail" not in got
+        got = b""
+        while b"data: http:b" not in got:
+            got += sse.read_chunk()
+        assert b"data: http:a" in got and b"drop" not in got
+    assert broker.values("t") == ["http:a", "http:b"]
+    assert broker.client.get("/v1/topics/t/events/0").body == b"http:a"
+    assert broker.client.get("/v1/topics/t/events/1").status == 404
+    with WebSocket(broker.port, "/subscribe/t?offset=0") as ws:  # from the log
+        assert [ws.read().payload for _ in range(2)] == [b"websocket:a", b"websocket:b"]
+
+
+def test_deliver_once_for_all_readers(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, "function deliver(event) end"))
+    broker.produce("t", "first")
+    sockets = [WebSocket(broker.port, "/subscribe/t") for _ in range(10)]
+    broker.produce("t", "x")
+    for socket in sockets:
+        assert socket.read().payload == b"x"
+    text = broker.client.get("/metrics").body.decode()
+    calls = int(re.search('bourn_hook_calls_total{hook="script",verdict="continue"} (\\d+)',
+                          text).group(1))
+    assert 1 <= calls <= broker.shards
+
+
+def test_deliver_open(hooked, tmp_path):
+    broker = hooked(lua(tmp_path, DELIVER, on_failure="open"))
+    broker.produce("t", "fail")
+    assert broker.values("t") == ["fail"]
+
+
 # --- metrics -----------------------------------------------------------------
 
 def test_metrics(hooked):

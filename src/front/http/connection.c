@@ -1,6 +1,7 @@
 #include "front/http/connection.h"
 
 #include "front/http/guard.h"
+#include "front/http/hooked_request.h"
 #include "front/http/produce.h"
 #include "front/http/router.h"
 #include "front/shard.h"
@@ -176,7 +177,10 @@ static void message_came(struct http_connection *h)
 		return;
 	}
 	h->exclusive = !(x->route->flags & ROUTE_CONCURRENT);
-	x->route->handle(x, &h->parser->http.request);
+	if (!x->front->hooks_requests)
+		x->route->handle(x, &h->parser->http.request);
+	else if (!hooked_receive(x, &h->parser->http.request))
+		h->parser->known.event.head_id = 0;
 }
 
 /* --- bytes come in ---------------------------------------------------------------------------------- */
@@ -331,7 +335,10 @@ static bool write_answer(struct http_connection *h, struct exchange *x)
 	if (h->last && x->node.next == &h->queue)
 		x->keep_alive = false;
 	x->written = true;
-	x->ops->write(x);
+	if (x->front->hooks_requests)
+		hooked_write(x);
+	else
+		x->ops->write(x);
 	return !x->streaming;
 }
 

@@ -7,6 +7,7 @@
  *   open a reader → take events until limit, max_bytes or the end → at the end without any: wait
  *   for more, or for the timer → answer */
 #include "front/event_json.h"
+#include "front/hooked.h"
 #include "front/http/connection.h"
 #include "front/http/handlers.h"
 #include "front/http/params.h"
@@ -112,10 +113,12 @@ static void consume_write(struct exchange *x)
 
 /* --- reading ----------------------------------------------------------------------------------------- */
 
-static void append_event(struct consume *s, const struct delivery *d)
+static void append_event(struct consume *s, struct delivery *d)
 {
 	size_t left = (size_t)(s->bytes_max - (int64_t)s->body.len);
 
+	if (!hooked_deliver(s->x->front, BOURN_FRONT_HTTP, exchange_name(s->x), d))
+		return;
 	if (s->body.len > FRONT_POOLED_BUF_BYTES / 2) /* then at once for all there may be */
 		front_buf_reserve(s->x->front, &s->body, left + FRONT_POOLED_BUF_BYTES / 2);
 	metric_add(s->x->front->metrics, METRIC_EVENTS_OUT, 1);
@@ -390,6 +393,9 @@ static void event_write(struct exchange *x)
 {
 	struct event_read *s = x->state;
 
+	if (!x->fault.code &&
+	    !hooked_deliver(x->front, BOURN_FRONT_HTTP, exchange_name(x), &s->found))
+		fault_set(&x->fault, ERR_EVENT_GONE, 0, "offset %lld", (long long)s->offset);
 	if (x->fault.code) {
 		reading_problem(x, s->reader);
 		return;

@@ -39,6 +39,7 @@ static void exchange_reset(struct exchange *x)
 	x->fault.os_errno = 0;
 	x->fault.where[0] = '\0';
 	x->refusal = NULL;
+	x->hooked = NULL;
 	x->name_len = 0;
 	x->name[0] = '\0';
 	x->argument[0] = '\0';
@@ -76,6 +77,10 @@ void exchange_free(struct exchange *x)
 	CHECK(!x->busy);
 	CHECK(!list_is_linked(&x->node));
 	x->ops->fini(x);
+	if (x->refusal)
+		free(x->refusal);
+	if (x->hooked)
+		free(x->hooked);
 	if (f->idle_exchange_count == FRONT_POOLED_EXCHANGES) {
 		free(x);
 		return;
@@ -219,7 +224,7 @@ void reply_created(struct exchange *x, struct slice body)
 	buf_append_slice(out, body);
 }
 
-static int refusal_status(const struct exchange *x)
+int exchange_status(const struct exchange *x)
 {
 	return x->refusal ? x->refusal->status : err_http_status(x->fault.code);
 }
@@ -229,7 +234,7 @@ void problem_of(const struct exchange *x, const struct problem_member *members, 
 {
 	struct problem problem = {
 		.code = x->fault.code,
-		.status = refusal_status(x),
+		.status = exchange_status(x),
 		.members = members,
 		.member_count = member_count,
 	};
@@ -305,7 +310,7 @@ static void reply_refused(struct exchange *x)
 
 void reply_problem(struct exchange *x, const struct problem_member *members, size_t member_count)
 {
-	int status = refusal_status(x);
+	int status = exchange_status(x);
 	struct buf body = BUF_INIT(4096);
 	struct buf *out;
 

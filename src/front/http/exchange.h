@@ -18,6 +18,7 @@
 #include "wire/ws.h"
 
 struct exchange;
+struct hooked_target;
 struct http_connection;
 struct route;
 
@@ -50,14 +51,14 @@ struct exchange {
 	bool keep_alive;
 	bool linger; /* close slowly: the client may still be sending */
 	bool answered;
-	bool written;       /* ops->write was called */
-	bool busy;          /* the broker holds a request of it */
-	bool streaming;     /* written to until exchange_end */
-	bool event_source;  /* asks for Server-Sent Events */
-	bool counted;       /* produce: the body may hold several, the answer says how many */
-	struct fault fault; /* why it is refused; code OK: it is not */
-	const struct refusal
-		*refusal; /* what a hook said more about that; NULL: nothing. Borrowed */
+	bool written;            /* ops->write was called */
+	bool busy;               /* the broker holds a request of it */
+	bool streaming;          /* written to until exchange_end */
+	bool event_source;       /* asks for Server-Sent Events */
+	bool counted;            /* produce: the body may hold several, the answer says how many */
+	struct fault fault;      /* why it is refused; code OK: it is not */
+	struct refusal *refusal; /* what a hook said more about that; owned. NULL: nothing */
+	struct hooked_target *hooked; /* for hooks that come later; owned. NULL: there are none */
 	size_t name_len;
 	char name[TOPIC_NAME_BYTES_MAX + 1]; /* {topic} of the path, decoded */
 	char argument[KNOWN_ARGUMENT_BYTES]; /* the path's second parameter, decoded */
@@ -83,6 +84,9 @@ void exchange_refuse(struct exchange *x, enum err code, const char *where, ...)
 
 /* What the broker held came back: answer, if that did not happen yet; free, if nobody waits. */
 void exchange_home(struct exchange *x);
+
+/* The status of its problem: x->fault is set. */
+int exchange_status(const struct exchange *x);
 
 /* A stream is over. `clean`: the connection may go on; else it is closed. */
 void exchange_end(struct exchange *x, bool clean);

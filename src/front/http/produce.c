@@ -361,7 +361,8 @@ static void produced(struct produce *p)
 
 	if (p->fault.code) {
 		x->fault = p->fault;
-		x->refusal = p->refusal;
+		x->refusal = p->refusal; /* moved */
+		p->refusal = NULL;
 		if (x->answered)
 			say_lost(x);
 	}

@@ -1,5 +1,6 @@
 #include "front/http/reading.h"
 
+#include "front/hooked.h"
 #include "front/http/connection.h"
 #include "front/position.h"
 
@@ -89,6 +90,21 @@ static enum err read_position(struct exchange *x, struct slice resume, const str
 	return err;
 }
 
+/* About topics by name; those of patterns are asked about when they are found. */
+static enum err ask_hooks(struct exchange *x, const struct http_request *r,
+                          const struct subscription_request *request)
+{
+	enum bourn_front front = r->upgrade_websocket ? BOURN_FRONT_WEBSOCKET : BOURN_FRONT_HTTP;
+	enum err err = OK;
+
+	(void)exchange_caller(x);
+	for (size_t i = 0; i < request->name_count && !err; i++)
+		if (!topic_pattern_is(request->names[i]))
+			err = hooked_subscribe(x->http->connection, front, request->names[i],
+			                       &x->fault, &x->refusal);
+	return err;
+}
+
 enum err reading_subscription(struct exchange *x, const struct http_request *r,
                               bool keep_unreadable, struct params *params,
                               struct subscription_request *out)
@@ -106,6 +122,8 @@ enum err reading_subscription(struct exchange *x, const struct http_request *r,
 		err = read_names(x, params, out, &x->fault);
 	if (!err)
 		err = read_position(x, resume_at(r, params), params, keep_unreadable, out);
+	if (!err)
+		err = ask_hooks(x, r, out);
 	if (err)
 		params_fini(params);
 	return err;
