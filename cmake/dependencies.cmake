@@ -23,6 +23,10 @@ pkg_check_modules(LUA QUIET IMPORTED_TARGET lua5.4)
 bourn_need(LUA_FOUND liblua5.4-dev)
 add_library(lua ALIAS PkgConfig::LUA)
 
+# Its headers only: hooks over HTTP load the library when there are any.
+find_path(CURL_INCLUDE curl/curl.h)
+bourn_need(CURL_INCLUDE libcurl4-openssl-dev)
+
 find_package(OpenSSL QUIET)
 bourn_need(OPENSSL_FOUND libssl-dev)
 

@@ -1,12 +1,13 @@
 #include "broker/produce.h"
 
+#include "broker/produce_hooks.h"
 #include "broker/produce_steps.h"
 #include "broker/topic_wait.h"
 #include "broker/turn_batch.h"
 
 #include <stdlib.h>
 
-enum { COPIED_BYTES_MAX = 32 << 20 }; /* of records that wait for their topics, per shard */
+enum { COPIED_BYTES_MAX = 32 << 20 }; /* of records that wait for topics and hooks, per shard */
 
 /* --- the end of a request --------------------------------------------------------------------- */
 
@@ -79,6 +80,7 @@ void broker_produce_fini(struct produce *p)
 void produce_init(struct broker *b)
 {
 	list_init(&b->finished);
+	list_init(&b->passes);
 	b->finish.run = run_finished;
 	b->turn = 1; /* no topic was written in it */
 }
@@ -344,13 +346,6 @@ static enum err append_to(struct produce *p, struct topic *t, const struct recor
 
 /* --- a topic that is not there yet ------------------------------------------------------------ */
 
-/* The records and all they point to, in one allocation. */
-struct produce_copy {
-	size_t bytes;
-	uint32_t count;
-	struct record records[]; /* then the bytes */
-};
-
 static struct slice copy_slice(uint8_t **at, struct slice s)
 {
 	struct slice copy = {s.ptr ? *at : NULL, s.len};
@@ -361,17 +356,20 @@ static struct slice copy_slice(uint8_t **at, struct slice s)
 	return copy;
 }
 
-static struct produce_copy *copy_new(const struct record *records, uint32_t count)
+enum err produce_copy_new(struct broker *b, const struct record *records, uint32_t count,
+                          struct produce_copy **out)
 {
 	size_t bytes = sizeof(struct produce_copy) + count * sizeof(*records);
 	struct produce_copy *copy;
 	uint8_t *at;
 
+	if (b->copied_bytes > COPIED_BYTES_MAX)
+		return ERR_BUSY;
 	for (uint32_t i = 0; i < count; i++)
 		bytes += records[i].key.len + records[i].value.len + records[i].headers.len;
 	copy = malloc(bytes);
 	if (!copy)
-		return NULL;
+		return ERR_NO_MEMORY;
 	copy->bytes = bytes;
 	copy->count = count;
 	at = (uint8_t *)(copy->records + count);
@@ -383,13 +381,20 @@ static struct produce_copy *copy_new(const struct record *records, uint32_t coun
 		r->value = copy_slice(&at, records[i].value);
 		r->headers = copy_slice(&at, records[i].headers);
 	}
-	return copy;
+	b->copied_bytes += bytes;
+	*out = copy;
+	return OK;
+}
+
+void produce_copy_free(struct broker *b, struct produce_copy *copy)
+{
+	b->copied_bytes -= copy->bytes;
+	free(copy);
 }
 
 static void copy_drop(struct produce *p)
 {
-	p->broker->copied_bytes -= p->copy->bytes;
-	free(p->copy);
+	produce_copy_free(p->broker, p->copy);
 	p->copy = NULL;
 }
 
@@ -441,12 +446,9 @@ static enum err wait_for_topic(struct produce *p, const struct record *records, 
 
 	if (err)
 		return err;
-	if (b->copied_bytes > COPIED_BYTES_MAX)
-		return ERR_BUSY;
-	p->copy = copy_new(records, count);
-	if (!p->copy)
-		return ERR_NO_MEMORY;
-	b->copied_bytes += p->copy->bytes;
+	err = produce_copy_new(b, records, count, &p->copy);
+	if (err)
+		return err;
 	w = topic_wait_get(b, p->topic);
 	if (!w) {
 		copy_drop(p);

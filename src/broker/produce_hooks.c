@@ -1,11 +1,8 @@
-/* What hooks make of the records of a produce request, before it has partitions: each is shown to
- * them, in order. All or nothing: one that is refused refuses the request; those that are dropped
- * are left out, whatever becomes of the others. */
-#include "broker/produce_steps.h"
-#include "hook/hook.h"
+#include "broker/produce_hooks.h"
 
-static void run_init(struct hook_run *run, const struct produce *p,
-                     const struct bourn_caller *caller, struct arena *arena, const struct record *r)
+void produce_run_init(struct hook_run *run, const struct produce *p,
+                      const struct bourn_caller *caller, struct arena *arena,
+                      const struct record *r)
 {
 	call_init(&run->call, BOURN_PRODUCE, caller, arena);
 	run->call.pub.topic = slice_out(p->topic);
@@ -20,51 +17,62 @@ static void be_refused(struct produce *p, const struct hook_run *run)
 		p->refusal = refusal_copy(&run->call.refusal);
 }
 
-/* What became of one record; `*kept` grows when it is still there. */
-static enum err take(struct produce *p, struct hook_run *run, const struct record *was,
-                     struct record *records, uint32_t *kept)
+enum err produce_run_take(struct hook_run *run, struct produce *p, struct record *r, bool *dropped)
 {
-	switch (run->outcome) {
-	case HOOK_STOPPED: p->dropped_count++; return OK;
-	case HOOK_REFUSED: be_refused(p, run); return run->fault.code;
-	case HOOK_PASSED: break;
+	*dropped = run->outcome == HOOK_STOPPED;
+	p->dropped_count += *dropped;
+	if (run->outcome == HOOK_REFUSED) {
+		be_refused(p, run);
+		return run->fault.code;
 	}
-	records[*kept] = *was;
-	if (run->changed && !call_get_record(&run->call, &records[*kept]))
+	if (run->changed && !*dropped && !call_get_record(&run->call, r))
 		return fault_set(&p->fault, ERR_NO_MEMORY, 0, "what a hook made");
-	*kept += 1;
 	return OK;
 }
 
 /* The arena holds what they point to afterwards. */
-static enum err pass(struct produce *p, const struct record *records, uint32_t count,
-                     struct record *out, uint32_t *kept)
+static enum err pass(struct produce *p, const struct bourn_caller *caller,
+                     const struct record *records, uint32_t count, struct record *out,
+                     uint32_t *kept)
 {
 	struct hook_chain *chain = p->broker->produce_hooks;
-	struct bourn_caller caller = caller_for_hooks(p->caller);
 	enum err err = OK;
 
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct hook_run run;
+		bool dropped;
 
-		run_init(&run, p, &caller, hook_chain_arena(chain), &records[i]);
+		produce_run_init(&run, p, caller, hook_chain_arena(chain), &records[i]);
 		CHECK(hook_run_start(chain, &run));
-		err = take(p, &run, &records[i], out, kept);
+		out[*kept] = records[i];
+		err = produce_run_take(&run, p, &out[*kept], &dropped);
+		*kept += !dropped;
 	}
 	return err;
 }
 
-void produce_hooks(struct produce *p, const struct record *records, uint32_t count)
+static void pass_now(struct produce *p, const struct bourn_caller *caller,
+                     const struct record *records, uint32_t count)
 {
 	struct arena *arena = hook_chain_arena(p->broker->produce_hooks);
 	struct record one;
 	struct record *out = count == 1 ? &one : arena_alloc(arena, count * sizeof(*out));
 	uint32_t kept = 0;
-	enum err err = out ? pass(p, records, count, out, &kept) : ERR_NO_MEMORY;
+	enum err err = out ? pass(p, caller, records, count, out, &kept) : ERR_NO_MEMORY;
 
 	if (!err && kept > 0)
 		err = produce_store(p, out, kept);
 	if (err || kept == 0)
 		produce_finish(p, err);
 	arena_reset(arena);
+}
+
+void produce_hooks(struct produce *p, const struct record *records, uint32_t count)
+{
+	struct bourn_caller caller = caller_for_hooks(p->caller);
+
+	if (hook_chain_waits(p->broker->produce_hooks, caller.front, p->topic))
+		produce_pass(p, records, count);
+	else
+		pass_now(p, &caller, records, count);
 }

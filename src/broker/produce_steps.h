@@ -23,7 +23,16 @@ enum err produce_store(struct produce *p, const struct record *records, uint32_t
  * the turn. */
 void produce_finish(struct produce *p, enum err err);
 
-/* produce_hooks.c: have the records pass the shard's hooks, then go on as above. */
-void produce_hooks(struct produce *p, const struct record *records, uint32_t count);
+/* A copy of records and all they point to, in one allocation, for a request that has to wait. */
+struct produce_copy {
+	size_t bytes;
+	uint32_t count;
+	struct record records[]; /* then the bytes */
+};
+
+/* ERR_BUSY: too much is waiting on this shard; ERR_NO_MEMORY. */
+enum err produce_copy_new(struct broker *b, const struct record *records, uint32_t count,
+                          struct produce_copy **out) MUST_CHECK;
+void produce_copy_free(struct broker *b, struct produce_copy *copy);
 
 #endif

@@ -1,4 +1,4 @@
-/* carrier: what runs a hook, a shared object or a script, each kind behind this table. Private to
+/* carrier: what runs a hook, each kind behind this table. Private to
  * hook/.
  *
  *	load (once a process, before there are threads) → open (once a shard) → call … → close → unload
@@ -30,6 +30,8 @@ struct hook_place {
 };
 
 struct hook_carrier {
+	bool waits; /* its verdicts may come later */
+
 	/* Errors: ERR_CONFIG: no such file, not a hook, of another version. */
 	enum err (*load)(const struct hook_spec *spec, struct hook_module **out, struct fault *f);
 	void (*unload)(struct hook_module *m);
@@ -51,8 +53,9 @@ struct hook_carrier {
 /* The verdict of a call that was to follow. */
 void hook_said(struct call *c, enum bourn_verdict verdict);
 
-extern const struct hook_carrier carrier_so;  /* so.c */
-extern const struct hook_carrier carrier_lua; /* lua.c */
+extern const struct hook_carrier carrier_so;   /* so.c */
+extern const struct hook_carrier carrier_lua;  /* lua.c */
+extern const struct hook_carrier carrier_http; /* http.c */
 
 const struct hook_carrier *carrier_of(enum hook_type type);
 

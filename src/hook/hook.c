@@ -46,6 +46,7 @@ const struct hook_carrier *carrier_of(enum hook_type type)
 	static const struct hook_carrier *const carriers[HOOK_TYPE_COUNT] = {
 		[HOOK_SO] = &carrier_so,
 		[HOOK_LUA] = &carrier_lua,
+		[HOOK_HTTP] = &carrier_http,
 	};
 
 	CHECK((unsigned)type < HOOK_TYPE_COUNT);
@@ -285,13 +286,21 @@ void hook_log(const struct hook *hook, enum log_level level, const char *text)
 
 /* --- one call ----------------------------------------------------------------------------------- */
 
-static bool wants(const struct hook *hook, const struct call *c)
+static bool wants(const struct hook *hook, enum bourn_front front, struct slice topic)
 {
 	const struct hook_spec *spec = hook->spec;
 
-	if (spec->fronts && !(spec->fronts & 1u << c->pub.caller->front))
+	if (spec->fronts && !(spec->fronts & 1u << front))
 		return false;
-	return hook_spec_wants_topic(spec, slice_in(c->pub.topic));
+	return hook_spec_wants_topic(spec, topic);
+}
+
+bool hook_chain_waits(const struct hook_chain *chain, enum bourn_front front, struct slice topic)
+{
+	for (size_t i = 0; i < chain->count; i++)
+		if (chain->links[i]->carrier->waits && wants(chain->links[i], front, topic))
+			return true;
+	return false;
 }
 
 /* Why a verdict cannot stand; NULL: it can. */
@@ -354,7 +363,7 @@ static enum hook_outcome take(struct hook_run *run, enum bourn_verdict verdict)
 /* False: it answers later. */
 static bool ask(struct hook *hook, struct hook_run *run, enum bourn_verdict *verdict)
 {
-	bool timed = hook->stats.turn++ % TIMED_EVERY == 0;
+	bool timed = hook->carrier->waits || hook->stats.turn++ % TIMED_EVERY == 0;
 
 	run->before = call_content(&run->call);
 	run->call.hook = hook;
@@ -372,7 +381,7 @@ static bool go_on(struct hook_run *run)
 	while (run->next < chain->count && run->outcome == HOOK_PASSED) {
 		struct hook *hook = chain->links[run->next++];
 
-		if (!wants(hook, &run->call))
+		if (!wants(hook, run->call.pub.caller->front, slice_in(run->call.pub.topic)))
 			continue;
 		if (!ask(hook, run, &verdict))
 			return false;

@@ -76,8 +76,8 @@ struct hook_run {
  * answers later; `done` follows, on the loop, and what the call points to must stay until then. */
 bool hook_run_start(struct hook_chain *chain, struct hook_run *run);
 
-/* Can a run of this chain have to wait? */
-bool hook_chain_waits(const struct hook_chain *chain);
+/* Can a run for such an event have to wait? */
+bool hook_chain_waits(const struct hook_chain *chain, enum bourn_front front, struct slice topic);
 
 /* For hooks that say something themselves. */
 void hook_log(const struct hook *hook, enum log_level level, const char *text);

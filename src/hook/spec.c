@@ -7,10 +7,12 @@
 static const char *const types[HOOK_TYPE_COUNT] = {
 	[HOOK_SO] = "so",
 	[HOOK_LUA] = "lua",
+	[HOOK_HTTP] = "http",
 };
 
 enum {
 	BUILT = (1 << BOURN_COMMIT) - 1,
+	MAY_WAIT = 1 << BOURN_PRODUCE,
 	WITHOUT_TOPIC = 1 << BOURN_CONNECT,
 };
 
@@ -34,6 +36,9 @@ void hook_spec_init(struct hook_spec *spec)
 		.type = HOOK_TYPE_COUNT,
 		.instructions = HOOK_INSTRUCTIONS_DEFAULT,
 		.memory_bytes = HOOK_MEMORY_BYTES_DEFAULT,
+		.timeout_ms = HOOK_TIMEOUT_MS_DEFAULT,
+		.retries = HOOK_RETRIES_DEFAULT,
+		.in_flight = HOOK_IN_FLIGHT_DEFAULT,
 	};
 }
 
@@ -57,7 +62,8 @@ enum err hook_spec_check(const struct hook_spec *spec, struct fault *f)
 	if (spec->type == HOOK_TYPE_COUNT)
 		return fault_set(f, ERR_CONFIG, 0, "it has no type");
 	if (!spec->path)
-		return fault_set(f, ERR_CONFIG, 0, "it has no path");
+		return fault_set(f, ERR_CONFIG, 0, "it has no %s",
+		                 spec->type == HOOK_HTTP ? "url" : "path");
 	return hook_spec_check_points(spec, spec->points, f);
 }
 
@@ -67,6 +73,10 @@ enum err hook_spec_check_points(const struct hook_spec *spec, unsigned points, s
 		if (points & ~(unsigned)BUILT & 1u << i)
 			return fault_set(f, ERR_CONFIG, 0, "the point '%s' is not built yet",
 			                 point_name((enum bourn_point)i));
+	if (spec->type == HOOK_HTTP && points & ~(unsigned)MAY_WAIT)
+		return fault_set(
+			f, ERR_CONFIG, 0,
+			"over HTTP it can be asked at 'produce' only: nothing else may wait");
 	if (spec->topic_count > 0 && points & WITHOUT_TOPIC)
 		return fault_set(f, ERR_CONFIG, 0, "'connect' is of no topic; leave 'topics' out");
 	return OK;

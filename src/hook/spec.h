@@ -7,12 +7,12 @@
 
 enum { HOOK_NAME_BYTES_MAX = 64, HOOKS_MAX = 64, HOOK_TOPICS_MAX = 64 };
 
-enum hook_type { HOOK_SO, HOOK_LUA, HOOK_TYPE_COUNT };
+enum hook_type { HOOK_SO, HOOK_LUA, HOOK_HTTP, HOOK_TYPE_COUNT };
 
 struct hook_spec {
 	char *name; /* owned, as every pointer here */
 	enum hook_type type;
-	char *path;      /* a file; as the configuration has it */
+	char *path;      /* a file, or the URL; as the configuration has it */
 	unsigned points; /* 1 << enum bourn_point; 0: all that it has functions for */
 	unsigned fronts; /* 1 << enum bourn_front; 0: all */
 	char **topics;   /* names and patterns; none: all, and what is of no topic */
@@ -23,6 +23,11 @@ struct hook_spec {
 	/* HOOK_LUA */
 	int64_t instructions; /* of one call */
 	int64_t memory_bytes; /* of a shard's state */
+
+	/* HOOK_HTTP */
+	int64_t timeout_ms; /* of one try */
+	int64_t retries;    /* tries after the first */
+	int64_t in_flight;  /* calls at a time, of one shard */
 };
 
 enum {
@@ -31,6 +36,12 @@ enum {
 	HOOK_MEMORY_BYTES_DEFAULT = 16 << 20,
 	HOOK_MEMORY_BYTES_MIN = 128 << 10,
 	HOOK_MEMORY_BYTES_MAX = 1 << 30,
+	HOOK_TIMEOUT_MS_DEFAULT = 1000,
+	HOOK_TIMEOUT_MS_MAX = 60000,
+	HOOK_RETRIES_DEFAULT = 1,
+	HOOK_RETRIES_MAX = 10,
+	HOOK_IN_FLIGHT_DEFAULT = 16,
+	HOOK_IN_FLIGHT_MAX = 1024,
 };
 
 /* All defaults; no name, type or path yet. */

@@ -290,20 +290,6 @@ static enum err take_options(struct config_reading *r, struct hook_spec *spec,
 	return OK;
 }
 
-static enum err take_instructions(struct config_reading *r, struct hook_spec *spec,
-                                  const yaml_node_t *node)
-{
-	enum err err = wants_text(r, node, "instructions");
-
-	if (err)
-		return err;
-	if (!slice_to_int64(config_scalar(node), &spec->instructions) || spec->instructions < 1 ||
-	    spec->instructions > HOOK_INSTRUCTIONS_MAX)
-		return config_complain(r, node, "a hook's 'instructions' is a number from 1 to %d",
-		                       HOOK_INSTRUCTIONS_MAX);
-	return OK;
-}
-
 static enum err take_memory(struct config_reading *r, struct hook_spec *spec,
                             const yaml_node_t *node)
 {
@@ -318,23 +304,69 @@ static enum err take_memory(struct config_reading *r, struct hook_spec *spec,
 	return OK;
 }
 
-enum { LUA = 1 << HOOK_LUA };
+static enum err take_url(struct config_reading *r, struct hook_spec *spec, const yaml_node_t *node)
+{
+	return take_text(r, node, "url", &spec->path);
+}
+
+static enum err take_timeout(struct config_reading *r, struct hook_spec *spec,
+                             const yaml_node_t *node)
+{
+	enum err err = wants_text(r, node, "timeout");
+
+	if (err)
+		return err;
+	if (!duration_parse(config_scalar(node), &spec->timeout_ms) || spec->timeout_ms < 1 ||
+	    spec->timeout_ms > HOOK_TIMEOUT_MS_MAX)
+		return config_complain(r, node, "a hook's 'timeout' is a duration from 1ms to 60s");
+	return OK;
+}
+
+static enum err take_count(struct config_reading *r, const yaml_node_t *node, const char *key,
+                           int64_t min, int64_t max, int64_t *out)
+{
+	enum err err = wants_text(r, node, key);
+
+	if (err)
+		return err;
+	if (!slice_to_int64(config_scalar(node), out) || *out < min || *out > max)
+		return config_complain(r, node, "a hook's '%s' is a number from %lld to %lld", key,
+		                       (long long)min, (long long)max);
+	return OK;
+}
+
+static enum err take_instructions(struct config_reading *r, struct hook_spec *spec,
+                                  const yaml_node_t *node)
+{
+	return take_count(r, node, "instructions", 1, HOOK_INSTRUCTIONS_MAX, &spec->instructions);
+}
+
+static enum err take_retries(struct config_reading *r, struct hook_spec *spec,
+                             const yaml_node_t *node)
+{
+	return take_count(r, node, "retries", 0, HOOK_RETRIES_MAX, &spec->retries);
+}
+
+static enum err take_in_flight(struct config_reading *r, struct hook_spec *spec,
+                               const yaml_node_t *node)
+{
+	return take_count(r, node, "in_flight", 1, HOOK_IN_FLIGHT_MAX, &spec->in_flight);
+}
+
+enum { LUA = 1 << HOOK_LUA, HTTP = 1 << HOOK_HTTP, FILES = 1 << HOOK_SO | LUA };
 
 static const struct hook_key {
 	const char *name;
 	unsigned types; /* 1 << enum hook_type: those that have it; 0: all */
 	enum err (*take)(struct config_reading *r, struct hook_spec *spec, const yaml_node_t *node);
 } hook_keys[] = {
-	{"name", 0, take_name},
-	{"type", 0, take_type},
-	{"path", 0, take_path},
-	{"points", 0, take_points},
-	{"topics", 0, take_topics},
-	{"fronts", 0, take_fronts},
-	{"on_failure", 0, take_on_failure},
-	{"options", 0, take_options},
-	{"instructions", LUA, take_instructions},
-	{"memory", LUA, take_memory},
+	{"name", 0, take_name},           {"type", 0, take_type},
+	{"path", FILES, take_path},       {"url", HTTP, take_url},
+	{"points", 0, take_points},       {"topics", 0, take_topics},
+	{"fronts", 0, take_fronts},       {"on_failure", 0, take_on_failure},
+	{"options", FILES, take_options}, {"instructions", LUA, take_instructions},
+	{"memory", LUA, take_memory},     {"timeout", HTTP, take_timeout},
+	{"retries", HTTP, take_retries},  {"in_flight", HTTP, take_in_flight},
 };
 
 /* --- the list ------------------------------------------------------------------------------------- */
@@ -500,8 +532,8 @@ static void show_topics(const struct hook_spec *spec, struct buf *out)
 /* JSON is YAML, so the options stand as they are. */
 static void show_hook(const struct hook_spec *spec, struct buf *out)
 {
-	buf_printf(out, "  - name: %s\n    type: %s\n    path: ", spec->name,
-	           hook_type_name(spec->type));
+	buf_printf(out, "  - name: %s\n    type: %s\n    %s: ", spec->name,
+	           hook_type_name(spec->type), spec->type == HOOK_HTTP ? "url" : "path");
 	config_show_text(spec->path, out);
 	buf_append_lit(out, "\n");
 	show_names("points", spec->points, point_at, BOURN_POINT_COUNT, out);
@@ -511,6 +543,10 @@ static void show_hook(const struct hook_spec *spec, struct buf *out)
 	if (spec->type == HOOK_LUA)
 		buf_printf(out, "    instructions: %lld\n    memory: %lld\n",
 		           (long long)spec->instructions, (long long)spec->memory_bytes);
+	if (spec->type == HOOK_HTTP)
+		buf_printf(out, "    timeout: %lldms\n    retries: %lld\n    in_flight: %lld\n",
+		           (long long)spec->timeout_ms, (long long)spec->retries,
+		           (long long)spec->in_flight);
 	if (spec->options)
 		buf_printf(out, "    options: %s\n", spec->options);
 }

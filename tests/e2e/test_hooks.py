@@ -3,12 +3,14 @@
 import json
 import re
 import signal
+import socket
 import subprocess
+import sys
 
 import pytest
 
 from harness.broker import BIN, ROOT
-from harness.hooks import config, so
+from harness.hooks import config, script, so
 from harness.ws import WebSocket
 
 CLOSE, TEXT = 8, 1
@@ -185,12 +187,6 @@ def test_websocket_failure_says_try_later(hooked):
 
 
 # --- Lua ---------------------------------------------------------------------
-
-def script(tmp_path, text, name="script", **keys):
-    file = tmp_path / f"{name}.lua"
-    file.write_text(text)
-    return {"name": name, "type": "lua", "path": str(file), **keys}
-
 
 REDACT = """
 function produce(event)
@@ -576,3 +572,24 @@ def test_first_hook_in_lua(start, tmp_path, shards):
     assert post(broker, "no json", topic="orders").json()["code"] == "hook_failed"
     assert event(broker, "orders")["value"] == '{"id":1}'
     assert ["checked", "lua"] in event(broker, "orders")["headers"]
+
+
+def test_first_hook_over_http(start, tmp_path, shards):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    program = tmp_path / "check.py"
+    program.write_text(page_block("Over HTTP", "python").replace("8099", port))
+    file = tmp_path / "bourn.yaml"
+    file.write_text(page_block("Over HTTP", "yaml").replace("8099", port))
+    server = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.DEVNULL)
+    try:
+        broker = start(shards=shards, config=file)
+        while post(broker, '{"id":1}', topic="orders").status == 503:
+            pass  # it is not there yet
+        assert post(broker, '{"id":2,"test":true}', topic="orders").json()["dropped"] == 1
+        assert post(broker, "{}", topic="orders").body == b"no id"
+        assert json.loads(event(broker, "orders")["value"]) == {"id": 1, "checked": True}
+    finally:
+        server.kill()
+        server.wait()

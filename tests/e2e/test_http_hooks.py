@@ -1,0 +1,271 @@
+"""Hooks over HTTP: what they are asked, what they may say, and what becomes of events when they do not
+answer."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from harness.hooks import Answer, HttpHook, config, script, so
+from harness.ws import CLOSE, TEXT, WebSocket
+
+
+@pytest.fixture
+def serve():
+    """serve(answer): an HttpHook, closed at the end."""
+    servers = []
+
+    def serve_one(answer):
+        servers.append(HttpHook(answer))
+        return servers[-1]
+    yield serve_one
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def hooked(start, tmp_path, shards):
+    def start_one(*hooks):
+        return start(shards=shards, config=config(tmp_path, *hooks))
+    return start_one
+
+
+def post(broker, body, content_type="text/plain", topic="t", headers=None):
+    return broker.client.post(f"/produce/{topic}", body, content_type, headers)
+
+
+def by_word(headers, body):
+    """What the event itself asks for."""
+    if body.startswith(b"drop"):
+        return Answer(204, hook_verdict="drop")
+    if body.startswith(b"refuse"):
+        return Answer(422, b'{"why":"no id"}', content_type="application/json")
+    if body.startswith(b"busy"):
+        return Answer(429, b"", retry_after="9")
+    if body.startswith(b"replace"):
+        return Answer(200, b"made of " + body, event_key="k", event_header_Checked="yes",
+                      ce_subject="s")
+    return Answer(204)
+
+
+def test_what_it_says(hooked, serve):
+    remote = serve(by_word)
+    broker = hooked(remote.hook())
+    assert post(broker, "plain").json()["offset"] == 0
+    assert post(broker, "replace me").json()["offset"] == 1
+    reply = post(broker, "drop")
+    assert (reply.status, reply.json()["dropped"]) == (200, 1)
+    reply = post(broker, "refuse")
+    assert (reply.status, reply.json()) == (422, {"why": "no id"})
+    assert reply.header("Content-Type") == "application/json"
+    reply = post(broker, "busy")
+    assert reply.status == 429 and reply.header("Retry-After") == "9"
+    assert reply.json()["code"] == "hook_refused"
+    plain, made = broker.consume("t")["events"]
+    assert plain["value"] == "plain"
+    assert made["value"] == "made of replace me" and made["key"] == "k"
+    assert sorted(made["headers"]) == [["ce_subject", "s"], ["checked", "yes"]]
+
+
+def test_what_it_is_asked(hooked, serve):
+    remote = serve(by_word)
+    broker = hooked(remote.hook("check"))
+    post(broker, '{"a":1}', "application/json", headers={"Event-Key": "k", "Event-Header-A": "b"})
+    headers, body = remote.seen[0]
+    assert body == b'{"a":1}' and headers["Content-Type"] == "application/json"
+    assert headers["Event-Key"] == "k" and headers["Event-Header-a"] == "b"
+    assert headers["ce-specversion"] == "1.0" and headers["ce-source"] == "/topics/t"
+    assert headers["ce-type"] == "bourn.event" and headers["ce-time"].endswith("Z")
+    assert headers["Hook-Name"] == "check" and headers["Hook-Point"] == "produce"
+    post(broker, "x")
+    assert remote.seen[1][0]["ce-id"] != headers["ce-id"]
+    event = {"specversion": "1.0", "id": "7", "source": "/shop", "type": "order", "data": 1}
+    post(broker, json.dumps(event), "application/cloudevents+json")
+    headers, body = remote.seen[2]
+    assert (headers["ce-id"], headers["ce-source"], headers["ce-type"]) == ("7", "/shop", "order")
+    assert body == b"1"
+
+
+GARBAGE = [
+    Answer(200, b"{", content_type="application/json"), Answer(302, location="/"), Answer(500),
+    Answer(201), None, b"garbage\r\n\r\n", Answer(200, b"x" * (1 << 20) + b"y"),
+]
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_is_a_failure(hooked, serve, answer):
+    remote = serve(lambda *_: answer)
+    broker = hooked(remote.hook("shut", topics="shut"),
+                    remote.hook("open", topics="open", on_failure="open"))
+    reply = post(broker, "x", topic="shut")
+    assert (reply.status, reply.json()["code"]) == (503, "hook_failed")
+    assert post(broker, "x", topic="open").status == 201
+    assert broker.values("open") == ["x"]
+
+
+def test_nobody_there(hooked, serve):
+    remote = serve(by_word)
+    broker = hooked(remote.hook("shut", topics="shut"),
+                    remote.hook("open", topics="open", on_failure="open"))
+    assert post(broker, "x", topic="shut").status == 201
+    remote.close()
+    reply = post(broker, "x", topic="shut")
+    assert (reply.status, reply.json()["code"]) == (503, "hook_failed")
+    assert post(broker, "x", topic="open").status == 201
+    assert post(broker, "x", topic="other").status == 201
+
+
+def test_too_slow(hooked, serve):
+    waits = threading.Event()
+    remote = serve(lambda *_: waits.wait(20) and None)
+    broker = hooked(remote.hook(timeout="100ms", retries=0))
+    began = time.monotonic()
+    assert post(broker, "x").json()["code"] == "hook_failed"
+    assert 0.05 < time.monotonic() - began < 5
+    waits.set()
+
+
+def test_tries_again(hooked, serve):
+    answers = [Answer(503), None, Answer(204)]
+    remote = serve(lambda *_: answers.pop(0))
+    broker = hooked(remote.hook(retries=2))
+    assert post(broker, "x").status == 201
+    assert len(remote.seen) == 3
+
+
+def test_slow_hook_holds_up_nobody_else(hooked, serve):
+    goes_on = threading.Event()
+    remote = serve(lambda *_: goes_on.wait(20) and Answer(204))
+    broker = hooked(remote.hook(topics="slow", timeout="30s"))
+    slow = broker.new_client()
+    got = []
+    thread = threading.Thread(target=lambda: got.append(slow.post("/produce/slow", b"x").status))
+    thread.start()
+    for i in range(20):
+        assert post(broker, "x", topic="quick").json()["offset"] == i
+    goes_on.set()
+    thread.join(20)
+    assert got == [201]
+
+
+# --- order -------------------------------------------------------------------
+
+def test_order_of_a_connection_is_kept(hooked, serve):
+    """Later calls are answered first, and the events are stored as they came."""
+    def answer(headers, body):
+        time.sleep(0.05 if int(body) % 4 == 0 else 0)
+        return Answer(204)
+
+    remote = serve(answer)
+    broker = hooked(remote.hook())
+    with WebSocket(broker.port, "/produce/t") as ws:
+        for i in range(60):
+            ws.send(TEXT, str(i))
+        ws.send(CLOSE, (1000).to_bytes(2, "big"))
+        ws.expect_close(1000)
+    assert broker.values("t") == list(range(60))
+    assert remote.most_at_once > 1
+
+
+def test_order_of_lines_and_bounded(hooked, serve):
+    def answer(headers, body):
+        time.sleep(0.01 if int(body) % 3 else 0)
+        return Answer(204, hook_verdict="drop" if int(body) % 10 == 0 else "go")
+
+    remote = serve(answer)
+    broker = hooked(remote.hook(in_flight=3))
+    lines = "".join(f"{i}\n" for i in range(100))
+    reply = post(broker, lines, "application/x-ndjson")
+    assert reply.json()["count"] == 90 and reply.json()["dropped"] == 10
+    assert broker.values("t") == [i for i in range(100) if i % 10]
+    assert 1 < remote.most_at_once <= 3
+
+
+def test_one_refused_refuses_all(hooked, serve):
+    remote = serve(by_word)
+    broker = hooked(remote.hook())
+    lines = "\n".join(json.dumps({"value": v, "encoding": "text"}) for v in ["a", "refuse", "b"])
+    assert post(broker, lines, "application/vnd.bourn.events+x-ndjson").status == 422
+    assert broker.client.get("/v1/topics/t").status == 404
+
+
+def test_many_more_than_fit(hooked, serve):
+    """Thousands of pipelined requests: reading stops, nothing is lost or out of order."""
+    remote = serve(lambda *_: Answer(204))
+    broker = hooked(remote.hook(in_flight=8))
+    count = 3000
+    with WebSocket(broker.port, "/produce/t") as ws:
+        for i in range(count):
+            ws.send(TEXT, str(i))
+        ws.send(CLOSE, (1000).to_bytes(2, "big"))
+        ws.expect_close(1000)
+    assert broker.values("t") == list(range(count))
+
+
+def test_client_that_leaves_meanwhile(hooked, serve):
+    goes_on = threading.Event()
+    remote = serve(lambda *_: goes_on.wait(20) and Answer(204))
+    broker = hooked(remote.hook(timeout="30s"))
+    with broker.connect() as c:
+        c.request("POST", "/produce/t", [("Content-Length", "1")], b"x")
+        while not remote.seen:
+            time.sleep(0.01)
+    goes_on.set()
+    while not broker.client.get("/v1/topics/t").status == 200:
+        time.sleep(0.01)
+    while broker.values("t") != ["x"]:
+        time.sleep(0.01)
+
+
+def test_stops_in_time(hooked, serve):
+    remote = serve(lambda *_: time.sleep(0.3) or Answer(204))
+    broker = hooked(remote.hook())
+    client = broker.new_client()
+    threading.Thread(target=lambda: client.post("/produce/t", b"x"), daemon=True).start()
+    while not remote.seen:
+        time.sleep(0.01)
+    broker.stop()
+
+
+# --- all three in one chain --------------------------------------------------
+
+def test_c_lua_and_http_in_one_chain(hooked, serve, tmp_path):
+    def answer(headers, body):
+        assert headers["Event-Header-said-by"] == '{"n":1}'
+        if b"nobody" in body:
+            return Answer(422, b"no such thing", content_type="text/plain")
+        return Answer(200, body + b" http", event_header_http="3")
+
+    remote = serve(answer)
+    broker = hooked(
+        so("say", options={"n": 1}),
+        script(tmp_path, """
+            function produce(event)
+              if event.value:find("secret") then return "drop" end
+              event.value = event.value .. " lua"
+              event.headers.lua = "2"
+            end
+            function before_response_send(answer) answer.headers.Hooked = "yes" end"""),
+        remote.hook())
+    reply = post(broker, "modify")
+    assert reply.status == 201 and reply.header("Hooked") == "yes"
+    assert post(broker, "modify secret").json()["dropped"] == 1
+    reply = post(broker, "modify nobody")
+    assert (reply.status, reply.body) == (422, b"no such thing")
+    [stored] = broker.consume("t")["events"]
+    assert stored["value"] == "<modify> lua http"
+    assert stored["headers"] == [["said-by", '{"n":1}'], ["lua", "2"], ["http", "3"]]
+
+
+def test_refused_at_the_start(start, tmp_path, serve):
+    remote = serve(by_word)
+    for hook, word in [(remote.hook(points=["deliver"]), "nothing else may wait"),
+                       (remote.hook(path="x"), "type http has no 'path'"),
+                       (remote.hook(retries=99), "0 to 10"),
+                       (remote.hook(timeout="0s"), "1ms to 60s"),
+                       (remote.hook(in_flight=0), "1 to 1024"),
+                       ({"name": "x", "type": "http"}, "no url"),
+                       ({"name": "x", "type": "http", "url": "ftp://x"}, "http:// or https://")]:
+        code, said = start(running=False, config=config(tmp_path, hook)).refuses_to_start()
+        assert code == 1 and word in said, said
