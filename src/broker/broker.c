@@ -70,6 +70,7 @@ static void drain_step(struct message *m)
 	}
 	b = g->shards[g->drain_at];
 	b->draining = true;
+	b->produce_is_special = true;
 	if (b->under_way > 0)
 		b->drain_waits = true; /* shard_end goes on */
 	else
@@ -157,6 +158,7 @@ static struct broker *shard_new(struct broker_group *g, unsigned index,
 	b->index = index;
 	if (config->hooks)
 		b->produce_hooks = hooks_chain(config->hooks[index], BOURN_PRODUCE);
+	b->produce_is_special = b->produce_hooks != NULL;
 	list_init(&b->matches);
 	for (unsigned i = 0; i < config->shard_count; i++)
 		b->credits[i] = config->credits;

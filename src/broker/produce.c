@@ -73,8 +73,6 @@ void broker_produce_fini(struct produce *p)
 		free(p->results);
 	p->results = NULL;
 	p->result_count = 0;
-	free(p->refusal);
-	p->refusal = NULL;
 }
 
 void produce_init(struct broker *b)
@@ -472,7 +470,6 @@ static void produce_begin(struct produce *p)
 	p->results = &p->one;
 	p->result_count = 0;
 	p->dropped_count = 0;
-	p->refusal = NULL;
 	p->copy = NULL;
 }
 
@@ -483,21 +480,36 @@ enum err produce_store(struct produce *p, const struct record *records, uint32_t
 	return t ? append_to(p, t, records, count) : wait_for_topic(p, records, count);
 }
 
+/* When the shard drains, or has hooks: neither costs those anything who have none. */
+static void produce_specially(struct produce *p, const struct record *records, uint32_t count)
+{
+	struct broker *b = p->broker;
+	enum err err = b->draining ? ERR_SHUTTING_DOWN
+	                           : broker_authorize(p->caller, OPERATION_PRODUCE, p->topic);
+
+	if (err)
+		produce_finish(p, err);
+	else
+		produce_hooks(p, records, count);
+}
+
 void broker_produce(struct produce *p, const struct record *records, uint32_t count)
 {
 	struct broker *b = p->broker;
+	struct topic *t;
 	enum err err;
 
 	CHECK(count > 0);
 	produce_begin(p);
-	err = b->draining ? ERR_SHUTTING_DOWN
-	                  : broker_authorize(p->caller, OPERATION_PRODUCE, p->topic);
-	if (!err && b->produce_hooks) {
-		produce_hooks(p, records, count);
+	if (b->produce_is_special) {
+		produce_specially(p, records, count);
 		return;
 	}
-	if (!err)
-		err = produce_store(p, records, count);
+	err = broker_authorize(p->caller, OPERATION_PRODUCE, p->topic);
+	if (!err) {
+		t = topics_find(&b->topics, p->topic);
+		err = t ? append_to(p, t, records, count) : wait_for_topic(p, records, count);
+	}
 	if (err)
 		produce_finish(p, err);
 }

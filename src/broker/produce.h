@@ -53,8 +53,8 @@ struct produce {
 	 * store_append's; of several partitions, the first one that failed: the others may have been
 	 * written. */
 	struct fault fault;
-	struct refusal *refusal;    /* more about HOOK_REFUSED (hook/call.h); NULL: nothing. Until
-	                            broker_produce_fini */
+	struct refusal *refusal;    /* if HOOK_REFUSED: more about it (hook/call.h), to be freed by
+	                            whoever is told; NULL: nothing more */
 	enum durability durability; /* the weakest that a part was acknowledged under */
 	struct produce_result one;  /* when result_count is 1 */
 	struct produce_result
@@ -75,7 +75,7 @@ struct produce {
  * checks (sizes, partition, name) are made before anything is appended. */
 void broker_produce(struct produce *p, const struct record *records, uint32_t count);
 
-/* Frees `results` and `refusal` when there are any. After done. */
+/* Frees `results` when they were more than one. After done. */
 void broker_produce_fini(struct produce *p);
 
 #endif

@@ -13,7 +13,7 @@ void produce_run_init(struct hook_run *run, const struct produce *p,
 static void be_refused(struct produce *p, const struct hook_run *run)
 {
 	p->fault = run->fault;
-	if (run->call.refusal.status)
+	if (p->fault.code == ERR_HOOK_REFUSED)
 		p->refusal = refusal_copy(&run->call.refusal);
 }
 

@@ -139,12 +139,10 @@ static void end_if_over(struct produce_pass *pass)
 static void take(struct shown *s)
 {
 	struct produce_pass *pass = s->pass;
-	enum err err = produce_run_take(&s->run, pass->produce, &pass->copy->records[s->index],
-	                                &pass->dropped[s->index]);
-
 	pass->under_way--;
-	if (!pass->err)
-		pass->err = err;
+	if (!pass->err) /* the first that is refused says why */
+		pass->err = produce_run_take(&s->run, pass->produce, &pass->copy->records[s->index],
+		                             &pass->dropped[s->index]);
 }
 
 static void was_asked(struct hook_run *run);

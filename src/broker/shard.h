@@ -38,9 +38,10 @@ struct broker {
 	struct list passes;   /* struct produce_pass: wait for hooks, in the order of the calls */
 	uint32_t pass_count;
 
-	uint32_t under_way; /* produce and admin requests, closed readers not yet gone */
-	bool draining;      /* no new ones */
-	bool drain_waits;   /* the drain message is here until `under_way` is 0 */
+	uint32_t under_way;      /* produce and admin requests, closed readers not yet gone */
+	bool draining;           /* no new ones */
+	bool produce_is_special; /* draining, or there are hooks for it */
+	bool drain_waits;        /* the drain message is here until `under_way` is 0 */
 
 	/* admin.c, shard 0 only */
 	struct admin_job *claims; /* uthash by name: who is changing the topic now */

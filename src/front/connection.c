@@ -249,7 +249,7 @@ static size_t write_out(struct connection *c, const struct iovec *shared, int co
 	if (n > 0) {
 		c->out_sent += (size_t)n < own ? (size_t)n : own;
 		c->sent_bytes += n;
-		if (c->front->chains[BOURN_AFTER_RESPONSE_SEND])
+		if (c->answers)
 			hooked_sent(c);
 	}
 	*all = n >= 0 && (size_t)n == total;
@@ -433,7 +433,6 @@ static struct connection *connection_new(struct front *f)
 	c->since_ms = front_now(f).wall_ms;
 	c->in.limit = limits->body_bytes + INPUT_SLACK_BYTES;
 	c->out.limit = OUTPUT_BYTES_MAX;
-	list_init(&c->answers);
 	c->flush.run = flush;
 	c->again.run = again;
 	c->timer.fire = timer_fired;

@@ -17,6 +17,7 @@
 
 struct connection;
 struct front;
+struct hooked_answer;
 
 /* All are called on the loop, never from inside a connection_* call. */
 struct protocol {
@@ -69,9 +70,9 @@ struct connection {
 	struct buf in;  /* read, not used up */
 	struct buf out; /* to be sent from out_sent on */
 	size_t out_sent;
-	struct list answers; /* struct hooked_answer: hooks are to be told when it is sent */
-	struct task flush;   /* LOOP_WRITE */
-	struct task again;   /* LOOP_WORK: protocol->received */
+	struct hooked_answer *answers; /* hooks are to be told when they are sent; in their order */
+	struct task flush;             /* LOOP_WRITE */
+	struct task again;             /* LOOP_WORK: protocol->received */
 	struct timer timer;
 	int64_t timer_due_us; /* when it fires; INT64_MAX: it does not run */
 	int64_t out_moved_us; /* the socket took a byte, or output began to wait */

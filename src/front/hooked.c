@@ -4,8 +4,8 @@
 
 /* An answer on its way out. */
 struct hooked_answer {
-	struct list node;  /* in connection->answers, in the order they were written */
-	int64_t last_byte; /* as connection->sent_bytes counts */
+	struct hooked_answer *next; /* of its connection */
+	int64_t last_byte;          /* as connection->sent_bytes counts */
 	int status;
 	struct hooked_target *target; /* owned */
 };
@@ -99,6 +99,7 @@ static void answer_free(struct hooked_answer *a)
 void hooked_will_send(struct connection *c, struct hooked_target *target, int status)
 {
 	struct hooked_answer *a = malloc(sizeof(*a));
+	struct hooked_answer **last = &c->answers;
 
 	if (!a) {
 		free(target);
@@ -109,7 +110,9 @@ void hooked_will_send(struct connection *c, struct hooked_target *target, int st
 		.status = status,
 		.target = target,
 	};
-	list_append(&c->answers, &a->node);
+	while (*last)
+		last = &(*last)->next;
+	*last = a;
 }
 
 static void tell_sent(struct connection *c, const struct hooked_answer *a)
@@ -129,12 +132,10 @@ static void tell_sent(struct connection *c, const struct hooked_answer *a)
 
 void hooked_sent(struct connection *c)
 {
-	while (!list_is_empty(&c->answers)) {
-		struct hooked_answer *a = LIST_ENTRY(c->answers.next, struct hooked_answer, node);
+	struct hooked_answer *a;
 
-		if (a->last_byte > c->sent_bytes)
-			return;
-		list_remove(&a->node);
+	while ((a = c->answers) && a->last_byte <= c->sent_bytes) {
+		c->answers = a->next;
 		tell_sent(c, a);
 		answer_free(a);
 	}
@@ -142,8 +143,10 @@ void hooked_sent(struct connection *c)
 
 void hooked_forget(struct connection *c)
 {
-	struct list *node;
+	struct hooked_answer *a;
 
-	while ((node = list_take_first(&c->answers)))
-		answer_free(LIST_ENTRY(node, struct hooked_answer, node));
+	while ((a = c->answers)) {
+		c->answers = a->next;
+		answer_free(a);
+	}
 }

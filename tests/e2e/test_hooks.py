@@ -73,6 +73,15 @@ def test_refused(hooked):
     assert problem["detail"] == "no id" and problem["request_id"]
 
 
+def test_not_waited_for(hooked):
+    broker = hooked(so("say"))
+    for word in ["refuse", "fail", "stop", "modify"]:
+        assert post(broker, word, query="?ack=none").status == 202
+    broker.wait_line("lost 1 events of topic=t that were not waited for: .*no id")
+    broker.produce("t", "last")
+    assert broker.values("t") == ["<modify>", "last"]
+
+
 def test_refused_for_a_while(hooked):
     broker = hooked(so("say"))
     reply = post(broker, "busy")

@@ -335,7 +335,7 @@ static bool write_answer(struct http_connection *h, struct exchange *x)
 	if (h->last && x->node.next == &h->queue)
 		x->keep_alive = false;
 	x->written = true;
-	if (x->front->hooks_requests)
+	if (x->hooks)
 		hooked_write(x);
 	else
 		x->ops->write(x);
@@ -503,6 +503,7 @@ static void closed(struct connection *c)
 
 		if (x->busy)
 			continue;
+		exchange_hooks_drop(x);
 		exchange_free(x);
 		h->in_flight--;
 	}

@@ -38,8 +38,7 @@ static void exchange_reset(struct exchange *x)
 	x->fault.code = OK;
 	x->fault.os_errno = 0;
 	x->fault.where[0] = '\0';
-	x->refusal = NULL;
-	x->hooked = NULL;
+	x->hooks = NULL;
 	x->name_len = 0;
 	x->name[0] = '\0';
 	x->argument[0] = '\0';
@@ -77,10 +76,6 @@ void exchange_free(struct exchange *x)
 	CHECK(!x->busy);
 	CHECK(!list_is_linked(&x->node));
 	x->ops->fini(x);
-	if (x->refusal)
-		free(x->refusal);
-	if (x->hooked)
-		free(x->hooked);
 	if (f->idle_exchange_count == FRONT_POOLED_EXCHANGES) {
 		free(x);
 		return;
@@ -96,6 +91,40 @@ void exchange_pool_free(struct front *f)
 	while ((node = list_take_first(&f->idle_exchanges)))
 		free(LIST_ENTRY(node, struct exchange, node));
 	f->idle_exchange_count = 0;
+}
+
+/* --- hooks ----------------------------------------------------------------------------------------- */
+
+bool exchange_hooks_take(struct exchange *x)
+{
+	if (!x->hooks)
+		x->hooks = calloc(1, sizeof(*x->hooks));
+	return x->hooks != NULL;
+}
+
+void exchange_hooks_drop(struct exchange *x)
+{
+	if (!x->hooks)
+		return;
+	free(x->hooks->refusal);
+	free(x->hooks->target);
+	free(x->hooks);
+	x->hooks = NULL;
+}
+
+void exchange_set_refusal(struct exchange *x, struct refusal *refusal)
+{
+	if (!refusal || !exchange_hooks_take(x)) {
+		free(refusal); /* the fault says the most of it */
+		return;
+	}
+	free(x->hooks->refusal);
+	x->hooks->refusal = refusal;
+}
+
+static const struct refusal *refusal_of(const struct exchange *x)
+{
+	return x->hooks ? x->hooks->refusal : NULL;
 }
 
 /* --- answering --------------------------------------------------------------------------------------- */
@@ -126,6 +155,7 @@ void exchange_home(struct exchange *x)
 	if (!list_is_linked(&x->node)) {
 		struct http_connection *http = x->http;
 
+		exchange_hooks_drop(x);
 		exchange_free(x);
 		http_exchange_gone(http);
 	} else if (!x->answered) {
@@ -226,7 +256,9 @@ void reply_created(struct exchange *x, struct slice body)
 
 int exchange_status(const struct exchange *x)
 {
-	return x->refusal ? x->refusal->status : err_http_status(x->fault.code);
+	const struct refusal *r = refusal_of(x);
+
+	return r ? r->status : err_http_status(x->fault.code);
 }
 
 void problem_of(const struct exchange *x, const struct problem_member *members, size_t member_count,
@@ -238,6 +270,7 @@ void problem_of(const struct exchange *x, const struct problem_member *members, 
 		.members = members,
 		.member_count = member_count,
 	};
+	const struct refusal *r = refusal_of(x);
 	char detail[sizeof(x->fault.where) + 64];
 	char id[24];
 
@@ -247,7 +280,7 @@ void problem_of(const struct exchange *x, const struct problem_member *members, 
 	else
 		snprintf(detail, sizeof(detail), "%s", x->fault.where);
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)x->request_id);
-	problem.detail = x->refusal ? x->refusal->detail : slice_str(detail);
+	problem.detail = r ? r->detail : slice_str(detail);
 	problem.request_id = slice_str(id);
 	problem_append(out, &problem);
 }
@@ -290,15 +323,17 @@ static bool has_body(const struct refusal *r)
 
 static void retry_after_field(const struct exchange *x, int status, struct buf *out)
 {
-	if (x->refusal && x->refusal->retry_after_s > 0)
-		http_head_field_int(out, "Retry-After", x->refusal->retry_after_s);
+	const struct refusal *r = refusal_of(x);
+
+	if (r && r->retry_after_s > 0)
+		http_head_field_int(out, "Retry-After", r->retry_after_s);
 	else if (status == 503)
 		http_head_field(out, "Retry-After", SLICE_LIT("1"));
 }
 
 static void reply_refused(struct exchange *x)
 {
-	const struct refusal *r = x->refusal;
+	const struct refusal *r = refusal_of(x);
 	struct buf *out = reply_begin(x, r->status);
 
 	if (r->content_type.len > 0)
@@ -318,7 +353,7 @@ void reply_problem(struct exchange *x, const struct problem_member *members, siz
 		reply_come_back(x);
 		return;
 	}
-	if (has_body(x->refusal)) {
+	if (has_body(refusal_of(x))) {
 		reply_refused(x);
 		return;
 	}

@@ -37,6 +37,12 @@ struct exchange_ops {
 	void (*describe)(const struct exchange *x, struct buf *json);
 };
 
+/* Of an exchange that hooks have a part in; all owned. */
+struct exchange_hooks {
+	struct refusal *refusal;      /* what one said more than x->fault; NULL: nothing */
+	struct hooked_target *target; /* for those that come later; NULL: there are none */
+};
+
 struct exchange {
 	struct list node; /* in its connection's queue; in the pool */
 	struct http_connection *http;
@@ -51,14 +57,14 @@ struct exchange {
 	bool keep_alive;
 	bool linger; /* close slowly: the client may still be sending */
 	bool answered;
-	bool written;            /* ops->write was called */
-	bool busy;               /* the broker holds a request of it */
-	bool streaming;          /* written to until exchange_end */
-	bool event_source;       /* asks for Server-Sent Events */
-	bool counted;            /* produce: the body may hold several, the answer says how many */
-	struct fault fault;      /* why it is refused; code OK: it is not */
-	struct refusal *refusal; /* what a hook said more about that; owned. NULL: nothing */
-	struct hooked_target *hooked; /* for hooks that come later; owned. NULL: there are none */
+	bool written;       /* ops->write was called */
+	bool busy;          /* the broker holds a request of it */
+	bool streaming;     /* written to until exchange_end */
+	bool event_source;  /* asks for Server-Sent Events */
+	bool counted;       /* produce: the body may hold several, the answer says how many */
+	struct fault fault; /* why it is refused; code OK: it is not */
+	struct exchange_hooks
+		*hooks; /* owned, until it is written; NULL: hooks had no part in it */
 	size_t name_len;
 	char name[TOPIC_NAME_BYTES_MAX + 1]; /* {topic} of the path, decoded */
 	char argument[KNOWN_ARGUMENT_BYTES]; /* the path's second parameter, decoded */
@@ -81,6 +87,13 @@ void exchange_answer(struct exchange *x);
 /* Answer with a problem. `where`: what was wrong here, for a person; may be "". */
 void exchange_refuse(struct exchange *x, enum err code, const char *where, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Have room for what hooks say. False: no memory. */
+bool exchange_hooks_take(struct exchange *x);
+void exchange_hooks_drop(struct exchange *x);
+
+/* What a hook said more; moved, may be NULL. */
+void exchange_set_refusal(struct exchange *x, struct refusal *refusal);
 
 /* What the broker held came back: answer, if that did not happen yet; free, if nobody waits. */
 void exchange_home(struct exchange *x);

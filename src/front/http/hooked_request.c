@@ -34,8 +34,7 @@ static void run_init(struct hook_run *run, struct exchange *x, enum bourn_point 
 	pub->now_ms = front_now(x->front).wall_ms;
 	pub->method = slice_out(slice_str(http_method_name(x->method)));
 	pub->topic = slice_out(topic_of(x));
-	if (x->hooked)
-		pub->target = slice_out(hooked_target_text(x->hooked));
+	pub->target = slice_out(hooked_target_text(x->hooks->target));
 }
 
 static void run(struct hook_run *r, struct exchange *x, enum bourn_point point)
@@ -43,14 +42,16 @@ static void run(struct hook_run *r, struct exchange *x, enum bourn_point point)
 	CHECK(hook_run_start(x->front->chains[point], r));
 }
 
-/* For the stages at which the request is not there any more. */
-static void keep_target(struct exchange *x, const struct http_request *r)
+/* For the stages at which the request is not there any more. False: no memory. */
+static bool keep_target(struct exchange *x, const struct http_request *r)
 {
 	struct slice topic = topic_of(x);
 	struct hooked_target *t = malloc(sizeof(*t) + topic.len + r->target.len);
 
-	if (!t)
-		return;
+	if (!t || !exchange_hooks_take(x)) {
+		free(t);
+		return false;
+	}
 	t->request_id = x->request_id;
 	t->method = x->method;
 	t->topic_bytes = topic.len;
@@ -59,14 +60,16 @@ static void keep_target(struct exchange *x, const struct http_request *r)
 		memcpy(t->text, topic.ptr, topic.len);
 	if (r->target.len > 0)
 		memcpy(t->text + topic.len, r->target.ptr, r->target.len);
-	x->hooked = t;
+	x->hooks->target = t;
+	return true;
 }
 
 static void take_refusal(struct exchange *x, const struct hook_run *r)
 {
+	bool said_more = r->fault.code == ERR_HOOK_REFUSED;
+
 	x->fault = r->fault;
-	free(x->refusal);
-	x->refusal = r->call.refusal.status ? refusal_copy(&r->call.refusal) : NULL;
+	exchange_set_refusal(x, said_more ? refusal_copy(&r->call.refusal) : NULL);
 }
 
 /* --- request_received ----------------------------------------------------------------------------- */
@@ -188,8 +191,10 @@ bool hooked_receive(struct exchange *x, const struct http_request *r)
 	struct bourn_caller caller;
 	struct hook_run hooks;
 
-	if (!is_exempt(x))
-		keep_target(x, r);
+	if (!is_exempt(x) && !keep_target(x, r)) {
+		exchange_refuse(x, ERR_NO_MEMORY, "hooks");
+		return true;
+	}
 	if (is_exempt(x) || !x->front->chains[BOURN_REQUEST_RECEIVED]) {
 		x->route->handle(x, r);
 		return true;
@@ -363,27 +368,29 @@ static int written_status(const struct buf *out, size_t start)
 	return status_of(slice_of(out->ptr + start, out->len - start));
 }
 
-void hooked_write(struct exchange *x)
+/* It has passed request_received, and its answer is whole. */
+static void hooks_see_answer(struct exchange *x, struct buf *out, size_t start)
 {
-	struct connection *c = x->http->connection;
-	struct buf *out = connection_output(c);
-	size_t start = out->len;
-	int status;
+	int status = written_status(out, start);
 
-	if (is_exempt(x)) {
-		x->ops->write(x);
-		return;
-	}
-	if (x->front->chains[BOURN_REQUEST_EXECUTED])
-		executed(x);
-	x->ops->write(x);
-	if (x->streaming || x->http->next_protocol || out->failed || out->len == start)
-		return;
-	status = written_status(out, start);
 	if (x->front->chains[BOURN_BEFORE_RESPONSE_SEND])
 		status = before_send(x, out, start);
-	if (x->front->chains[BOURN_AFTER_RESPONSE_SEND] && x->hooked) {
-		hooked_will_send(c, x->hooked, status);
-		x->hooked = NULL;
+	if (x->front->chains[BOURN_AFTER_RESPONSE_SEND]) {
+		hooked_will_send(x->http->connection, x->hooks->target, status);
+		x->hooks->target = NULL;
 	}
+}
+
+void hooked_write(struct exchange *x)
+{
+	struct buf *out = connection_output(x->http->connection);
+	size_t start = out->len;
+	bool is_seen = x->hooks->target != NULL; /* else a hook refused an event of it, no more */
+
+	if (is_seen && x->front->chains[BOURN_REQUEST_EXECUTED])
+		executed(x);
+	x->ops->write(x);
+	if (is_seen && !x->streaming && !x->http->next_protocol && !out->failed && out->len > start)
+		hooks_see_answer(x, out, start);
+	exchange_hooks_drop(x);
 }

@@ -2,7 +2,8 @@
  *
  *	received → handler … outcome known: executed → answer written: before_send → sent: after_send
  *
- * Only called where a front has hooks for one of them (front->hooks_requests). */
+ * The first is only called where a front has hooks for one of them (front->hooks_requests). What is
+ * refused before it is whole and has a route passes none. */
 #ifndef BOURN_FRONT_HTTP_HOOKED_REQUEST_H
 #define BOURN_FRONT_HTTP_HOOKED_REQUEST_H
 
@@ -12,7 +13,7 @@
  * they say. False: a hook changed the request, nothing may be kept of its head. */
 bool hooked_receive(struct exchange *x, const struct http_request *r);
 
-/* x->ops->write, with hooks before and after. */
+/* x->ops->write, with hooks before and after; x->hooks is set, and dropped. */
 void hooked_write(struct exchange *x);
 
 #endif

@@ -17,6 +17,7 @@
 #include "wire/timefmt.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 
 enum {
 	HEADER_NAME_BYTES_MAX = 255,
@@ -228,8 +229,6 @@ static void append_durability(struct buf *body, enum durability durability)
 
 static void append_dropped(struct buf *body, const struct produce *p)
 {
-	if (p->dropped_count == 0)
-		return;
 	buf_append_lit(body, ",\"dropped\":");
 	buf_append_int64(body, p->dropped_count);
 }
@@ -252,7 +251,7 @@ static struct slice answer_tail(struct front *f, int64_t timestamp, enum durabil
 
 /* {"topic":"t","partition":0,"offset":12,"count":3,"timestamp":…,"durability":"commit"}; `count`
  * for lines of values, be it one. */
-static void write_one(struct exchange *x)
+static inline void write_one(struct exchange *x, bool dropped)
 {
 	uint8_t memory[REPLY_BODY_BYTES_MAX];
 	struct buf body = BUF_IN(memory);
@@ -264,7 +263,8 @@ static void write_one(struct exchange *x)
 		buf_append_lit(&body, ",\"count\":");
 		buf_append_int64(&body, x->produce.one.count);
 	}
-	append_dropped(&body, &x->produce);
+	if (dropped)
+		append_dropped(&body, &x->produce);
 	buf_append_slice(&body, answer_tail(x->front, x->timestamp, x->produce.durability));
 	CHECK(!body.failed);
 	reply_created(x, buf_slice(&body));
@@ -286,7 +286,8 @@ static void write_many(struct exchange *x)
 		buf_append_lit(&body, "}");
 	}
 	buf_append_lit(&body, "]");
-	append_dropped(&body, p);
+	if (p->dropped_count > 0)
+		append_dropped(&body, p);
 	append_durability(&body, p->durability);
 	x->fault.code = buf_err(&body);
 	if (x->fault.code)
@@ -307,7 +308,7 @@ static void write_accepted(struct exchange *x)
 }
 
 /* {"topic":"t","dropped":3}: nothing was stored. */
-static void write_dropped(struct exchange *x)
+static void write_none(struct exchange *x)
 {
 	uint8_t memory[REPLY_BODY_BYTES_MAX];
 	struct buf body = {.ptr = memory, .cap = sizeof(memory), .limit = sizeof(memory)};
@@ -318,16 +319,26 @@ static void write_dropped(struct exchange *x)
 	reply(x, 200, "application/json", buf_slice(&body));
 }
 
+static void write_dropped(struct exchange *x)
+{
+	if (x->produce.result_count == 0)
+		write_none(x);
+	else if (x->produce.atomic)
+		write_one(x, true);
+	else
+		write_many(x);
+}
+
 static void write_answer(struct exchange *x)
 {
 	if (x->fault.code)
 		reply_problem(x, NULL, 0);
 	else if (x->busy)
 		write_accepted(x);
-	else if (x->produce.result_count == 0)
+	else if (x->produce.dropped_count > 0)
 		write_dropped(x);
 	else if (x->produce.atomic)
-		write_one(x);
+		write_one(x, false);
 	else
 		write_many(x);
 }
@@ -355,14 +366,23 @@ static void say_lost(struct exchange *x)
 	            x->name, fault_text(&x->fault, text, sizeof(text)));
 }
 
+/* Of one that was not waited for nobody is told. */
+static void take_refusal(struct exchange *x, struct refusal *refusal)
+{
+	if (x->answered)
+		free(refusal);
+	else
+		exchange_set_refusal(x, refusal);
+}
+
 static void produced(struct produce *p)
 {
 	struct exchange *x = CONTAINER_OF(p, struct exchange, produce);
 
 	if (p->fault.code) {
 		x->fault = p->fault;
-		x->refusal = p->refusal; /* moved */
-		p->refusal = NULL;
+		if (p->fault.code == ERR_HOOK_REFUSED)
+			take_refusal(x, p->refusal);
 		if (x->answered)
 			say_lost(x);
 	}

@@ -95,13 +95,15 @@ static enum err ask_hooks(struct exchange *x, const struct http_request *r,
                           const struct subscription_request *request)
 {
 	enum bourn_front front = r->upgrade_websocket ? BOURN_FRONT_WEBSOCKET : BOURN_FRONT_HTTP;
+	struct refusal *refusal = NULL;
 	enum err err = OK;
 
 	(void)exchange_caller(x);
 	for (size_t i = 0; i < request->name_count && !err; i++)
 		if (!topic_pattern_is(request->names[i]))
 			err = hooked_subscribe(x->http->connection, front, request->names[i],
-			                       &x->fault, &x->refusal);
+			                       &x->fault, &refusal);
+	exchange_set_refusal(x, refusal);
 	return err;
 }
 

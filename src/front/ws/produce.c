@@ -74,8 +74,11 @@ static void produced(struct produce *request)
 	struct ws_message *m = CONTAINER_OF(request, struct ws_message, produce);
 	struct ws_producer *p = m->producer;
 
-	if (request->fault.code)
+	if (request->fault.code) {
 		refuse(p, m->index, &request->fault);
+		if (request->fault.code == ERR_HOOK_REFUSED)
+			free(request->refusal); /* there is no room for more in a close frame */
+	}
 	broker_produce_fini(request);
 	free(m);
 	p->in_flight--;
