@@ -18,12 +18,13 @@ static const struct cli_verb verbs[] = {
 	{"load", "load what dump wrote", cli_load},
 	{"demo", "broker, producer and consumer in one process", cli_demo},
 	{"config", "check a configuration file, show the settings", cli_config},
+	{"hook", "try a hook on an event, without a broker", cli_hook},
 	{"verify", "check every byte of a data directory", cli_verify},
 	{"version", "print the version", cli_version},
 };
 
 /* Named in the documentation, built later. */
-static const char *const verbs_to_come[] = {"group", "bench", "hook"};
+static const char *const verbs_to_come[] = {"group", "bench"};
 
 static atomic_bool stopped;
 

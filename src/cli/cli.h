@@ -46,6 +46,7 @@ int cli_dump(int argc, char **argv, const struct cli_parts *parts);
 int cli_load(int argc, char **argv, const struct cli_parts *parts);
 int cli_demo(int argc, char **argv, const struct cli_parts *parts);
 int cli_config(int argc, char **argv, const struct cli_parts *parts);
+int cli_hook(int argc, char **argv, const struct cli_parts *parts);
 int cli_verify(int argc, char **argv, const struct cli_parts *parts);
 int cli_version(int argc, char **argv, const struct cli_parts *parts);
 

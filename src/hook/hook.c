@@ -348,6 +348,8 @@ static enum hook_outcome take(struct hook_run *run, enum bourn_verdict verdict)
 	if (why)
 		verdict = BOURN_FAIL;
 	stats_add(&hook->stats.verdicts[verdict], 1);
+	run->verdict = verdict;
+	run->why = why;
 	if (verdict != BOURN_MODIFY)
 		call_restore(&run->call, &run->before);
 	switch (verdict) {
@@ -396,6 +398,7 @@ bool hook_run_start(struct hook_chain *chain, struct hook_run *run)
 	run->next = 0;
 	run->outcome = HOOK_PASSED;
 	run->changed = false;
+	run->verdict = BOURN_CONTINUE;
 	run->fault.code = OK;
 	return go_on(run);
 }

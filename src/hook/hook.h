@@ -63,6 +63,8 @@ struct hook_run {
 	void (*done)(struct hook_run *r); /* in: when it had to wait */
 	enum hook_outcome outcome;        /* out */
 	bool changed;                     /* out: a hook modified something */
+	enum bourn_verdict verdict;       /* out: of the last that was asked */
+	const char *why;                  /* out, if that is BOURN_FAIL; until the next call */
 	struct fault fault;               /* out, if refused: HOOK_REFUSED or HOOK_FAILED */
 
 	/* the chain's own */

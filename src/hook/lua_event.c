@@ -110,6 +110,7 @@ enum member {
 	MEMBER_TOPIC,
 	MEMBER_HEADERS,
 	MEMBER_TIMESTAMP,
+	MEMBER_NOW,
 	MEMBER_PARTITION,
 	MEMBER_OFFSET,
 	MEMBER_METHOD,
@@ -129,6 +130,7 @@ static const char *const members[] = {
 	[MEMBER_TOPIC] = "topic",
 	[MEMBER_HEADERS] = "headers",
 	[MEMBER_TIMESTAMP] = "timestamp",
+	[MEMBER_NOW] = "now",
 	[MEMBER_PARTITION] = "partition",
 	[MEMBER_OFFSET] = "offset",
 	[MEMBER_METHOD] = "method",
@@ -187,6 +189,7 @@ static int event_get(lua_State *lua)
 	case MEMBER_TOPIC: push_slice(lua, call->topic); break;
 	case MEMBER_HEADERS: lua_pushvalue(lua, lua_upvalueindex(1)); break;
 	case MEMBER_TIMESTAMP: lua_pushinteger(lua, call->timestamp); break;
+	case MEMBER_NOW: lua_pushinteger(lua, call->now_ms); break;
 	case MEMBER_PARTITION: push_known(lua, call->partition); break;
 	case MEMBER_OFFSET: push_known(lua, call->offset); break;
 	case MEMBER_METHOD: push_slice(lua, call->method); break;

@@ -3,7 +3,7 @@
  *
  *	event.topic key value headers timestamp partition offset
  *	      method target status body         of requests; body is value by another name
- *	      point front peer principal request_id
+ *	      point front peer principal request_id now
  *	event.value, event.body, event.key, event.headers[name] can be set (nil: none); event.status too
  *
  * It is one object, for all calls; between them it stands for nothing. */

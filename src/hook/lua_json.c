@@ -260,6 +260,13 @@ static int array(lua_State *lua)
 	return 1;
 }
 
+static int is_array_value(lua_State *lua)
+{
+	lua_settop(lua, 1);
+	lua_pushboolean(lua, lua_istable(lua, 1) && is_array(lua));
+	return 1;
+}
+
 int lua_json_open(lua_State *lua)
 {
 	luaL_newmetatable(lua, ARRAY_METATABLE);
@@ -273,6 +280,8 @@ int lua_json_open(lua_State *lua)
 	lua_setfield(lua, -2, "encode");
 	lua_pushcfunction(lua, array);
 	lua_setfield(lua, -2, "array");
+	lua_pushcfunction(lua, is_array_value);
+	lua_setfield(lua, -2, "is_array");
 	lua_pushlightuserdata(lua, NULL);
 	lua_setfield(lua, -2, "null");
 	lua_setglobal(lua, "json");

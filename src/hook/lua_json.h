@@ -1,4 +1,4 @@
-/* JSON for scripts: the globals json.decode, json.encode, json.null and json.array. Private to hook/.
+/* JSON for scripts: the globals json.decode, encode, null, array and is_array. Private to hook/.
  *
  *	decode(text)    object → table, array → table that stays an array, null → json.null
  *	encode(value)   a table is an array if it was one, was made by json.array, or has the keys

@@ -70,7 +70,7 @@ def test_a_mistyped_verb_is_guessed():
     assert b"produce" in bourn("prodcue", "t", "x").stderr
 
 
-@pytest.mark.parametrize("verb", [["group"], ["bench"], ["dump"], ["load"], ["hook"]])
+@pytest.mark.parametrize("verb", [["group"], ["bench"], ["dump"], ["load"]])
 def test_verbs_to_come_say_so(verb):
     done = bourn(*verb)
     assert done.returncode in (FAILED, USAGE) and done.stderr

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from harness.broker import BIN, ROOT
-from harness.hooks import config, script, so
+from harness.hooks import SHARED_OBJECTS, config, script, so
 from harness.ws import WebSocket
 
 CLOSE, TEXT = 8, 1
@@ -602,3 +602,39 @@ def test_first_hook_over_http(start, tmp_path, shards):
     finally:
         server.kill()
         server.wait()
+
+
+# --- bourn hook test ---------------------------------------------------------
+
+def try_hook(hook, event, *words):
+    done = subprocess.run([str(BIN), "hook", "test", str(hook), "--event", "-", *words],
+                          input=event.encode(), capture_output=True)
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+
+def test_hook_test(tmp_path):
+    redact = script(tmp_path, REDACT)["path"]
+    options = ["--options", '{"fields":["card"]}', "--topic", "orders", "-H", "a: b"]
+    code, said = try_hook(redact, '{"id":7,"card":"4111"}', *options)
+    assert (code, said["verdict"]) == (0, "modify")
+    assert said["event"]["value"] == {"id": 7, "card": "***"}
+    assert said["event"]["topic"] == "orders" and said["event"]["key"] == "7"
+    assert said["event"]["headers"] == [["a", "b"], ["redacted", "yes"]]
+    assert try_hook(redact, '{"id":7,"test":true}', *options) == (0, {"verdict": "stop"})
+    assert try_hook(redact, "{}", *options) == \
+        (4, {"verdict": "refuse", "status": 422, "detail": "/id is missing"})
+    code, said = try_hook(redact, "no json", *options)
+    assert (code, said["verdict"]) == (1, "fail") and "not JSON at byte" in said["detail"]
+    code, said = try_hook(redact, "{}")
+    assert (code, said["verdict"]) == (1, "fail")
+    code, said = try_hook(redact, "{}", "--point", "deliver")
+    assert code == 1 and "no function 'deliver'" in said
+    code, said = try_hook(tmp_path / "absent.lua", "{}")
+    assert code == 1 and "No such file" in said
+
+
+def test_hook_test_of_a_shared_object():
+    code, said = try_hook(SHARED_OBJECTS / "say.so", "modify")
+    assert (code, said["event"]["value"]) == (0, "<modify>")
+    assert try_hook(SHARED_OBJECTS / "say.so", "busy") == \
+        (4, {"verdict": "refuse", "status": 429, "retry_after": 7, "detail": "too fast"})
