@@ -14,6 +14,9 @@ enum {
 	BUILT = (1 << BOURN_COMMIT) - 1,
 	MAY_WAIT = 1 << BOURN_PRODUCE,
 	WITHOUT_TOPIC = 1 << BOURN_CONNECT,
+	OF_HTTP = 1 << BOURN_REQUEST_RECEIVED | 1 << BOURN_REQUEST_EXECUTED |
+	          1 << BOURN_BEFORE_RESPONSE_SEND | 1 << BOURN_AFTER_RESPONSE_SEND |
+	          1 << BOURN_CONNECT,
 };
 
 const char *hook_type_name(enum hook_type type)
@@ -77,6 +80,10 @@ enum err hook_spec_check_points(const struct hook_spec *spec, unsigned points, s
 		return fault_set(
 			f, ERR_CONFIG, 0,
 			"over HTTP it can be asked at 'produce' only: nothing else may wait");
+	if (spec->fronts && !(spec->fronts & 1u << BOURN_FRONT_HTTP) && points & OF_HTTP)
+		return fault_set(f, ERR_CONFIG, 0,
+		                 "'connect' and the stages of a request are of http; name other "
+		                 "'points'");
 	if (spec->topic_count > 0 && points & WITHOUT_TOPIC)
 		return fault_set(f, ERR_CONFIG, 0, "'connect' is of no topic; leave 'topics' out");
 	return OK;

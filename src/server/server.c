@@ -621,11 +621,11 @@ void server_free(struct server *s)
 		s->store->ops->close(s->store);
 	for (unsigned i = 0; i < s->shard_count; i++)
 		hooks_free(s->hooks[i]);
-	if (s->hook_set)
-		hook_set_free(s->hook_set);
 	for (unsigned i = 0; i < s->shard_count; i++)
 		if (s->loops[i])
 			loop_free(s->loops[i]);
+	if (s->hook_set)
+		hook_set_free(s->hook_set); /* a refresh under way has ended with its loop */
 	log_free(s->log);
 	free(s->shards);
 	free(s->allowed_hosts);

@@ -514,6 +514,8 @@ REFUSED = [
     (so("old_abi"), "version 0 of the interface"),
     (so("newer"), "newer broker"),
     (so("no_symbol"), "no symbol 'bourn_hook'"),
+    (so("every", fronts="websocket"), "are of http"),
+    (so("every", topics="t"), "'connect' is of no topic"),
     (so("say", instructions=5), "type so has no 'instructions'"),
     ({"name": "x", "type": "lua", "path": "/absent.lua"}, "/absent.lua: No such file"),
     ({"name": "x", "type": "lua", "path": "/dev/null"}, "function for no point"),

@@ -90,7 +90,7 @@ static void refuse_parsed(struct http_connection *h, const struct http_parser *p
 	refuse_framing(h, p->err, detail);
 }
 
-static size_t body_limit(const struct exchange *x, const struct http_request *r)
+size_t http_body_limit(const struct exchange *x, const struct http_request *r)
 {
 	if (x->fault.code || !(x->route->flags & (ROUTE_EVENTS | ROUTE_BATCHES)))
 		return ROUTE_BODY_BYTES_MAX;
@@ -123,7 +123,7 @@ static bool look_at_head(struct http_connection *h)
 			media_accepts(http_field(r, HTTP_FIELD_ACCEPT), "text/event-stream");
 	if (!x->fault.code && !f->broker && !(x->route->flags & ROUTE_ALWAYS))
 		fault_set(&x->fault, ERR_NOT_READY, 0, "%s", "");
-	h->parser->http.body_bytes_max = body_limit(x, r);
+	h->parser->http.body_bytes_max = http_body_limit(x, r);
 	h->reading = x;
 	return true;
 }

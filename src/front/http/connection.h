@@ -36,6 +36,9 @@ bool http_attach(struct connection *c);
  * end of this request on. exchange_end is owed. */
 void http_upgrade(struct exchange *x, const struct protocol *protocol, void *state);
 
+/* How large the body of such a request may be. */
+size_t http_body_limit(const struct exchange *x, const struct http_request *r);
+
 /* --- for exchange.c ---------------------------------------------------------------------------- */
 
 /* Write all answers whose turn it is. */

@@ -2,7 +2,6 @@
 
 #include "front/hooked.h"
 #include "front/http/connection.h"
-#include "front/http/produce.h"
 #include "front/http/router.h"
 
 #include <stdlib.h>
@@ -138,12 +137,6 @@ static struct changed_request *change_request(struct call *c, const struct http_
 	return changed;
 }
 
-static size_t body_limit(const struct exchange *x, const struct http_request *r)
-{
-	return x->route->flags & ROUTE_EVENTS ? produce_body_limit(front_limits(x->front), r)
-	                                      : (size_t)ROUTE_BODY_BYTES_MAX;
-}
-
 static void handle_changed(struct exchange *x, struct call *c, const struct http_request *was)
 {
 	struct changed_request *changed = change_request(c, was, &x->fault);
@@ -153,7 +146,7 @@ static void handle_changed(struct exchange *x, struct call *c, const struct http
 		exchange_answer(x);
 		return;
 	}
-	limit = body_limit(x, &changed->request);
+	limit = http_body_limit(x, &changed->request);
 	if (changed->request.body.len > limit)
 		exchange_refuse(x, ERR_TOO_LARGE, "a hook made it %zu bytes",
 		                changed->request.body.len);
@@ -174,16 +167,18 @@ static const struct exchange_ops stopped_ops = {
 	.fini = exchange_nothing,
 };
 
-static void set_fields(struct call *c, const struct http_fields *fields)
+/* False: no memory. Hooks must not take that for a request without fields. */
+static bool set_fields(struct call *c, const struct http_fields *fields)
 {
 	struct bourn_header *list = arena_alloc(c->arena, (fields->count + 1u) * sizeof(*list));
 
 	if (!list)
-		return;
+		return false;
 	for (uint32_t i = 0; i < fields->count; i++)
 		list[i] = (struct bourn_header){slice_out(http_fields_name(fields, i)),
 		                                slice_out(http_fields_value(fields, i))};
 	call_set_fields(c, list, fields->count);
+	return true;
 }
 
 bool hooked_receive(struct exchange *x, const struct http_request *r)
@@ -201,7 +196,10 @@ bool hooked_receive(struct exchange *x, const struct http_request *r)
 	}
 	run_init(&hooks, x, BOURN_REQUEST_RECEIVED, &caller);
 	hooks.call.pub.value = slice_out(r->body.ptr ? r->body : SLICE_LIT(""));
-	set_fields(&hooks.call, r->fields);
+	if (!set_fields(&hooks.call, r->fields)) {
+		exchange_refuse(x, ERR_NO_MEMORY, "hooks");
+		return true;
+	}
 	run(&hooks, x, BOURN_REQUEST_RECEIVED);
 	switch (hooks.outcome) {
 	case HOOK_PASSED: break;
