@@ -167,6 +167,15 @@ static const struct exchange_ops stopped_ops = {
 	.fini = exchange_nothing,
 };
 
+static void answer_for_hook(struct exchange *x, const struct hook_run *r)
+{
+	if (r->outcome == HOOK_STOPPED)
+		x->ops = &stopped_ops;
+	else
+		take_refusal(x, r);
+	exchange_answer(x);
+}
+
 /* False: no memory. Hooks must not take that for a request without fields. */
 static bool set_fields(struct call *c, const struct http_fields *fields)
 {
@@ -181,19 +190,12 @@ static bool set_fields(struct call *c, const struct http_fields *fields)
 	return true;
 }
 
-bool hooked_receive(struct exchange *x, const struct http_request *r)
+/* False: it was changed. */
+static bool show_request(struct exchange *x, const struct http_request *r)
 {
 	struct bourn_caller caller;
 	struct hook_run hooks;
 
-	if (!is_exempt(x) && !keep_target(x, r)) {
-		exchange_refuse(x, ERR_NO_MEMORY, "hooks");
-		return true;
-	}
-	if (is_exempt(x) || !x->front->chains[BOURN_REQUEST_RECEIVED]) {
-		x->route->handle(x, r);
-		return true;
-	}
 	run_init(&hooks, x, BOURN_REQUEST_RECEIVED, &caller);
 	hooks.call.pub.value = slice_out(r->body.ptr ? r->body : SLICE_LIT(""));
 	if (!set_fields(&hooks.call, r->fields)) {
@@ -201,22 +203,29 @@ bool hooked_receive(struct exchange *x, const struct http_request *r)
 		return true;
 	}
 	run(&hooks, x, BOURN_REQUEST_RECEIVED);
-	switch (hooks.outcome) {
-	case HOOK_PASSED: break;
-	case HOOK_STOPPED:
-		x->ops = &stopped_ops;
-		exchange_answer(x);
-		return true;
-	case HOOK_REFUSED:
-		take_refusal(x, &hooks);
-		exchange_answer(x);
+	if (hooks.outcome == HOOK_PASSED && hooks.changed) {
+		handle_changed(x, &hooks.call, r);
+		return false;
+	}
+	if (hooks.outcome == HOOK_PASSED)
+		x->route->handle(x, r);
+	else
+		answer_for_hook(x, &hooks);
+	return true;
+}
+
+bool hooked_receive(struct exchange *x, const struct http_request *r)
+{
+	bool exempt = is_exempt(x);
+
+	if (!exempt && !keep_target(x, r)) {
+		exchange_refuse(x, ERR_NO_MEMORY, "hooks");
 		return true;
 	}
-	if (hooks.changed)
-		handle_changed(x, &hooks.call, r);
-	else
-		x->route->handle(x, r);
-	return !hooks.changed;
+	if (!exempt && x->front->chains[BOURN_REQUEST_RECEIVED])
+		return show_request(x, r);
+	x->route->handle(x, r);
+	return true;
 }
 
 /* --- request_executed ----------------------------------------------------------------------------- */
