@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.broker import ROOT
-from harness.hooks import config
+from harness.hooks import config, so
 
 SHARDS = "1"
 
@@ -134,3 +134,32 @@ def test_schema_that_is_not_understood(start, tmp_path, shards):
                                        ("schema", "options.schemas")])
 def test_options_that_are_missing(start, tmp_path, shards, name, word):
     refused(start, tmp_path, name, {}, f"{word} is missing")
+
+
+# --- audit -----------------------------------------------------------------------------
+
+def test_audit(start, tmp_path, shards):
+    file = tmp_path / "audit.ndjson"
+    broker = start(shards=2, config=config(tmp_path, so("audit", options={"file": str(file)})))
+    post(broker, 1)
+    post(broker, "no json", "a%22b")
+    broker.client.get("/consume/none")
+    with broker.connect() as c:
+        c.request("GET", "/subscribe/t")
+        c.read_head()
+    broker.stop()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert all(line["peer"].startswith("127.0.0.1:") and line["time"] > 0 for line in lines)
+    said = [(line["what"], line.get("method"), line.get("target"), line.get("status"),
+             line.get("offset")) for line in lines]
+    assert sorted(said, key=str) == sorted([
+        ("request", "POST", "/produce/t", 0, 0), ("request", "POST", "/produce/a%22b", 400, None),
+        ("request", "GET", "/consume/none", 404, None), ("subscribe", None, None, None, None),
+        ("request", "GET", "/subscribe/t", 0, None)], key=str)
+
+
+def test_audit_without_a_file(start, tmp_path, shards):
+    for options, word in [({}, "options.file is missing"), ({"file": "/no/where"}, "No such file")]:
+        code, said = start(running=False, config=config(tmp_path, so("audit", options=options))
+                           ).refuses_to_start()
+        assert code == 1 and word in said
