@@ -339,6 +339,14 @@ static void write_changed(struct exchange *x, struct call *c, const struct answe
 	buf_append_slice(out, body);
 }
 
+/* A problem instead of what stands in the output from `start` on; returns its status. */
+static int write_problem(struct exchange *x, struct buf *out, size_t start)
+{
+	out->len = start;
+	reply_problem(x, NULL, 0);
+	return exchange_status(x);
+}
+
 /* What stands in the output from `start` on becomes what hooks make of it; returns its status. */
 static int before_send(struct exchange *x, struct buf *out, size_t start)
 {
@@ -351,17 +359,17 @@ static int before_send(struct exchange *x, struct buf *out, size_t start)
 	run_init(&hooks, x, BOURN_BEFORE_RESPONSE_SEND, &caller);
 	if (!arena_copy(hook_chain_arena(chain), slice_of(out->ptr + start, out->len - start),
 	                &text) ||
-	    !take_apart(text, hook_chain_arena(chain), &was))
-		return 0;
+	    !take_apart(text, hook_chain_arena(chain), &was)) {
+		fault_set(&x->fault, ERR_NO_MEMORY, 0, "hooks");
+		return write_problem(x, out, start);
+	}
 	hooks.call.pub.status = was.status;
 	hooks.call.pub.value = slice_out(was.body);
 	call_set_fields(&hooks.call, was.fields, was.field_count);
 	run(&hooks, x, BOURN_BEFORE_RESPONSE_SEND);
 	if (hooks.outcome == HOOK_REFUSED) {
-		out->len = start;
 		take_refusal(x, &hooks);
-		reply_problem(x, NULL, 0);
-		return exchange_status(x);
+		return write_problem(x, out, start);
 	}
 	if (hooks.changed) {
 		out->len = start;
