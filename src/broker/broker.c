@@ -1,6 +1,6 @@
 #include "broker/broker.h"
 
-#include "broker/produce_steps.h"
+#include "broker/produce_hooks.h"
 #include "broker/reader_steps.h"
 #include "broker/shard.h"
 #include "broker/topic_match_steps.h"
@@ -38,9 +38,9 @@ void credit_give(struct broker *b, unsigned target)
 	b->credits_low -= is_low(b, before) && !is_low(b, before + 1);
 }
 
-bool broker_has_credits(const struct broker *b)
+bool broker_has_room(const struct broker *b, const struct caller *c)
 {
-	return b->credits_low == 0;
+	return b->credits_low == 0 && (b->pass_count == 0 || !produce_is_behind(b, c));
 }
 
 /* --- drain: a message visits the shards in turn, and stays on each until nothing is under way - */

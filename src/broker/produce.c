@@ -78,7 +78,6 @@ void broker_produce_fini(struct produce *p)
 void produce_init(struct broker *b)
 {
 	list_init(&b->finished);
-	list_init(&b->passes);
 	b->finish.run = run_finished;
 	b->turn = 1; /* no topic was written in it */
 }

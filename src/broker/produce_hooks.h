@@ -16,6 +16,9 @@ void produce_hooks(struct produce *p, const struct record *records, uint32_t cou
  * caller for one topic go on in the order of the calls. */
 void produce_pass(struct produce *p, const struct record *records, uint32_t count);
 
+/* Does so much wait for hooks that this caller, who has a part in it, is to be read no more? */
+bool produce_is_behind(const struct broker *b, const struct caller *c);
+
 /* A run for one record, ready to be started. */
 void produce_run_init(struct hook_run *run, const struct produce *p,
                       const struct bourn_caller *caller, struct arena *arena,

@@ -1,21 +1,30 @@
 /* A request whose records wait for hooks: they are copied aside, and shown to the hooks a few at a
  * time.
  *
- *	passes of a shard, in the order of the calls
- *	[c1 t: shown] [c2 t: over] [c1 t: over] [c1 u: shown]
- *	      ↑                         ↑
- *	      └─ c1's next for t goes on when this one has
+ *	a caller's, in the order of the calls
+ *	[t: shown] [u: shown] [t: over]
+ *	     ↑                    ↑
+ *	     └─ this one goes on when that one has
  *
  * A caller stands for its connection: so what one connection says about one topic keeps its order,
- * however long each takes. When many are under way the fronts stop reading, as for want of credits. */
+ * however long each takes. When many are aside no more is read from the connections that have some;
+ * the others, whose topics may have no hooks, go on. */
+#include "base/hash.h"
 #include "broker/produce_hooks.h"
 
 #include <stdlib.h>
 
 enum {
 	SHOWN_MAX = 32,     /* records of one request at a time */
-	PASSES_MANY = 1024, /* fronts stop reading here … */
-	PASSES_MAX = 8192,  /* … and requests that were read already are refused here */
+	PASSES_MANY = 1024, /* of a shard: whose they are is not read any more … */
+	PASSES_MAX = 8192,  /* … and here others are refused */
+};
+
+/* Of one caller; gone with the last of its passes. */
+struct pass_lane {
+	const struct caller *caller;
+	struct list passes; /* in the order of the calls */
+	UT_hash_handle hh;  /* in broker->pass_lanes */
 };
 
 /* A record that is being shown. */
@@ -26,7 +35,8 @@ struct shown {
 };
 
 struct produce_pass {
-	struct list node; /* in broker->passes */
+	struct list node; /* in lane->passes */
+	struct pass_lane *lane;
 	struct produce *produce;
 	struct produce_copy *copy; /* owned */
 	struct arena arena;
@@ -46,38 +56,75 @@ static struct produce_pass *pass_of(struct list *node)
 	return LIST_ENTRY(node, struct produce_pass, node);
 }
 
-static bool same_lane(const struct produce_pass *a, const struct produce_pass *b)
+static bool same_topic(const struct produce_pass *a, const struct produce_pass *b)
 {
-	return a->produce->caller == b->produce->caller &&
-	       slice_eq(a->produce->topic, b->produce->topic);
+	return slice_eq(a->produce->topic, b->produce->topic);
 }
 
-static bool is_first(const struct broker *b, const struct produce_pass *pass)
+static bool is_first(const struct produce_pass *pass)
 {
-	for (struct list *node = pass->node.prev; node != &b->passes; node = node->prev)
-		if (same_lane(pass_of(node), pass))
-			return false;
-	return true;
+	struct list *node = pass->node.prev;
+
+	while (node != &pass->lane->passes && !same_topic(pass_of(node), pass))
+		node = node->prev;
+	return node == &pass->lane->passes;
 }
 
-static struct produce_pass *next_in_lane(const struct broker *b, const struct produce_pass *pass)
+static struct produce_pass *next_of_topic(const struct produce_pass *pass)
 {
-	for (struct list *node = pass->node.next; node != &b->passes; node = node->next)
-		if (same_lane(pass_of(node), pass))
-			return pass_of(node);
+	struct list *node = pass->node.next;
+
+	while (node != &pass->lane->passes && !same_topic(pass_of(node), pass))
+		node = node->next;
+	return node == &pass->lane->passes ? NULL : pass_of(node);
+}
+
+static struct pass_lane *lane_find(const struct broker *b, const struct caller *caller)
+{
+	struct pass_lane *lane;
+
+	HASH_FIND_PTR(b->pass_lanes, &caller, lane);
+	return lane;
+}
+
+/* NULL: no memory. */
+static struct pass_lane *lane_get(struct broker *b, const struct caller *caller)
+{
+	struct pass_lane *lane = lane_find(b, caller);
+
+	if (lane)
+		return lane;
+	lane = calloc(1, sizeof(*lane));
+	if (!lane)
+		return NULL;
+	lane->caller = caller;
+	list_init(&lane->passes);
+	HASH_ADD_PTR(b->pass_lanes, caller, lane);
+	if (hash_took(&lane->hh))
+		return lane;
+	free(lane);
 	return NULL;
 }
 
-static void count_in(struct broker *b)
+static void lane_join(struct broker *b, struct produce_pass *pass)
 {
-	if (++b->pass_count == PASSES_MANY)
-		b->credits_low++;
+	list_append(&pass->lane->passes, &pass->node);
+	b->pass_count++;
 }
 
-static void count_out(struct broker *b)
+static void lane_leave(struct broker *b, struct produce_pass *pass)
 {
-	if (b->pass_count-- == PASSES_MANY)
-		b->credits_low--;
+	list_remove(&pass->node);
+	b->pass_count--;
+	if (!list_is_empty(&pass->lane->passes))
+		return;
+	HASH_DELETE(hh, b->pass_lanes, pass->lane);
+	free(pass->lane);
+}
+
+bool produce_is_behind(const struct broker *b, const struct caller *c)
+{
+	return b->pass_count >= PASSES_MANY && lane_find(b, c);
 }
 
 /* --- the end -------------------------------------------------------------------------------------- */
@@ -107,8 +154,7 @@ static void finish(struct produce_pass *pass)
 	uint32_t kept = pass->err ? 0 : leave_out_dropped(pass);
 	enum err err = pass->err;
 
-	list_remove(&pass->node);
-	count_out(b);
+	lane_leave(b, pass);
 	if (kept > 0)
 		err = produce_store(p, pass->copy->records, kept);
 	if (err || kept == 0)
@@ -118,16 +164,15 @@ static void finish(struct produce_pass *pass)
 
 static void end_if_over(struct produce_pass *pass)
 {
-	struct broker *b = pass->produce->broker;
 	bool all_shown = pass->err || pass->next == pass->copy->count;
 
 	if (pass->under_way > 0 || !all_shown)
 		return;
 	pass->over = true;
-	if (!is_first(b, pass))
+	if (!is_first(pass))
 		return;
 	while (pass && pass->over) {
-		struct produce_pass *after = next_in_lane(b, pass);
+		struct produce_pass *after = next_of_topic(pass);
 
 		finish(pass);
 		pass = after;
@@ -139,6 +184,7 @@ static void end_if_over(struct produce_pass *pass)
 static void take(struct shown *s)
 {
 	struct produce_pass *pass = s->pass;
+
 	pass->under_way--;
 	if (!pass->err) /* the first that is refused says why */
 		pass->err = produce_run_take(&s->run, pass->produce, &pass->copy->records[s->index],
@@ -214,7 +260,9 @@ static enum err pass_new(struct produce *p, const struct record *records, uint32
 	}
 	pass->produce = p;
 	pass->arena = ARENA_INIT;
-	if (!keep_borrowed(pass, p, count)) {
+	if (keep_borrowed(pass, p, count))
+		pass->lane = lane_get(b, p->caller);
+	if (!pass->lane) {
 		pass_free(pass, b);
 		return ERR_NO_MEMORY;
 	}
@@ -232,8 +280,7 @@ void produce_pass(struct produce *p, const struct record *records, uint32_t coun
 		produce_finish(p, err);
 		return;
 	}
-	list_append(&p->broker->passes, &pass->node);
-	count_in(p->broker);
+	lane_join(p->broker, pass);
 	for (uint32_t i = 0; i < shown; i++) {
 		pass->shown[i].pass = pass;
 		show(&pass->shown[i]);

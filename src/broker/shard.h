@@ -12,6 +12,7 @@
 struct admin_job;
 struct hook_chain;
 struct metrics;
+struct pass_lane;
 struct topic_wait;
 
 struct broker {
@@ -35,8 +36,9 @@ struct broker {
 	struct list finished; /* struct produce: their outcome is known, done has not run */
 	struct task finish;   /* runs it */
 	size_t copied_bytes;  /* of records that wait for their topic, or for hooks */
-	struct list passes;   /* struct produce_pass: wait for hooks, in the order of the calls */
-	uint32_t pass_count;
+	struct pass_lane
+		*pass_lanes; /* uthash by caller: those who have requests that wait for hooks */
+	uint32_t pass_count; /* of these requests */
 
 	uint32_t under_way;      /* produce and admin requests, closed readers not yet gone */
 	bool draining;           /* no new ones */
@@ -46,9 +48,8 @@ struct broker {
 	/* admin.c, shard 0 only */
 	struct admin_job *claims; /* uthash by name: who is changing the topic now */
 
-	uint32_t
-		credits_low; /* pairs with less than a tenth of their credits; many passes count as one */
-	uint32_t credits[]; /* by target shard: messages that may still leave for it */
+	uint32_t credits_low; /* pairs with less than a tenth of their credits */
+	uint32_t credits[];   /* by target shard: messages that may still leave for it */
 };
 
 struct broker_group {

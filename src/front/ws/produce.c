@@ -100,7 +100,7 @@ static bool can_take(struct ws_connection *ws)
 		return true; /* to see the peer's close; messages are dropped */
 	if (p->in_flight >= front_limits(f)->pipelined)
 		return false;
-	if (broker_has_credits(f->broker))
+	if (broker_has_room(f->broker, &ws->connection->caller))
 		return true;
 	front_starve(f, ws->connection);
 	return false;
