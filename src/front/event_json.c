@@ -1,6 +1,5 @@
 #include "front/event_json.h"
 
-#include "wire/base64.h"
 #include "wire/json.h"
 #include "wire/media_type.h"
 #include "wire/utf8.h"
@@ -22,25 +21,6 @@ enum event_encoding event_encoding(const struct record *r, struct slice *content
 	case MEDIA_TEXT: return utf8_valid(r->value) ? EVENT_TEXT : EVENT_BASE64;
 	default: return EVENT_BASE64;
 	}
-}
-
-static void append_base64(struct buf *out, struct slice bytes)
-{
-	buf_append_lit(out, "\"");
-	base64_encode(BASE64_STD, bytes, out);
-	buf_append_lit(out, "\"");
-}
-
-/* True when it had to be base64. */
-static bool append_text_or_base64(struct buf *out, struct slice bytes)
-{
-	bool text = utf8_valid(bytes);
-
-	if (text)
-		json_append_string(out, bytes);
-	else
-		append_base64(out, bytes);
-	return !text;
 }
 
 /* Line breaks can stand only between the tokens of valid JSON: inside strings they are escaped. */
@@ -72,7 +52,7 @@ static void append_value(struct buf *out, const struct record *r, enum event_enc
 		break;
 	case EVENT_BASE64:
 		buf_append_lit(out, ",\"encoding\":\"base64\",\"value\":");
-		append_base64(out, r->value);
+		json_append_base64(out, r->value);
 		break;
 	case EVENT_NONE: buf_append_lit(out, ",\"encoding\":\"none\",\"value\":null"); break;
 	}
@@ -81,18 +61,18 @@ static void append_value(struct buf *out, const struct record *r, enum event_enc
 static void append_key(struct buf *out, struct slice key)
 {
 	buf_append_lit(out, ",\"key\":");
-	if (append_text_or_base64(out, key))
+	if (json_append_bytes(out, key))
 		buf_append_lit(out, ",\"key_encoding\":\"base64\"");
 }
 
 static void append_pair(struct buf *out, const struct header *h)
 {
 	buf_append_lit(out, "[");
-	append_text_or_base64(out, h->name);
+	json_append_bytes(out, h->name);
 	buf_append_lit(out, ",");
 	if (!h->value.ptr)
 		buf_append_lit(out, "null");
-	else if (append_text_or_base64(out, h->value))
+	else if (json_append_bytes(out, h->value))
 		buf_append_lit(out, ",\"base64\"");
 	buf_append_lit(out, "]");
 }
@@ -142,7 +122,7 @@ void event_json_append(struct buf *out, const struct record *r, uint32_t partiti
 		append_headers(out, r);
 	if (content_type.ptr) {
 		buf_append_lit(out, ",\"content_type\":");
-		append_text_or_base64(out, content_type);
+		json_append_bytes(out, content_type);
 	}
 	append_value(out, r, encoding);
 	buf_append_lit(out, "}");

@@ -1,6 +1,7 @@
 #include "wire/json.h"
 
 #include "base/check.h"
+#include "wire/base64.h"
 #include "wire/utf8.h"
 
 #if defined(__SSE2__)
@@ -590,4 +591,22 @@ void json_append_string(struct buf *out, struct slice text)
 		}
 	}
 	buf_append_lit(out, "\"");
+}
+
+void json_append_base64(struct buf *out, struct slice bytes)
+{
+	buf_append_lit(out, "\"");
+	base64_encode(BASE64_STD, bytes, out);
+	buf_append_lit(out, "\"");
+}
+
+bool json_append_bytes(struct buf *out, struct slice bytes)
+{
+	bool is_text = utf8_valid(bytes);
+
+	if (is_text)
+		json_append_string(out, bytes);
+	else
+		json_append_base64(out, bytes);
+	return !is_text;
 }

@@ -67,4 +67,10 @@ bool json_to_int64(struct json_value value, int64_t *out);
  * must be valid UTF-8 for the result to be JSON. */
 void json_append_string(struct buf *out, struct slice text);
 
+/* Append `bytes` as a JSON string: their base64 (the standard alphabet), with its quotes. */
+void json_append_base64(struct buf *out, struct slice bytes);
+
+/* Append `bytes` as text where they are valid UTF-8, else as base64: then true. */
+bool json_append_bytes(struct buf *out, struct slice bytes);
+
 #endif

@@ -291,6 +291,16 @@ TEST(json_append_string__escapes_what_must_be)
 	buf_fini(&out);
 }
 
+TEST(json_append_bytes__is_text_where_it_can_be)
+{
+	struct buf out = BUF_INIT(256);
+
+	assert_false(json_append_bytes(&out, SLICE_LIT("caf\xc3\xa9 \"")));
+	assert_true(json_append_bytes(&out, SLICE_LIT("caf\xe9")));
+	assert_true(slice_eq(buf_slice(&out), SLICE_LIT("\"caf\xc3\xa9 \\\"\"\"Y2Fm6Q==\"")));
+	buf_fini(&out);
+}
+
 TEST(json_append_string__comes_back_for_every_ascii_byte)
 {
 	struct buf out = BUF_INIT(4096), back = BUF_INIT(4096);
@@ -322,6 +332,7 @@ int main(void)
 		cmocka_unit_test(json_validate__finds_a_special_byte_wherever_it_is),
 		cmocka_unit_test(json_string_decode__escapes_and_surrogates),
 		cmocka_unit_test(json_append_string__escapes_what_must_be),
+		cmocka_unit_test(json_append_bytes__is_text_where_it_can_be),
 		cmocka_unit_test(json_append_string__comes_back_for_every_ascii_byte),
 	};
 

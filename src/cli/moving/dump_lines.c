@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "record/batch.h"
-#include "wire/base64.h"
 #include "wire/media_type.h"
 #include "wire/utf8.h"
 
@@ -13,34 +12,15 @@ static const struct slice content_type_name = SLICE_LIT(DUMP_LINES_TYPE_NAME);
 
 /* --- writing ---------------------------------------------------------------------------------------- */
 
-static void append_base64(struct buf *out, struct slice bytes)
-{
-	buf_append_lit(out, "\"");
-	base64_encode(BASE64_STD, bytes, out);
-	buf_append_lit(out, "\"");
-}
-
-/* True when it had to be base64. */
-static bool append_text_or_base64(struct buf *out, struct slice bytes)
-{
-	bool text = utf8_valid(bytes);
-
-	if (text)
-		json_append_string(out, bytes);
-	else
-		append_base64(out, bytes);
-	return !text;
-}
-
 static void append_pair(struct buf *out, const struct header *h)
 {
 	bool name, value = false;
 
 	buf_append_lit(out, "[");
-	name = append_text_or_base64(out, h->name);
+	name = json_append_bytes(out, h->name);
 	buf_append_lit(out, ",");
 	if (h->value.ptr)
-		value = append_text_or_base64(out, h->value);
+		value = json_append_bytes(out, h->value);
 	else
 		buf_append_lit(out, "null");
 	if (name || value)
@@ -99,7 +79,7 @@ static void append_value(struct buf *out, const struct record *r)
 		json_append_string(out, r->value);
 	} else {
 		buf_append_lit(out, ",\"encoding\":\"base64\",\"value\":");
-		append_base64(out, r->value);
+		json_append_base64(out, r->value);
 	}
 }
 
@@ -117,7 +97,7 @@ static void append_event(struct dump_writer *w, uint32_t partition, const struct
 	buf_append_int64(out, r->timestamp);
 	if (r->key.ptr) {
 		buf_append_lit(out, ",\"key\":");
-		if (append_text_or_base64(out, r->key))
+		if (json_append_bytes(out, r->key))
 			buf_append_lit(out, ",\"key_encoding\":\"base64\"");
 	}
 	append_headers(out, r);

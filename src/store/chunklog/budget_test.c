@@ -1,9 +1,9 @@
 /* Appends come faster than segments are written: they wait, and are refused when nothing is. */
 #include "base/test.h"
-#include "io/disk.h"
 #include "store/chunk.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/event_log.h"
+#include "store/testing/sim_store.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,50 +19,36 @@ enum {
 	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / (2 * CHECKPOINT) - 1,
 };
 
-struct fixture {
-	struct disk_sim *sim;
-	struct disk_fault *faults;
-	struct store_rig rig;
-	struct store_partition *p;
-};
-
 static int setup(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
-	struct fault f = {0};
+	struct sim_store *x = calloc(1, sizeof(*x));
 
-	x->sim = disk_sim_new(5, DISK_BYTES);
-	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	rig_init(&x->rig, &store_log, 2, disk_fault_disk(x->faults), "/data", 5);
+	sim_store_init(x, &store_log, 2, 5, DISK_BYTES);
 	x->rig.memory_bytes = BUDGET;
-	assert_int_equal(rig_try_open(&x->rig, &f), OK);
-	x->p = rig_topic(&x->rig, "a", 1)->partitions[0];
+	sim_store_open(x);
 	*state = x;
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
-	disk_fault_disarm(x->faults);
-	rig_fini(&x->rig);
-	disk_fault_free(x->faults);
-	disk_sim_free(x->sim);
+	sim_store_fini(x);
 	free(x);
 	return 0;
 }
 
 #define FIXTURE_TEST(name) static void name(void **state)
 
-static int64_t count(struct fixture *x, enum metric metric)
+static int64_t count(struct sim_store *x, enum metric metric)
 {
 	return atomic_load(&x->rig.metrics[0].values[metric]);
 }
 
 /* Where each append after the first budget's worth needs one, there are at least so many; and one more
  * checkpoint, before which all of them have ended, so are counted. */
-static bool have_waited(struct fixture *x)
+static bool have_waited(struct sim_store *x)
 {
 	assert_int_equal(rig_checkpoint(&x->rig), OK);
 	return count(x, METRIC_SPILLS) + count(x, METRIC_CHECKPOINTS) > SPILLS_LEAST;
@@ -70,7 +56,7 @@ static bool have_waited(struct fixture *x)
 
 FIXTURE_TEST(budget__appends_wait_until_older_ones_are_in_segments)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);
 	assert_true(have_waited(x));
@@ -79,7 +65,7 @@ FIXTURE_TEST(budget__appends_wait_until_older_ones_are_in_segments)
 
 FIXTURE_TEST(budget__what_is_not_in_the_wal_waits_too)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	struct topic_spec spec = rig_spec(&x->rig, "b", 1);
 	const struct store_topic *t;
 
@@ -90,7 +76,7 @@ FIXTURE_TEST(budget__what_is_not_in_the_wal_waits_too)
 	assert_true(event_log_is_whole(&x->rig, t->partitions[0], FLOOD));
 }
 
-static void refuse_then_go_on(struct fixture *x, int os_errno, enum err refusal)
+static void refuse_then_go_on(struct sim_store *x, int os_errno, enum err refusal)
 {
 	struct topic_spec other = rig_spec(&x->rig, "b", 1);
 	const struct store_topic *t;
@@ -124,7 +110,7 @@ FIXTURE_TEST(budget__on_a_failing_disk_appends_are_refused_when_memory_is_full)
 
 /* --- the WAL ----------------------------------------------------------------------------------------- */
 
-static void reopen_with_small_checkpoints(struct fixture *x)
+static void reopen_with_small_checkpoints(struct sim_store *x)
 {
 	x->rig.memory_bytes = DISK_BYTES;
 	x->rig.checkpoint_bytes = CHECKPOINT;
@@ -134,7 +120,7 @@ static void reopen_with_small_checkpoints(struct fixture *x)
 
 FIXTURE_TEST(budget__appends_wait_until_the_wal_may_shrink)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	reopen_with_small_checkpoints(x);
 	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);
@@ -144,7 +130,7 @@ FIXTURE_TEST(budget__appends_wait_until_the_wal_may_shrink)
 
 FIXTURE_TEST(budget__appends_are_refused_when_the_wal_may_not_shrink)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	int64_t end;
 
 	reopen_with_small_checkpoints(x);
@@ -163,7 +149,7 @@ FIXTURE_TEST(budget__appends_are_refused_when_the_wal_may_not_shrink)
 /* What waits for a checkpoint when the WAL fails is not left waiting. */
 FIXTURE_TEST(budget__a_failed_wal_answers_what_waits)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	disk_fault_arm(x->faults, DISK_PWRITEV, 12, EIO, 0, true);
 	assert_int_not_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), OK);

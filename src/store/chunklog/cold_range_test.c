@@ -1,10 +1,10 @@
 /* Ranges of segment files, on a simulated disk. */
 #include "base/test.h"
-#include "io/disk.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/engine.h"
 #include "store/chunklog/segment_index.h"
 #include "store/testing/event_log.h"
+#include "store/testing/sim_store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,45 +13,23 @@
 
 enum { DISK_BYTES = 1 << 30, PATH_BYTES = 256, ALL = 1 << 30 };
 
-struct fixture {
-	struct disk_sim *sim;
-	struct disk_fault *faults; /* counts calls */
-	struct disk *disk;         /* the faults' */
-	struct store_rig rig;
-	struct store_partition *p; /* of topic "a" */
-};
-
 struct got {
 	struct store_range range;
 	struct slice batches;
 	struct shared *holder;
 };
 
-static void open_store(struct fixture *x)
+static void open_engine(struct sim_store *x, const struct store_ops *ops)
 {
-	const struct store_topic *t;
-	struct fault f = {0};
-
-	if (rig_try_open(&x->rig, &f))
-		fail_msg("%s", f.where);
-	t = rig_find(&x->rig, "a");
-	x->p = t ? t->partitions[0] : rig_topic(&x->rig, "a", 1)->partitions[0];
-}
-
-static void open_engine(struct fixture *x, const struct store_ops *ops)
-{
-	rig_init(&x->rig, ops, 1, x->disk, "/data", 3);
+	sim_store_init(x, ops, 1, 3, DISK_BYTES);
 	x->rig.memory_bytes = 1;
-	open_store(x);
+	sim_store_open(x);
 }
 
 static int setup(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
+	struct sim_store *x = calloc(1, sizeof(*x));
 
-	x->sim = disk_sim_new(3, DISK_BYTES);
-	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	x->disk = disk_fault_disk(x->faults);
 	open_engine(x, &store_log);
 	*state = x;
 	return 0;
@@ -59,11 +37,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
-	rig_fini(&x->rig);
-	disk_fault_free(x->faults);
-	disk_sim_free(x->sim);
+	sim_store_fini(x);
 	free(x);
 	return 0;
 }
@@ -71,13 +47,13 @@ static int teardown(void **state)
 #define FIXTURE_TEST(name) static void name(void **state)
 
 /* Events `from` to `to` - 1, a batch each, are in a run of their own. */
-static void save(struct fixture *x, int64_t from, int64_t to)
+static void save(struct sim_store *x, int64_t from, int64_t to)
 {
 	assert_int_equal(event_log_append(&x->rig, x->p, from, to, 500), OK);
 	assert_int_equal(rig_checkpoint(&x->rig), OK);
 }
 
-static struct got get(struct fixture *x, struct store_partition *p, int64_t offset,
+static struct got get(struct sim_store *x, struct store_partition *p, int64_t offset,
                       int64_t bytes_max)
 {
 	struct got g;
@@ -87,8 +63,8 @@ static struct got get(struct fixture *x, struct store_partition *p, int64_t offs
 	return g;
 }
 
-static void assert_range(struct fixture *x, int64_t offset, int64_t bytes_max, int64_t base_offset,
-                         int64_t next_offset)
+static void assert_range(struct sim_store *x, int64_t offset, int64_t bytes_max,
+                         int64_t base_offset, int64_t next_offset)
 {
 	struct got g = get(x, x->p, offset, bytes_max);
 
@@ -98,7 +74,7 @@ static void assert_range(struct fixture *x, int64_t offset, int64_t bytes_max, i
 	shared_put(g.holder);
 }
 
-static void assert_no_range(struct fixture *x, int64_t offset, int64_t bytes_max)
+static void assert_no_range(struct sim_store *x, int64_t offset, int64_t bytes_max)
 {
 	struct got g = get(x, x->p, offset, bytes_max);
 
@@ -107,12 +83,12 @@ static void assert_no_range(struct fixture *x, int64_t offset, int64_t bytes_max
 	shared_put(g.holder);
 }
 
-static unsigned open_files(struct fixture *x)
+static unsigned open_files(struct sim_store *x)
 {
 	return disk_fault_calls(x->faults, DISK_OPEN) - disk_fault_calls(x->faults, DISK_CLOSE);
 }
 
-static int open_segment(struct fixture *x, int64_t base)
+static int open_segment(struct sim_store *x, int64_t base)
 {
 	char topic[UUID_TEXT_LEN + 1], path[PATH_BYTES];
 	int fd;
@@ -128,7 +104,7 @@ static int open_segment(struct fixture *x, int64_t base)
 
 FIXTURE_TEST(range__is_a_run_from_the_batch_asked_for_on)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	save(x, 0, 200);
 	save(x, 200, 300);
@@ -140,7 +116,7 @@ FIXTURE_TEST(range__is_a_run_from_the_batch_asked_for_on)
 
 FIXTURE_TEST(range__goes_on_where_one_ended)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	int64_t offset = 0;
 	unsigned count = 0;
 
@@ -160,7 +136,7 @@ FIXTURE_TEST(range__goes_on_where_one_ended)
 
 FIXTURE_TEST(range__that_would_be_larger_comes_as_batches)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	save(x, 0, 200);
 	assert_no_range(x, 0, 100);
@@ -169,7 +145,7 @@ FIXTURE_TEST(range__that_would_be_larger_comes_as_batches)
 
 FIXTURE_TEST(range__is_only_of_what_a_manifest_has)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	save(x, 0, 100);
 	assert_int_equal(event_log_append(&x->rig, x->p, 100, 150, 500), OK);
@@ -179,11 +155,11 @@ FIXTURE_TEST(range__is_only_of_what_a_manifest_has)
 
 FIXTURE_TEST(range__needs_an_index_which_readers_make)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	save(x, 0, 200);
 	rig_shut(&x->rig);
-	open_store(x); /* the segment grows, so its index is not on disk */
+	sim_store_open(x); /* the segment grows, so its index is not on disk */
 	assert_no_range(x, 0, ALL);
 	assert_true(event_log_is_whole(&x->rig, x->p, 200));
 	assert_range(x, 0, ALL, 0, 200);
@@ -191,14 +167,9 @@ FIXTURE_TEST(range__needs_an_index_which_readers_make)
 
 FIXTURE_TEST(range__never_comes_from_memory)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
-	rig_fini(&x->rig);
-	disk_sim_free(x->sim);
-	x->sim = disk_sim_new(3, DISK_BYTES);
-	disk_fault_free(x->faults);
-	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	x->disk = disk_fault_disk(x->faults);
+	sim_store_fini(x);
 	open_engine(x, &store_memory);
 	save(x, 0, 200);
 	assert_no_range(x, 0, ALL);
@@ -208,7 +179,7 @@ FIXTURE_TEST(range__never_comes_from_memory)
 
 FIXTURE_TEST(range__outlives_the_segment)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	unsigned before = open_files(x);
 	struct fault f;
 	struct got g;
@@ -232,7 +203,7 @@ FIXTURE_TEST(range__outlives_the_segment)
 FIXTURE_TEST(range__files_stay_open_however_many)
 {
 	enum { TOPICS = COLD_FILES_MAX + 50 };
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	const struct store_topic *t = rig_topic(&x->rig, "many", TOPICS);
 	struct got held[TOPICS];
 	unsigned before;
@@ -256,7 +227,7 @@ FIXTURE_TEST(range__files_stay_open_however_many)
 
 /* --- damage -------------------------------------------------------------------------------------- */
 
-static void assert_corrupt(struct fixture *x, int64_t offset)
+static void assert_corrupt(struct sim_store *x, int64_t offset)
 {
 	struct got g;
 
@@ -268,7 +239,7 @@ static void assert_corrupt(struct fixture *x, int64_t offset)
 FIXTURE_TEST(range__does_not_begin_where_no_batch_does)
 {
 	const struct iovec iov = {(uint8_t[]){0xff}, 1};
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	int fd;
 
 	save(x, 0, 200);
@@ -280,7 +251,7 @@ FIXTURE_TEST(range__does_not_begin_where_no_batch_does)
 
 FIXTURE_TEST(range__does_not_reach_beyond_the_file)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	int fd;
 
 	save(x, 0, 200);
@@ -294,7 +265,7 @@ FIXTURE_TEST(range__does_not_reach_beyond_the_file)
 FIXTURE_TEST(range__stops_before_damage)
 {
 	const struct iovec iov = {(uint8_t[]){0xff}, 1};
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	struct got g;
 	enum err why;
 	int fd;

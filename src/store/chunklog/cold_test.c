@@ -1,13 +1,13 @@
 /* The engine `log` where it differs: what is read from segments, how little a start reads, which
  * directories it takes over. */
 #include "base/test.h"
-#include "io/disk.h"
 #include "io/testing/disk_poke.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/engine.h"
 #include "store/chunklog/partition.h"
 #include "store/testing/event_log.h"
 #include "store/testing/resident.h"
+#include "store/testing/sim_store.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,75 +15,50 @@
 
 enum { DISK_BYTES = 1 << 30, PATH_BYTES = 256, MIB = 1 << 20 };
 
-struct fixture {
-	struct disk_sim *sim;
-	struct disk_fault *faults; /* counts calls */
-	struct disk *disk;         /* the faults' */
-	struct store_rig rig;
-	struct store_partition *p; /* of topic "a" */
-};
-
-static void open_store(struct fixture *x)
-{
-	const struct store_topic *t;
-	struct fault f = {0};
-
-	if (rig_try_open(&x->rig, &f))
-		fail_msg("%s", f.where);
-	t = rig_find(&x->rig, "a");
-	x->p = t ? t->partitions[0] : rig_topic(&x->rig, "a", 1)->partitions[0];
-}
-
 static int setup(void **state)
 {
-	struct fixture *x = calloc(1, sizeof(*x));
+	struct sim_store *x = calloc(1, sizeof(*x));
 
-	x->sim = disk_sim_new(3, DISK_BYTES);
-	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	x->disk = disk_fault_disk(x->faults);
-	rig_init(&x->rig, &store_log, 1, x->disk, "/data", 3);
+	sim_store_init(x, &store_log, 1, 3, DISK_BYTES);
 	x->rig.memory_bytes = 1;
-	open_store(x);
+	sim_store_open(x);
 	*state = x;
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
-	disk_fault_disarm(x->faults);
-	rig_fini(&x->rig);
-	disk_fault_free(x->faults);
-	disk_sim_free(x->sim);
+	sim_store_fini(x);
 	free(x);
 	return 0;
 }
 
 #define FIXTURE_TEST(name) static void name(void **state)
 
-static void append(struct fixture *x, int64_t from, int64_t to, size_t bytes)
+static void append(struct sim_store *x, int64_t from, int64_t to, size_t bytes)
 {
 	assert_int_equal(event_log_append(&x->rig, x->p, from, to, bytes), OK);
 }
 
-static void checkpoint(struct fixture *x)
+static void checkpoint(struct sim_store *x)
 {
 	assert_int_equal(rig_checkpoint(&x->rig), OK);
 }
 
 /* The process dies: the next start begins a new epoch, and with it a new segment. */
-static void kill_and_start(struct fixture *x)
+static void kill_and_start(struct sim_store *x)
 {
 	disk_fault_arm(x->faults, DISK_OPEN, 1, EIO, 0, true);
 	rig_shut(&x->rig);
 	disk_fault_disarm(x->faults);
 	disk_sim_kill(x->sim);
-	open_store(x);
+	sim_store_open(x);
 }
 
 /* Segments of 100 events each, all but the last one finished. */
-static void make_segments(struct fixture *x, int count)
+static void make_segments(struct sim_store *x, int count)
 {
 	for (int i = 0; i < count; i++) {
 		append(x, i * 100, i * 100 + 100, 500);
@@ -93,12 +68,12 @@ static void make_segments(struct fixture *x, int count)
 	}
 }
 
-static unsigned calls(struct fixture *x, enum disk_call call)
+static unsigned calls(struct sim_store *x, enum disk_call call)
 {
 	return disk_fault_calls(x->faults, call);
 }
 
-static const char *file_path(struct fixture *x, int64_t base, const char *suffix,
+static const char *file_path(struct sim_store *x, int64_t base, const char *suffix,
                              char into[PATH_BYTES])
 {
 	char topic[UUID_TEXT_LEN + 1];
@@ -112,7 +87,7 @@ static const char *file_path(struct fixture *x, int64_t base, const char *suffix
 
 FIXTURE_TEST(log__reads_from_segments_what_it_let_go_of)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	unsigned before;
 
 	append(x, 0, 200, 1000);
@@ -130,13 +105,13 @@ FIXTURE_TEST(log__reads_from_segments_what_it_let_go_of)
 
 FIXTURE_TEST(log__what_the_budget_holds_is_read_from_memory)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	unsigned before;
 	enum err why;
 
 	rig_shut(&x->rig);
 	x->rig.memory_bytes = 4 * MIB;
-	open_store(x);
+	sim_store_open(x);
 	for (int64_t n = 0; n < 1000; n += 50) {
 		append(x, n, n + 50, 20000);
 		checkpoint(x);
@@ -175,7 +150,7 @@ FIXTURE_TEST(log__memory_stays_within_the_budget)
 }
 
 /* One read, whose batches must be events one behind the other; the offset where it ends. */
-static int64_t one_read(struct fixture *x, int64_t offset, size_t bytes_max)
+static int64_t one_read(struct sim_store *x, int64_t offset, size_t bytes_max)
 {
 	struct shared *holder;
 	struct slice rest;
@@ -194,7 +169,7 @@ static int64_t one_read(struct fixture *x, int64_t offset, size_t bytes_max)
 
 FIXTURE_TEST(log__one_read_joins_the_runs_of_many_checkpoints)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	for (int64_t n = 0; n < 200; n += 20) { /* with zeros between */
 		append(x, n, n + 20, 1000);
@@ -211,7 +186,7 @@ FIXTURE_TEST(log__one_read_joins_the_runs_of_many_checkpoints)
 
 FIXTURE_TEST(log__a_batch_may_be_larger_than_what_is_asked_for)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	append(x, 0, 3, MIB);
 	append(x, 3, 10, 1000);
@@ -223,7 +198,7 @@ FIXTURE_TEST(log__a_batch_may_be_larger_than_what_is_asked_for)
 
 FIXTURE_TEST(log__a_read_keeps_what_retention_removes)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	struct shared *holder;
 	struct slice batches;
 	struct batch b;
@@ -246,7 +221,7 @@ FIXTURE_TEST(log__a_read_keeps_what_retention_removes)
 FIXTURE_TEST(log__more_segments_than_descriptors)
 {
 	enum { TOPICS = COLD_FILES_MAX + 50 };
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	const struct store_topic *t = rig_topic(&x->rig, "many", TOPICS);
 	unsigned opened;
 
@@ -262,19 +237,19 @@ FIXTURE_TEST(log__more_segments_than_descriptors)
 
 /* --- starts -------------------------------------------------------------------------------------- */
 
-static unsigned reads_of_a_start(struct fixture *x)
+static unsigned reads_of_a_start(struct sim_store *x)
 {
 	unsigned before;
 
 	rig_shut(&x->rig);
 	before = calls(x, DISK_PREAD);
-	open_store(x);
+	sim_store_open(x);
 	return calls(x, DISK_PREAD) - before;
 }
 
 FIXTURE_TEST(log__a_clean_start_reads_no_segment)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	unsigned small, large;
 
 	append(x, 0, 10, 100);
@@ -282,7 +257,7 @@ FIXTURE_TEST(log__a_clean_start_reads_no_segment)
 	for (int64_t n = 10; n < 2010; n += 100)
 		append(x, n, n + 100, 50000);
 	rig_shut(&x->rig);
-	open_store(x); /* the WAL has let go of its files now */
+	sim_store_open(x); /* the WAL has let go of its files now */
 	large = reads_of_a_start(x);
 	print_message("disk reads at start: %u with 2 KiB, %u with 100 MB in segments\n", small,
 	              large);
@@ -292,11 +267,11 @@ FIXTURE_TEST(log__a_clean_start_reads_no_segment)
 
 FIXTURE_TEST(log__epochs_and_ends_come_from_the_manifest)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 
 	make_segments(x, 3);
 	rig_shut(&x->rig);
-	open_store(x);
+	sim_store_open(x);
 	assert_int_equal(x->p->state.leader_epoch, 2);
 	assert_int_equal(x->rig.ops->epoch_end(x->p, 0), 100);
 	assert_int_equal(x->rig.ops->epoch_end(x->p, 1), 200);
@@ -306,18 +281,18 @@ FIXTURE_TEST(log__epochs_and_ends_come_from_the_manifest)
 
 FIXTURE_TEST(log__takes_over_what_memory_made_for_good)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	struct fault f = {0};
 
 	rig_shut(&x->rig);
 	snprintf(x->rig.dir, sizeof(x->rig.dir), "/other");
 	x->rig.ops = &store_memory;
-	open_store(x);
+	sim_store_open(x);
 	append(x, 0, 100, 1000);
 	rig_shut(&x->rig);
 
 	x->rig.ops = &store_log;
-	open_store(x);
+	sim_store_open(x);
 	assert_string_equal(rig_find(&x->rig, "a")->spec.engine, "log");
 	assert_true(event_log_is_whole(&x->rig, x->p, 100));
 	append(x, 100, 120, 1000);
@@ -327,13 +302,13 @@ FIXTURE_TEST(log__takes_over_what_memory_made_for_good)
 	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CONFIG);
 	assert_non_null(strstr(f.where, "storage.type: log"));
 	x->rig.ops = &store_log;
-	open_store(x);
+	sim_store_open(x);
 	assert_true(event_log_is_whole(&x->rig, x->p, 120));
 }
 
 /* --- indexes ------------------------------------------------------------------------------------- */
 
-static void check_all(struct fixture *x, int64_t end)
+static void check_all(struct sim_store *x, int64_t end)
 {
 	int64_t offset;
 
@@ -346,7 +321,7 @@ static void check_all(struct fixture *x, int64_t end)
 	assert_true(event_log_is_whole(&x->rig, x->p, end));
 }
 
-static void read_file(struct fixture *x, const char *path, struct buf *into)
+static void read_file(struct sim_store *x, const char *path, struct buf *into)
 {
 	struct fault f;
 
@@ -354,7 +329,7 @@ static void read_file(struct fixture *x, const char *path, struct buf *into)
 	assert_int_equal(disk_read_file(x->disk, path, into, &f), OK);
 }
 
-static void set_segment_bytes(struct fixture *x, int64_t bytes)
+static void set_segment_bytes(struct sim_store *x, int64_t bytes)
 {
 	struct topic_spec spec = {.uuid = x->p->topic, .settings = x->p->settings};
 
@@ -364,7 +339,7 @@ static void set_segment_bytes(struct fixture *x, int64_t bytes)
 
 FIXTURE_TEST(log__a_new_segment_is_begun_rather_than_grow_beyond)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	const struct sealed *sealed;
 
 	set_segment_bytes(x, MIB);
@@ -388,13 +363,13 @@ FIXTURE_TEST(log__a_new_segment_is_begun_rather_than_grow_beyond)
 /* Event n bears the time n. */
 FIXTURE_TEST(log__a_lookup_leaves_out_segments_that_are_older)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	int64_t offset;
 	unsigned before;
 
 	make_segments(x, 4);
 	rig_shut(&x->rig);
-	open_store(x);
+	sim_store_open(x);
 	before = calls(x, DISK_OPEN);
 	assert_int_equal(rig_lookup(&x->rig, x->p, 350, &offset), OK);
 	assert_int_equal(offset, 350);
@@ -407,7 +382,7 @@ FIXTURE_TEST(log__a_lookup_leaves_out_segments_that_are_older)
 /* By a checkpoint, which knows what it appended; and the same when it is made by reading. */
 FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	struct buf noted, read;
 	char path[PATH_BYTES];
 	unsigned before = calls(x, DISK_PREAD);
@@ -424,7 +399,7 @@ FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
 	read_file(x, path, &noted);
 	rig_shut(&x->rig);
 	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
-	open_store(x);
+	sim_store_open(x);
 	assert_true(event_log_is_whole(&x->rig, x->p, end));
 	read_file(x, path, &read);
 	assert_true(slice_eq(buf_slice(&noted), buf_slice(&read)));
@@ -435,7 +410,7 @@ FIXTURE_TEST(log__a_checkpoint_makes_indexes_from_memory)
 /* What a start found and what checkpoints append to it. */
 FIXTURE_TEST(log__an_index_goes_on_after_a_start)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	unsigned before;
 	int64_t offset;
 
@@ -444,7 +419,7 @@ FIXTURE_TEST(log__an_index_goes_on_after_a_start)
 		checkpoint(x);
 	}
 	rig_shut(&x->rig);
-	open_store(x);
+	sim_store_open(x);
 	assert_true(event_log_is_whole(&x->rig, x->p, 2000));
 	append(x, 2000, 3000, 1000);
 	checkpoint(x);
@@ -456,7 +431,7 @@ FIXTURE_TEST(log__an_index_goes_on_after_a_start)
 
 FIXTURE_TEST(log__a_reader_makes_the_index_of_a_finished_segment)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	char path[PATH_BYTES];
 
 	make_segments(x, 3);
@@ -466,13 +441,13 @@ FIXTURE_TEST(log__a_reader_makes_the_index_of_a_finished_segment)
 	assert_true(disk_poke_size(x->disk, file_path(x, 100, "idx", path)) > 0);
 	assert_false(disk_poke_exists(x->disk, file_path(x, 200, "idx", path)));
 	rig_shut(&x->rig);
-	open_store(x);
+	sim_store_open(x);
 	check_all(x, 300);
 }
 
 FIXTURE_TEST(log__a_missing_index_is_made_anew)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	char path[PATH_BYTES];
 
 	make_segments(x, 2);
@@ -480,14 +455,14 @@ FIXTURE_TEST(log__a_missing_index_is_made_anew)
 	file_path(x, 0, "idx", path);
 	rig_shut(&x->rig);
 	assert_int_equal(x->disk->ops->unlink(x->disk, path), 0);
-	open_store(x);
+	sim_store_open(x);
 	check_all(x, 200);
 	assert_true(disk_poke_size(x->disk, path) > 0);
 }
 
 FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	char path[PATH_BYTES];
 	int64_t bits;
 
@@ -498,7 +473,7 @@ FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
 	for (int64_t bit = 0; bit < bits; bit += 37) {
 		rig_shut(&x->rig);
 		disk_poke_flip(x->disk, path, bit);
-		open_store(x);
+		sim_store_open(x);
 		check_all(x, 200);
 		assert_int_equal(x->p->state.fenced.code, OK);
 	}
@@ -506,7 +481,7 @@ FIXTURE_TEST(log__no_flipped_bit_of_an_index_matters)
 
 FIXTURE_TEST(log__damage_is_found_when_it_is_read)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	char path[PATH_BYTES];
 	int64_t offset, stopped;
 	enum err why;
@@ -516,7 +491,7 @@ FIXTURE_TEST(log__damage_is_found_when_it_is_read)
 	file_path(x, 100, "seg", path);
 	rig_shut(&x->rig);
 	disk_poke_flip(x->disk, path, (4096 + 30000) * 8);
-	open_store(x);
+	sim_store_open(x);
 	assert_int_equal(x->p->state.fenced.code, OK);
 	assert_int_equal(rig_lookup(&x->rig, x->p, 250, &offset), OK); /* not near it */
 	stopped = event_log_read(&x->rig, x->p, 0, &why);
@@ -529,7 +504,7 @@ FIXTURE_TEST(log__damage_is_found_when_it_is_read)
 	assert_int_equal(rig_lookup(&x->rig, x->p, 50, &offset), OK);
 	assert_int_equal(rig_lookup(&x->rig, x->p, 250, &offset), ERR_CORRUPT);
 	rig_shut(&x->rig); /* it is remembered */
-	open_store(x);
+	sim_store_open(x);
 	assert_int_equal(x->p->state.fenced.code, ERR_FENCED);
 	assert_int_equal(rig_trim(&x->rig, x->p, 200), OK);
 	assert_int_equal(x->p->state.fenced.code, OK);
@@ -539,7 +514,7 @@ FIXTURE_TEST(log__damage_is_found_when_it_is_read)
 
 FIXTURE_TEST(log__a_read_that_fails_is_no_damage)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	struct slice batches;
 	struct shared *holder;
 
@@ -553,7 +528,7 @@ FIXTURE_TEST(log__a_read_that_fails_is_no_damage)
 
 /* --- retention ----------------------------------------------------------------------------------- */
 
-static void set_retention(struct fixture *x, int64_t bytes, int64_t count)
+static void set_retention(struct sim_store *x, int64_t bytes, int64_t count)
 {
 	struct topic_spec spec = {.uuid = x->p->topic, .settings = x->p->settings};
 
@@ -564,7 +539,7 @@ static void set_retention(struct fixture *x, int64_t bytes, int64_t count)
 
 FIXTURE_TEST(log__retention_reaches_what_is_cold)
 {
-	struct fixture *x = *state;
+	struct sim_store *x = *state;
 	int64_t all;
 
 	make_segments(x, 4);

@@ -1,9 +1,8 @@
 /* Several frames of one partition on their way to the disk: what is refused leaves no hole. */
 #include "base/test.h"
-#include "io/disk.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/event_log.h"
-#include "store/testing/store_rig.h"
+#include "store/testing/sim_store.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,10 +24,7 @@ struct append {
 };
 
 struct fixture {
-	struct disk_sim *sim;
-	struct disk_fault *faults;
-	struct store_rig rig;
-	struct store_partition *p;
+	struct sim_store store;
 	struct append appends[APPENDS_MAX];
 	int begun;
 	int done;
@@ -38,14 +34,10 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
-	struct fault f = {0};
 
-	x->sim = disk_sim_new(5, DISK_BYTES);
-	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	rig_init(&x->rig, &store_log, 1, disk_fault_disk(x->faults), "/data", 5);
-	x->rig.wal_file_bytes = WAL_FILE_BYTES;
-	assert_int_equal(rig_try_open(&x->rig, &f), OK);
-	x->p = rig_topic(&x->rig, "a", 1)->partitions[0];
+	sim_store_init(&x->store, &store_log, 1, 5, DISK_BYTES);
+	x->store.rig.wal_file_bytes = WAL_FILE_BYTES;
+	sim_store_open(&x->store);
 	*state = x;
 	return 0;
 }
@@ -56,10 +48,7 @@ static int teardown(void **state)
 
 	for (int i = 0; i < x->begun; i++)
 		buf_fini(&x->appends[i].batch);
-	disk_fault_disarm(x->faults);
-	rig_fini(&x->rig);
-	disk_fault_free(x->faults);
-	disk_sim_free(x->sim);
+	sim_store_fini(&x->store);
 	free(x);
 	return 0;
 }
@@ -88,14 +77,14 @@ static struct append *begin_if(struct fixture *x, size_t bytes, int64_t expected
 	batch_add(&builder, &(struct record){.value = slice_of(value, bytes)});
 	free(value);
 	a->base = (struct store_append){
-		.partition = x->p,
+		.partition = x->store.p,
 		.batches = batch_finish(&builder),
 		.expected_offset = expected_offset,
 		.done = done,
 	};
 	x->all_done = false;
-	x->rig.ops->append(&a->base);
-	loop_run_until(x->rig.loops[0], &never, 2);
+	x->store.rig.ops->append(&a->base);
+	loop_run_until(x->store.rig.loops[0], &never, 2);
 	return a;
 }
 
@@ -106,14 +95,14 @@ static struct append *begin(struct fixture *x, size_t bytes)
 
 static void wait_for_all(struct fixture *x)
 {
-	assert_true(rig_run(&x->rig, &x->all_done));
+	assert_true(rig_run(&x->store.rig, &x->all_done));
 }
 
 FIXTURE_TEST(frames__are_acknowledged_in_their_order)
 {
 	struct fixture *x = *state;
 
-	disk_fault_slow_sync(x->faults, FLUSH_MS);
+	disk_fault_slow_sync(x->store.faults, FLUSH_MS);
 	for (int i = 0; i < APPENDS_MAX; i++)
 		begin(x, SMALL);
 	assert_true(x->done < APPENDS_MAX); /* else there was nothing in flight */
@@ -123,7 +112,7 @@ FIXTURE_TEST(frames__are_acknowledged_in_their_order)
 		assert_int_equal(x->appends[i].base.base_offset, i);
 		assert_int_equal(x->appends[i].order, i + 1);
 	}
-	assert_int_equal(x->p->state.high_watermark, APPENDS_MAX);
+	assert_int_equal(x->store.p->state.high_watermark, APPENDS_MAX);
 }
 
 FIXTURE_TEST(frames__a_refused_one_takes_along_those_behind_it)
@@ -131,9 +120,9 @@ FIXTURE_TEST(frames__a_refused_one_takes_along_those_behind_it)
 	struct fixture *x = *state;
 	struct append *first, *large, *behind, *later;
 
-	disk_fault_slow_sync(x->faults, FLUSH_MS);
+	disk_fault_slow_sync(x->store.faults, FLUSH_MS);
 	first = begin(x, SMALL);
-	disk_sim_set_capacity(x->sim, 0);
+	disk_sim_set_capacity(x->store.sim, 0);
 	large = begin(x, LARGE);
 	behind = begin(x, SMALL);
 	wait_for_all(x);
@@ -142,8 +131,8 @@ FIXTURE_TEST(frames__a_refused_one_takes_along_those_behind_it)
 	assert_int_equal(behind->base.fault.code, ERR_DISK_FULL);
 	assert_true(first->order < large->order);
 	assert_true(large->order < behind->order);
-	assert_int_equal(x->p->state.log_end, 1);
-	disk_sim_set_capacity(x->sim, DISK_BYTES);
+	assert_int_equal(x->store.p->state.log_end, 1);
+	disk_sim_set_capacity(x->store.sim, DISK_BYTES);
 	later = begin(x, SMALL);
 	wait_for_all(x);
 	assert_int_equal(later->base.fault.code, OK);
@@ -156,15 +145,15 @@ FIXTURE_TEST(frames__what_was_refused_behind_a_failed_one_failed_with_it)
 	struct fixture *x = *state;
 	struct append *first, *second;
 
-	disk_fault_slow_sync(x->faults, FLUSH_MS);
-	disk_fault_arm(x->faults, DISK_SYNC, 1, EIO, 0, true);
+	disk_fault_slow_sync(x->store.faults, FLUSH_MS);
+	disk_fault_arm(x->store.faults, DISK_SYNC, 1, EIO, 0, true);
 	first = begin(x, SMALL);
 	second = begin_if(x, SMALL, 0);
 	wait_for_all(x);
 	assert_int_equal(first->base.fault.code, ERR_IO);
 	assert_int_equal(second->base.fault.code, ERR_IO);
-	assert_int_equal(x->p->state.log_end, 0);
-	assert_int_equal(x->p->state.fenced.code, ERR_FENCED);
+	assert_int_equal(x->store.p->state.log_end, 0);
+	assert_int_equal(x->store.p->state.fenced.code, ERR_FENCED);
 }
 
 #define WITH_FIXTURE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
