@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from harness.broker import BIN, Broker  # noqa: E402
+from harness.broker import BIN, Broker, why_not  # noqa: E402
 from harness.node import Repl, absent  # noqa: E402
 
 
@@ -61,6 +61,8 @@ def start(tmp_path):
     brokers = []
 
     def start_one(data=None, running=True, **arguments):
+        if arguments.get("storage") and why_not(arguments["storage"]):
+            pytest.skip(f"SKIPPED LOUDLY: {why_not(arguments['storage'])}")
         broker = Broker(data or tmp_path / f"data{len(brokers)}", **arguments)
         brokers.append(broker)
         return broker.start() if running else broker

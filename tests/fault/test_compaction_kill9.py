@@ -13,7 +13,6 @@ CYCLES = 100 if os.environ.get("BOURN_LONG") else 6
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("engine", ["memory", "log"])
 def test_killed_while_compacting(start, shards, seed, engine):
     dice = random.Random(f"{seed} {engine} {shards}")
     broker = start(shards=shards, storage=engine)

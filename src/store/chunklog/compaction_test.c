@@ -5,7 +5,7 @@
 #include "io/testing/disk_poke.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/engine.h"
-#include "store/testing/store_rig.h"
+#include "store/testing/compact_model.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,16 +15,9 @@
 enum {
 	DISK_BYTES = 1 << 30,
 	MIB = 1 << 20,
-	EVENTS_MAX = 200000,
-	KEYS = 50,
-	BATCH_BYTES_LIMIT = 4 * MIB,
+	KEYS = MODEL_KEYS,
 	READ_BYTES = 256 << 10,
 	TURNS = 5000,
-};
-
-struct event {
-	int key;
-	bool is_tombstone;
 };
 
 struct fixture {
@@ -32,9 +25,7 @@ struct fixture {
 	struct disk_fault *faults;
 	struct store_rig rig;
 	struct store_partition *p; /* of topic "a" */
-	struct event events[EVENTS_MAX];
-	int64_t end;
-	struct buf batch;
+	struct compact_model model;
 };
 
 #define FIXTURE_TEST(name) static void name(void **state)
@@ -76,7 +67,6 @@ static struct fixture *fixture_new(const struct store_ops *ops)
 	assert_non_null(x);
 	x->sim = disk_sim_new(3, DISK_BYTES);
 	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	x->batch = BUF_INIT(BATCH_BYTES_LIMIT);
 	rig_init(&x->rig, ops, 2, disk_fault_disk(x->faults), "/data", 3);
 	open_store(x);
 	return x;
@@ -100,7 +90,6 @@ static int teardown(void **state)
 
 	disk_fault_disarm(x->faults);
 	rig_fini(&x->rig);
-	buf_fini(&x->batch);
 	disk_fault_free(x->faults);
 	disk_sim_free(x->sim);
 	free(x);
@@ -109,45 +98,14 @@ static int teardown(void **state)
 
 /* --- the log and its model --------------------------------------------------------------------- */
 
-/* The value says which event it is. */
-static struct slice event_value(int64_t offset, char into[1024])
-{
-	int len = snprintf(into, 1024, "%lld:%0900d", (long long)offset, 0);
-
-	return slice_of(into, (size_t)len);
-}
-
-static unsigned roll(struct fixture *x, unsigned below)
-{
-	uint32_t word;
-
-	x->rig.dice.base.fill(&x->rig.dice.base, &word, sizeof(word));
-	return word % below;
-}
-
-/* One batch of `count` events with keys and tombstones by chance. */
 static void append(struct fixture *x, int64_t count)
 {
-	struct batch_builder b;
-	char value[1024], key[16];
-	int64_t base;
+	compact_model_append(&x->model, &x->rig, x->p, count);
+}
 
-	buf_clear(&x->batch);
-	batch_begin(&b, &x->batch);
-	for (int64_t i = 0; i < count; i++, x->end++) {
-		struct event *e = &x->events[x->end];
-
-		e->key = (int)roll(x, KEYS);
-		e->is_tombstone = roll(x, 10) == 0;
-		snprintf(key, sizeof(key), "key %d", e->key);
-		batch_add(&b,
-		          &(struct record){.timestamp = x->end,
-		                           .key = slice_str(key),
-		                           .value = e->is_tombstone ? SLICE_NONE
-		                                                    : event_value(x->end, value)});
-	}
-	assert_int_equal(rig_append(&x->rig, x->p, batch_finish(&b), &base), OK);
-	assert_int_equal(base, x->end - count);
+static int64_t check(struct fixture *x, bool lacks_tombstones)
+{
+	return compact_model_check(&x->model, &x->rig, x->p, lacks_tombstones);
 }
 
 static void checkpoint(struct fixture *x)
@@ -203,61 +161,6 @@ static void compact(struct fixture *x)
 		turn(x);
 	}
 	fail_msg("it is not compacted");
-}
-
-/* All that is there is as it was appended, and what is not there was followed by a later event of its
- * key, or is a tombstone and `lacks_tombstones`. Returns how many there are. */
-static int64_t check(struct fixture *x, bool lacks_tombstones)
-{
-	int64_t latest[KEYS], at = x->p->state.log_start, next = at, found = 0;
-
-	for (int k = 0; k < KEYS; k++)
-		latest[k] = -1;
-	for (int64_t i = at; i < x->end; i++)
-		latest[x->events[i].key] = i;
-	assert_int_equal(x->p->state.high_watermark, x->end);
-	while (at < x->end) {
-		struct slice batches;
-		struct shared *holder;
-
-		assert_int_equal(rig_read(&x->rig, x->p, at, READ_BYTES, &batches, &holder), OK);
-		assert_true(batches.len > 0);
-		for (struct slice rest = batches; rest.len > 0;) {
-			struct batch_iter it;
-			struct record r;
-			struct batch b;
-			bool corrupt;
-
-			assert_int_equal(batch_parse(rest, &b, NULL), OK);
-			assert_true(batch_crc_ok(&b));
-			assert_true(b.base_offset <= at && at <= b.last_offset);
-			for (batch_iter_init(&it, &b); batch_iter_next(&it, &r, &corrupt);) {
-				char value[1024], key[16];
-				const struct event *e = &x->events[r.offset];
-
-				if (r.offset < next)
-					continue;
-				for (; next < r.offset; next++)
-					assert_true(
-						latest[x->events[next].key] > next ||
-						(lacks_tombstones && x->events[next].is_tombstone));
-				snprintf(key, sizeof(key), "key %d", e->key);
-				assert_true(slice_eq(r.key, slice_str(key)));
-				assert_int_equal(r.timestamp, r.offset);
-				assert_int_equal(!r.value.ptr, e->is_tombstone);
-				assert_true(e->is_tombstone ||
-				            slice_eq(r.value, event_value(r.offset, value)));
-				found++;
-				next++;
-			}
-			assert_false(corrupt);
-			at = b.last_offset + 1;
-			rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
-		}
-		shared_put(holder);
-	}
-	assert_int_equal(at, x->end);
-	return found;
 }
 
 static void die(struct fixture *x)
@@ -348,8 +251,8 @@ FIXTURE_TEST(compaction__the_last_record_of_each_key_stays)
 	fill(x, 6);
 	compact(x);
 	left = check(x, false);
-	assert_true(clean_end(x) > x->end / 2);
-	assert_in_range(left, x->end - clean_end(x), x->end - clean_end(x) + KEYS);
+	assert_true(clean_end(x) > x->model.end / 2);
+	assert_in_range(left, x->model.end - clean_end(x), x->model.end - clean_end(x) + KEYS);
 	reopen(x);
 	assert_int_equal(check(x, false), left);
 	kill_and_start(x);
@@ -366,7 +269,7 @@ FIXTURE_TEST(compaction__goes_on_where_it_was)
 		fill(x, 4);
 		compact(x);
 		assert_true(clean_end(x) > before);
-		assert_in_range(check(x, false), 1, x->end - clean_end(x) + KEYS);
+		assert_in_range(check(x, false), 1, x->model.end - clean_end(x) + KEYS);
 		if (i % 2)
 			reopen(x);
 	}
@@ -398,7 +301,7 @@ FIXTURE_TEST(compaction__who_reads_an_old_file_reads_on)
 	fill_only(x, 6);
 	reopen(x);
 	log_of(x)->compaction.stopping = true;
-	assert_true(check(x, false) == x->end); /* which makes the indexes */
+	assert_true(check(x, false) == x->model.end); /* which makes the indexes */
 	assert_int_equal(rig_read_range(&x->rig, x->p, 0, MIB, &range, &batches, &holder), OK);
 	assert_true(range.bytes > 0);
 	log_of(x)->compaction.stopping = false;
@@ -464,12 +367,12 @@ FIXTURE_TEST(compaction__cut_off_anywhere_it_leaves_a_log_that_is_right)
 			else
 				lose_power_and_start(x);
 			assert_int_equal(count_files(x, ".seg.new"), 0);
-			assert_true(check(x, false) <= x->end);
+			assert_true(check(x, false) <= x->model.end);
 			assert_int_equal(x->p->state.fenced.code, OK);
 		}
 	}
 	compact(x);
-	assert_in_range(check(x, false), 1, x->end - clean_end(x) + KEYS * 2);
+	assert_in_range(check(x, false), 1, x->model.end - clean_end(x) + KEYS * 2);
 }
 
 FIXTURE_TEST(compaction__a_full_disk_leaves_it_for_later)
@@ -485,7 +388,7 @@ FIXTURE_TEST(compaction__a_full_disk_leaves_it_for_later)
 	assert_int_equal(count_files(x, ".seg.new"), 0);
 	log_of(x)->compaction.not_before_mono_us = 0; /* a minute has passed */
 	compact(x);
-	assert_in_range(check(x, false), 1, x->end - clean_end(x) + KEYS);
+	assert_in_range(check(x, false), 1, x->model.end - clean_end(x) + KEYS);
 }
 
 FIXTURE_TEST(compaction__tombstones_go_when_they_were_passed_long_enough)
@@ -495,10 +398,10 @@ FIXTURE_TEST(compaction__tombstones_go_when_they_were_passed_long_enough)
 	set_policy(x, CLEANUP_COMPACT, 0);
 	fill(x, 4);
 	compact(x);
-	assert_in_range(check(x, false), 1, x->end - clean_end(x) + KEYS);
+	assert_in_range(check(x, false), 1, x->model.end - clean_end(x) + KEYS);
 	fill(x, 4); /* the next run finds their horizon passed */
 	compact(x);
-	assert_in_range(check(x, true), 1, x->end - clean_end(x) + KEYS);
+	assert_in_range(check(x, true), 1, x->model.end - clean_end(x) + KEYS);
 }
 
 FIXTURE_TEST(compaction__what_is_trimmed_meanwhile_is_gone)
@@ -508,7 +411,7 @@ FIXTURE_TEST(compaction__what_is_trimmed_meanwhile_is_gone)
 	for (unsigned turns = 0; turns < 8; turns++) {
 		fill_only(x, 3);
 		begin_to_compact(x, turns);
-		assert_int_equal(rig_trim(&x->rig, x->p, x->end - 1500), OK);
+		assert_int_equal(rig_trim(&x->rig, x->p, x->model.end - 1500), OK);
 		checkpoint(x);
 		check(x, false);
 		compact(x);
@@ -527,7 +430,7 @@ FIXTURE_TEST(compaction__of_a_topic_that_is_deleted_ends)
 		begin_to_compact(x, turns);
 		assert_int_equal(rig_delete(&x->rig, rig_find(&x->rig, "a"), NULL), OK);
 		until_idle(x);
-		x->end = 0;
+		x->model.end = 0;
 		reopen(x);
 	}
 }
@@ -574,7 +477,7 @@ FIXTURE_TEST(compaction__is_found_without_the_last_manifest)
 		check(x, false);
 	}
 	compact(x);
-	assert_in_range(check(x, false), 1, x->end - clean_end(x) + 3 * KEYS);
+	assert_in_range(check(x, false), 1, x->model.end - clean_end(x) + 3 * KEYS);
 }
 
 FIXTURE_TEST(compaction__is_backed_up)
@@ -596,8 +499,7 @@ FIXTURE_TEST(compaction__is_backed_up)
 		compact(x);
 
 		copy = calloc(1, sizeof(*copy));
-		memcpy(copy->events, x->events, sizeof(copy->events));
-		copy->end = x->end;
+		copy->model = x->model;
 		rig_init(&copy->rig, x->rig.ops, 1, x->rig.disk, dir, 3);
 		open_store(copy);
 		check(copy, false);

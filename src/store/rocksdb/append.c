@@ -66,6 +66,21 @@ static bool fill(struct rocks_partition *p, struct slice batch, size_t want, str
 	return true;
 }
 
+static void note_unfinished(struct rocks_partition *p)
+{
+	if (p->finished == p->base.state.high_watermark)
+		p->unfinished_ms = rocks_run_ms(p->shard);
+}
+
+/* Segments there are none here, but what is newest is as large and as old as one. */
+static void finish_if_full(struct rocks_partition *p)
+{
+	if (p->total_end - p->finished_total < p->base.settings.segment_bytes)
+		return;
+	p->finished = p->base.state.high_watermark;
+	p->finished_total = p->total_end;
+}
+
 static void show(struct rocks_partition *p)
 {
 	struct partition_state *s = &p->base.state;
@@ -73,10 +88,12 @@ static void show(struct rocks_partition *p)
 
 	chunk_show(p->tail, p->tail->filled - p->tail->len);
 	CHECK(p->tail->end_offset == s->log_end);
+	note_unfinished(p);
 	s->high_watermark = s->log_end;
 	s->last_stable = s->log_end;
 	p->total_end += (int64_t)frame->batches.len;
-	s->bytes = p->total_end - p->total_start;
+	rocks_partition_count_bytes(p);
+	finish_if_full(p);
 	if (frame->time > p->mark_time)
 		p->mark_time = frame->time;
 	if (frame->saves_mark) {

@@ -250,6 +250,7 @@ enum err database_open(struct database *d, const char *path, const struct uuid *
 		options_free(d);
 	return err;
 }
+
 uint64_t database_last_write(const struct database *d)
 {
 	return d->lib.get_latest_sequence_number(d->db);
@@ -327,6 +328,21 @@ void database_drop_files(const struct database *d, struct slice from, struct sli
 	                            to.len, &text);
 	/* What does not go now goes with a compaction. */
 	(void)!database_check(d, text, "rocksdb delete files", &unused);
+}
+
+void database_tidy(const struct database *d, struct slice from, struct slice to)
+{
+	struct fault unused;
+	char *text = NULL;
+
+	/* It looks at files only. */
+	d->lib.flush_cf(d->db, d->flushing, d->batches, &text);
+	if (database_check(d, text, "rocksdb flush", &unused))
+		return;
+	text = NULL;
+	d->lib.suggest_compact_range_cf(d->db, d->batches, (const char *)from.ptr, from.len,
+	                                (const char *)to.ptr, to.len, &text);
+	(void)!database_check(d, text, "rocksdb suggest compaction", &unused);
 }
 
 int64_t database_number(const struct database *d, const char *name)

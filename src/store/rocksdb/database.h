@@ -54,6 +54,10 @@ enum err database_copy(const struct database *d, const char *path, struct fault 
  * compaction; rows near the ends may stay. */
 void database_drop_files(const struct database *d, struct slice from, struct slice to);
 
+/* Have RocksDB write the files between two keys of `batches` anew, later and beside all else, without
+ * what was deleted or written over. */
+void database_tidy(const struct database *d, struct slice from, struct slice to);
+
 /* A number that RocksDB keeps, as "rocksdb.cur-size-all-mem-tables"; 0 when it does not. */
 int64_t database_number(const struct database *d, const char *name);
 

@@ -95,7 +95,7 @@ static bool is_idle(const struct rocks *s)
 	for (unsigned i = 0; i < s->config.shard_count; i++)
 		if (s->shards[i].trims > 0)
 			return false;
-	return s->operations == 0 && catalog_is_idle(s->catalog);
+	return s->operations == 0 && rocks_compaction_is_idle(s) && catalog_is_idle(s->catalog);
 }
 
 /* The loops' threads have ended; what is still under way is turned from here. */
@@ -115,6 +115,7 @@ static void rocks_close(struct store *base)
 	bool failed;
 
 	rocks_look_stop(s);
+	rocks_compaction_stop(s);
 	sampler_stop(s);
 	run_until_idle(s);
 	failed = writer_stats(s->writer).failed;
@@ -200,7 +201,7 @@ static int64_t rocks_epoch_end(struct store_partition *p, int32_t epoch)
 const struct store_ops store_rocksdb = {
 	.name = "rocksdb",
 	.capabilities = STORE_EXPECTED_OFFSET | STORE_RETENTION | STORE_CHECKPOINT | STORE_CLASSES |
-                        STORE_BACKUP,
+                        STORE_BACKUP | STORE_COMPACTION,
 	.open = rocks_open,
 	.close = rocks_close,
 	.topics = rocks_topics,

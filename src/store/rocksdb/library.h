@@ -26,6 +26,7 @@
 	X(get_cf)                                                                                  \
 	X(put_cf)                                                                                  \
 	X(delete_file_in_range)                                                                    \
+	X(suggest_compact_range_cf)                                                                \
 	X(property_int)                                                                            \
 	X(get_latest_sequence_number)                                                              \
 	/* options */                                                                              \

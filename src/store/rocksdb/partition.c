@@ -27,7 +27,7 @@ void rocks_partition_init(struct rocks_partition *p, struct rocks_topic *t,
 	};
 	store_partition_init(&p->base, &s->base, spec, index, (unsigned)(shard - s->shards));
 	p->base.state.leader_epoch = s->leader_epoch;
-	list_init(&p->trims);
+	list_init(&p->turns);
 	list_init(&p->overtaken);
 	rocks_append_init(p);
 }
@@ -37,7 +37,7 @@ void rocks_partition_fini(struct rocks_partition *p)
 	CHECK(!p->in_flight);
 	CHECK(list_is_empty(&p->waiting));
 	CHECK(list_is_empty(&p->answered));
-	CHECK(list_is_empty(&p->trims));
+	CHECK(list_is_empty(&p->turns));
 	task_cancel(&p->base.notify);
 	task_cancel(&p->submit);
 	if (p->tail)
@@ -128,13 +128,23 @@ void rocks_partition_move_start(struct rocks_partition *p, int64_t upto, int64_t
 	s->log_start = upto;
 	if (total_start > p->total_start)
 		p->total_start = total_start;
-	s->bytes = p->total_end - p->total_start;
+	if (p->first_row >= p->compacted.upto)
+		p->compacted.gone = 0;
+	rocks_partition_count_bytes(p);
 	age_trim(&p->age, upto);
 	if (p->damage_from >= 0 && p->damage_to <= upto) {
 		p->damage_from = -1;
 		p->damage_to = -1;
 		rocks_partition_lift_fence(p);
 	}
+}
+
+/* What of a run of compaction that was cut off went with a trim is not known: at worst too much. */
+void rocks_partition_count_bytes(struct rocks_partition *p)
+{
+	int64_t bytes = p->total_end - p->total_start - p->compacted.gone;
+
+	p->base.state.bytes = bytes > 0 ? bytes : 0;
 }
 
 /* --- damage ---------------------------------------------------------------------------------- */
@@ -196,7 +206,7 @@ void rocks_partition_damaged(struct rocks_partition *p, int64_t from, int64_t to
 
 static bool is_quiet(const struct rocks_partition *p)
 {
-	return !p->in_flight && p->visits == 0 && list_is_empty(&p->trims) &&
+	return !p->in_flight && p->visits == 0 && list_is_empty(&p->turns) &&
 	       list_is_empty(&p->waiting) && list_is_empty(&p->answered);
 }
 
@@ -225,6 +235,7 @@ void rocks_partition_drop(struct rocks_partition *p, void (*quiet)(struct rocks_
 	p->base.state.deleted = true;
 	p->quiet = quiet;
 	p->quiet_context = context;
+	rocks_compaction_leave(p);
 	store_partition_moved(&p->base, p->shard->loop);
 	rocks_partition_check_quiet(p);
 }

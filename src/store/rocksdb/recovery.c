@@ -215,6 +215,24 @@ static enum err load_damage(struct recovery *r, struct rocks_partition *p, struc
 	return err;
 }
 
+/* Where nothing stands behind what was rewritten, no row has the total that the next one counts on from. */
+static enum err load_compacted(struct recovery *r, struct rocks_partition *p, struct fault *f)
+{
+	struct row_compacted *c = &p->compacted;
+	enum err err = load_meta(r, p, ROW_COMPACTED, f);
+
+	if (err || r->value.len == 0)
+		return err;
+	if (!row_compacted_decode(buf_slice(&r->value), c))
+		return fault_set(f, ERR_CORRUPT, 0, "%s: its row about compaction of %s/%u",
+		                 r->store->path, p->topic->name, p->base.index);
+	if (p->first_row >= c->upto)
+		c->gone = 0;
+	else if (c->upto >= p->base.state.log_end && p->total_end < c->total)
+		p->total_end = c->total;
+	return OK;
+}
+
 /* The ages of what time marks tell of; what lies behind them counts as born when the run began. */
 static enum err load_ages(struct recovery *r, struct rocks_partition *p, struct fault *f)
 {
@@ -301,10 +319,14 @@ static enum err load_partition(struct recovery *r, struct rocks_partition *p, st
 		return err;
 	s->high_watermark = s->log_end;
 	s->last_stable = s->log_end;
-	s->bytes = p->total_end - p->total_start;
+	err = load_compacted(r, p, f);
+	rocks_partition_count_bytes(p);
 	p->mark_from = s->log_end;
 	p->mark_total = p->total_end;
-	err = load_damage(r, p, f);
+	p->finished = s->log_end;
+	p->finished_total = p->total_end;
+	if (!err)
+		err = load_damage(r, p, f);
 	if (!err && s->log_end > s->log_start)
 		err = load_ages(r, p, f);
 	return err;

@@ -15,13 +15,52 @@
 #include "store/rocksdb/rows.h"
 #include "store/rocksdb/writer.h"
 
+#include <stdatomic.h>
+
 struct chunk;
+struct rows_compact;
 struct rocks;
+struct rocks_partition;
 
 enum {
 	ROCKS_EPOCHS_MAX = 64,
 	ROCKS_WAITING_BYTES_MAX = 32 << 20, /* of appends to a partition; beyond: BUSY */
 	ROCKS_FRAME_BYTES_MAX = 32 << 20,
+};
+
+/* Who moves the log start of a partition, or writes rows of it anew, does so in his turn. */
+struct rocks_turn {
+	struct list node;  /* in the partition's turns */
+	struct task begin; /* it has come */
+};
+
+enum rocks_compaction_state {
+	COMPACTING_NONE,
+	COMPACTING_MAP,
+	COMPACTING_REWRITE,
+	COMPACTING_TURN,  /* waits for it */
+	COMPACTING_WRITE, /* a piece is the writer's */
+	COMPACTING_STALL, /* which could not write it now */
+	COMPACTING_END,
+};
+
+/* One run of compaction; compaction.c draws it. */
+struct rocks_compaction {
+	enum rocks_compaction_state state;
+	bool stopping;
+	struct timer timer;         /* until the next slice, or try */
+	int64_t not_before_mono_us; /* the next run */
+	struct rocks_partition *partition;
+	struct rows_compact *run; /* owned */
+	struct work work;
+	struct rocks_turn turn;
+	struct writer_write write;
+	struct row_compacted after; /* of the partition, when that is written */
+	bool slice_done;
+	bool tidies;        /* so much went that RocksDB is to give back its space */
+	struct fault fault; /* of the last slice; then of the run */
+	int64_t slice_mono_us;
+	int64_t began_mono_us;
 };
 
 struct rocks_shard {
@@ -32,6 +71,7 @@ struct rocks_shard {
 	struct message look_start;
 	bool look_started;
 	unsigned trims; /* under way for retention */
+	struct rocks_compaction compaction;
 };
 
 /* `offset` is the first one that was written under `epoch`. */
@@ -67,7 +107,7 @@ struct rocks_frame {
  * when nothing came for a while.
  *
  * Trims go one at a time: a worker finds the batch at which the log will begin, the writer moves the
- * log start and deletes what is below in one batch of writes.
+ * log start and deletes what is below in one batch of writes. Compaction takes turns with them.
  *
  * Damage: offsets [from, to) cannot be read. Reads in it are refused, others go on; no writes until a
  * trim passes it. */
@@ -93,6 +133,14 @@ struct rocks_partition {
 	int64_t damage_from; /* -1: none */
 	int64_t damage_to;
 
+	/* Compaction leaves alone what is not finished: the newest, as segment.bytes and segment.ms say. */
+	int64_t finished;               /* offset */
+	int64_t finished_total;         /* running total there */
+	int64_t unfinished_ms;          /* run clock: when the first behind it came */
+	struct row_compacted compacted; /* as far as it has come */
+	int64_t compacted_away;         /* bytes, since RocksDB was told to give back their space */
+	bool is_uncompactable;          /* what it read was damaged */
+
 	struct list waiting;  /* store_append: not looked at yet */
 	struct list framed;   /* in the frame, or refused since the last one: answered with it */
 	struct list answered; /* done() is due */
@@ -103,7 +151,7 @@ struct rocks_partition {
 	bool in_flight; /* `frame` is the writer's */
 	bool unsettled;
 
-	struct list trims; /* trim.c's; the first is under way */
+	struct list turns; /* struct rocks_turn; the first is under way */
 	int64_t going;     /* rows below may go at any moment: the trim is being written; 0: none */
 	struct list
 		overtaken; /* reading.c's: visits that found rows gone, until that trim has ended */
@@ -111,7 +159,7 @@ struct rocks_partition {
 	bool expiring;     /* … by age */
 	int64_t retained_upto; /* high watermark when that was looked at last; -1: do it again */
 	struct age age;        /* of what is visible */
-	unsigned visits;       /* reads and lookups under way on workers */
+	unsigned visits;       /* reads, lookups and compaction under way on workers */
 
 	void (*quiet)(
 		struct rocks_partition *p); /* deleted: what to call when nothing is under way */
@@ -144,6 +192,7 @@ struct rocks {
 	struct rocks_backup *backup; /* home; being made or removed; NULL: none */
 	char *backups_root;          /* owned */
 	struct sampler *sampler;     /* home; what the metrics say */
+	atomic_bool compacts;        /* one shard at a time */
 };
 
 static inline struct rocks *rocks_of(struct store *base)
@@ -180,6 +229,9 @@ void rocks_partition_set_damage(struct rocks_partition *p, int64_t from, int64_t
  * (-1: not known). Lifts a fence that is passed. */
 void rocks_partition_move_start(struct rocks_partition *p, int64_t upto, int64_t total_start);
 
+/* How many bytes there are, after a change of what they are counted from. */
+void rocks_partition_count_bytes(struct rocks_partition *p);
+
 /* A read met damage: fences, says so in the log, and keeps it for the next start. */
 void rocks_partition_damaged(struct rocks_partition *p, int64_t from, int64_t to,
                              const struct fault *why);
@@ -215,6 +267,10 @@ void rocks_read_again(struct rocks_partition *p);
 
 void rocks_trim(struct store_trim *t);
 
+/* Its `begin` runs in a WORK stage; who got it must end it. */
+void rocks_turn_ask(struct rocks_partition *p, struct rocks_turn *turn);
+void rocks_turn_end(struct rocks_partition *p, struct rocks_turn *turn);
+
 /* Trim what the topic's settings do not keep: by bytes and count once it is worth it (`all`: in any
  * case), by age if anything is too old. */
 void rocks_retain(struct rocks_partition *p, bool all);
@@ -222,6 +278,19 @@ void rocks_retain(struct rocks_partition *p, bool all);
 /* Have every shard look now and then; any thread. Not any more: no loop is running. */
 void rocks_look_start(struct rocks *s);
 void rocks_look_stop(struct rocks *s);
+
+/* --- compaction (compaction.c) -------------------------------------------------------------------- */
+
+/* Part of the look that each shard takes: begin a run, if there is something to compact and none is
+ * running in the store. */
+void rocks_compaction_look(struct rocks_shard *shard);
+
+/* The partition is about to go: a run that has it ends soon. */
+void rocks_compaction_leave(struct rocks_partition *p);
+
+/* None begins any more, and the one that runs ends early. No loop is running. */
+void rocks_compaction_stop(struct rocks *s);
+bool rocks_compaction_is_idle(const struct rocks *s);
 
 /* --- topics (topics.c) ---------------------------------------------------------------------------- */
 

@@ -118,6 +118,25 @@ bool row_store_decode(struct slice value, struct row_store *out, uint32_t *versi
 	return out->leader_epoch >= 0;
 }
 
+void row_compacted_encode(const struct row_compacted *c, uint8_t into[ROW_COMPACTED_BYTES])
+{
+	store_le64(into, (uint64_t)c->clean);
+	store_le64(into + 8, (uint64_t)c->upto);
+	store_le64(into + 16, (uint64_t)c->total);
+	store_le64(into + 24, (uint64_t)c->gone);
+}
+
+bool row_compacted_decode(struct slice value, struct row_compacted *out)
+{
+	if (value.len != ROW_COMPACTED_BYTES)
+		return false;
+	out->clean = (int64_t)load_le64(value.ptr);
+	out->upto = (int64_t)load_le64(value.ptr + 8);
+	out->total = (int64_t)load_le64(value.ptr + 16);
+	out->gone = (int64_t)load_le64(value.ptr + 24);
+	return out->clean >= 0 && out->clean <= out->upto && out->total >= 0 && out->gone >= 0;
+}
+
 void row_range_encode(int64_t first, int64_t second, uint8_t into[ROW_RANGE_BYTES])
 {
 	store_le64(into, (uint64_t)first);

@@ -6,7 +6,9 @@
  *     value  0  8 bytes of all batches ever appended to the partition, this one included
  *            8    the batch (record/batch.h)
  *
- *   The running total makes the bytes between any two batches one subtraction.
+ *   The running total makes the bytes between any two batches one subtraction, but for those that
+ *   compaction took away: rows that it wrote count on from the one at the log start, those behind as
+ *   before.
  *
  *   column family `meta`:
  *
@@ -16,6 +18,10 @@
  *                                                       9 16 store id, as in bourn.dir
  *
  *     key    0  1 't'   1 16 topic   17  4 partition, big-endian   21  1 kind:
+ *              'c'  compacted    value  0  8 clean: below no key has two records
+ *                                       8  8 rows below were written anew
+ *                                      16  8 running total there, as rows behind count on from
+ *                                      24  8 bytes that totals count and compaction took away
  *              'd'  damage       value  0  8 from   8  8 to
  *              'e'  epochs       value  n × { 0  4 epoch   4  8 its first offset }
  *              'l'  log start    value  0  8 offset
@@ -37,6 +43,7 @@ enum {
 	ROW_EPOCH_BYTES = 12,
 	ROW_RANGE_BYTES = 16,
 	ROW_OFFSET_BYTES = 8,
+	ROW_COMPACTED_BYTES = 32,
 };
 
 /* Whose rows. */
@@ -58,6 +65,7 @@ bool row_key_offset(struct slice key, const struct row_home *home, int64_t *offs
 bool row_key_topic(struct slice key, struct uuid *topic);
 
 enum row_kind {
+	ROW_COMPACTED = 'c',
 	ROW_DAMAGE = 'd',
 	ROW_EPOCHS = 'e',
 	ROW_LOG_START = 'l',
@@ -92,6 +100,16 @@ struct row_store {
 void row_store_encode(const struct row_store *s, uint8_t into[ROW_STORE_BYTES]);
 /* `*version` is that of the row, even where it is not known: false. */
 bool row_store_decode(struct slice value, struct row_store *out, uint32_t *version);
+
+/* What compaction has done to a partition. Zeroed: nothing. */
+struct row_compacted {
+	int64_t clean;
+	int64_t upto;
+	int64_t total; /* at `upto` */
+	int64_t gone;
+};
+void row_compacted_encode(const struct row_compacted *c, uint8_t into[ROW_COMPACTED_BYTES]);
+bool row_compacted_decode(struct slice value, struct row_compacted *out);
 
 /* Two numbers: from and to of a damage, first offset and timestamp of a mark. */
 void row_range_encode(int64_t first, int64_t second, uint8_t into[ROW_RANGE_BYTES]);

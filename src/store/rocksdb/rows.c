@@ -213,6 +213,14 @@ enum err rows_read(const struct database *d, const struct row_home *home, struct
 
 /* --- finding --------------------------------------------------------------------------------- */
 
+/* From the row that the walk stands on to the end of the span. */
+static int64_t bytes_left(const struct rows *r, const struct rows_span *span)
+{
+	int64_t gone = r->batch.base_offset < span->compacted ? span->gone : 0;
+
+	return span->total_end - rows_bytes_before(r) - gone;
+}
+
 /* Halve the offsets until the first batch is found that may be the first to stay: those before it are
  * needed neither for the bytes nor for the count. */
 enum err rows_find_start(const struct database *d, const struct row_home *home,
@@ -233,7 +241,7 @@ enum err rows_find_start(const struct database *d, const struct row_home *home,
 		if (err || !r.found)
 			break;
 		is_last = r.batch.last_offset + 1 >= span.limit;
-		too_much = (bytes_max >= 0 && span.total_end - rows_bytes_before(&r) > bytes_max) ||
+		too_much = (bytes_max >= 0 && bytes_left(&r, &span) > bytes_max) ||
 		           (count_max >= 0 && span.limit - r.batch.base_offset > count_max);
 		if (too_much && !is_last) {
 			low = r.batch.last_offset + 1;

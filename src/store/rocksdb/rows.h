@@ -49,6 +49,8 @@ struct rows_span {
 	int64_t from;      /* offset, as is the next */
 	int64_t limit;     /* behind the last one; nothing at or behind it is looked at */
 	int64_t total_end; /* running total at `limit` */
+	int64_t compacted; /* offset: what compaction took away lies below, … */
+	int64_t gone;      /* … so many bytes, which totals count all the same */
 };
 
 /* Whole batches from the one that contains `from` on, at most `bytes_max` of them, one in any case.

@@ -1,5 +1,5 @@
 /* The log start moves: because it is asked for, or because of the topic's settings. Trims of a
- * partition go one at a time:
+ * partition go one at a time, and not beside compaction's writes, whose turn is among theirs:
  *
  *   FIND   a worker finds the batch at which the log will begin (not where that is its end)
  *   WRITE  the writer sets the log start and deletes what is below, in one batch of writes
@@ -29,12 +29,11 @@ enum reason { ASKED, TOO_MUCH, TOO_OLD };
 enum step { FIND, WRITE, END };
 
 struct trim {
-	struct list node; /* in the partition's trims */
+	struct rocks_turn turn;
 	struct rocks_partition *partition;
 	enum reason reason;
 	enum step step;
 	struct store_trim *asked; /* NULL: nobody */
-	struct task begin;
 	struct work find;
 	struct writer_write write;
 	struct rows_span span; /* TOO_MUCH: where to look */
@@ -94,23 +93,40 @@ static void drop_files(struct rocks_partition *p)
 	loop_work(p->shard->loop, &d->work);
 }
 
-/* --- the steps of one ------------------------------------------------------------------------ */
+/* --- turns ----------------------------------------------------------------------------------- */
 
 static void begin_first(struct rocks_partition *p)
 {
-	struct trim *t;
+	struct rocks_turn *first;
 
-	if (list_is_empty(&p->trims))
+	if (list_is_empty(&p->turns))
 		return;
-	t = LIST_ENTRY(p->trims.next, struct trim, node);
-	loop_defer(p->shard->loop, LOOP_WORK, &t->begin);
+	first = LIST_ENTRY(p->turns.next, struct rocks_turn, node);
+	loop_defer(p->shard->loop, LOOP_WORK, &first->begin);
 }
+
+void rocks_turn_ask(struct rocks_partition *p, struct rocks_turn *turn)
+{
+	bool is_first = list_is_empty(&p->turns);
+
+	list_append(&p->turns, &turn->node);
+	if (is_first)
+		begin_first(p);
+}
+
+void rocks_turn_end(struct rocks_partition *p, struct rocks_turn *turn)
+{
+	CHECK(p->turns.next == &turn->node);
+	list_remove(&turn->node);
+	begin_first(p);
+}
+
+/* --- the steps of one ------------------------------------------------------------------------ */
 
 static void end(struct trim *t)
 {
 	struct rocks_partition *p = t->partition;
 
-	list_remove(&t->node);
 	p->going = 0;
 	if (t->reason == TOO_MUCH)
 		p->retaining = false;
@@ -118,7 +134,7 @@ static void end(struct trim *t)
 		p->expiring = false;
 	if (t->reason != ASKED)
 		p->shard->trims--;
-	begin_first(p);
+	rocks_turn_end(p, &t->turn);
 	if (t->asked) {
 		t->asked->fault = t->fault;
 		t->asked->done(t->asked);
@@ -232,7 +248,8 @@ static void find(struct trim *t)
 	const struct partition_state *s = &p->base.state;
 
 	t->step = WRITE;
-	t->span = (struct rows_span){s->log_start, s->high_watermark, p->total_end};
+	t->span = (struct rows_span){s->log_start, s->high_watermark, p->total_end,
+	                             p->compacted.upto, p->compacted.gone};
 	t->lifts = t->reason == ASKED && p->damage_from >= 0 && t->upto >= p->damage_to;
 	if (t->reason == ASKED && t->upto < 0)
 		t->upto = s->high_watermark;
@@ -261,24 +278,21 @@ static void trim_step(struct trim *t)
 
 static void begin(struct task *task)
 {
-	trim_step(CONTAINER_OF(task, struct trim, begin));
+	trim_step(CONTAINER_OF(task, struct trim, turn.begin));
 }
 
 static struct trim *trim_new(struct rocks_partition *p, enum reason reason, int64_t upto)
 {
 	struct trim *t = calloc(1, sizeof(*t));
-	bool is_first = list_is_empty(&p->trims);
 
 	CHECK(t);
 	t->partition = p;
 	t->reason = reason;
 	t->upto = upto;
-	t->begin.run = begin;
-	list_append(&p->trims, &t->node);
+	t->turn.begin.run = begin;
 	if (reason != ASKED)
 		p->shard->trims++;
-	if (is_first)
-		begin_first(p);
+	rocks_turn_ask(p, &t->turn);
 	return t;
 }
 
@@ -301,23 +315,26 @@ static void retain_by_size(struct rocks_partition *p, bool all)
 {
 	const struct partition_state *s = &p->base.state;
 	const struct topic_settings *settings = &p->base.settings;
+	int64_t bytes_max = topic_retention(settings, settings->retention_bytes);
+	int64_t count_max = topic_retention(settings, settings->retention_count);
 	struct trim *t;
 
 	if (p->retaining || p->retained_upto == s->high_watermark ||
-	    (!exceeds(s->bytes, settings->retention_bytes, all) &&
-	     !exceeds(s->high_watermark - s->log_start, settings->retention_count, all)))
+	    (!exceeds(s->bytes, bytes_max, all) &&
+	     !exceeds(s->high_watermark - s->log_start, count_max, all)))
 		return;
 	p->retaining = true;
 	p->retained_upto = s->high_watermark;
 	t = trim_new(p, TOO_MUCH, -1);
-	t->bytes_max = settings->retention_bytes;
-	t->count_max = settings->retention_count;
+	t->bytes_max = bytes_max;
+	t->count_max = count_max;
 }
 
 static void retain_by_age(struct rocks_partition *p)
 {
 	const struct partition_state *s = &p->base.state;
-	int64_t limit_ms = p->base.settings.retention_ms;
+	const struct topic_settings *settings = &p->base.settings;
+	int64_t limit_ms = topic_retention(settings, settings->retention_ms);
 	int64_t upto;
 
 	if (limit_ms < 0 || p->expiring)
@@ -355,6 +372,17 @@ static void rest(struct rocks_partition *p)
 	p->tail_seen = p->base.state.log_end;
 }
 
+static void finish_if_old(struct rocks_partition *p)
+{
+	int64_t limit_ms = p->base.settings.segment_ms;
+
+	if (p->finished == p->base.state.high_watermark || limit_ms < 0 ||
+	    rocks_run_ms(p->shard) - p->unfinished_ms < limit_ms)
+		return;
+	p->finished = p->base.state.high_watermark;
+	p->finished_total = p->total_end;
+}
+
 static void look(struct timer *timer)
 {
 	struct rocks_shard *shard = CONTAINER_OF(timer, struct rocks_shard, look_timer);
@@ -363,11 +391,13 @@ static void look(struct timer *timer)
 		struct rocks_partition *p = LIST_ENTRY(node, struct rocks_partition, node);
 
 		rest(p);
+		finish_if_old(p);
 		if (!p->base.state.deleted && !p->base.state.fenced.code) {
 			retain_by_size(p, true);
 			retain_by_age(p);
 		}
 	}
+	rocks_compaction_look(shard);
 	timer_start(shard->loop, timer, LOOK_MS);
 }
 
