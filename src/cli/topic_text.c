@@ -66,7 +66,7 @@ static void write_bytes(char *text, int64_t bytes)
 
 static void write_duration(char *text, int64_t ms)
 {
-	static const char *const units[] = {"ms", "s", "min", "h", "days"};
+	static const char *const units[] = {"ms", "s", "min", "h", "d"};
 	static const double steps[] = {1000, 60, 60, 24};
 
 	write_scaled(text, (double)ms, units, steps, ARRAY_COUNT(units));
