@@ -1,5 +1,6 @@
 /* bourn backup: make, list, delete. */
 #include "cli/remote.h"
+#include "cli/units.h"
 
 #include "wire/json.h"
 #include "wire/timefmt.h"
@@ -106,29 +107,18 @@ static void take_backup(struct json_value object, struct backup *b)
 	b->created_at = number_of(object, "created_at");
 }
 
-static const char *size_text(int64_t bytes, char into[32])
-{
-	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-	double size = (double)bytes;
-	size_t unit = 0;
-
-	for (; size >= 1024 && unit + 1 < ARRAY_COUNT(units); unit++)
-		size /= 1024;
-	snprintf(into, 32, unit ? "%.1f %s" : "%.0f %s", size, units[unit]);
-	return into;
-}
-
 /* The path alone is for programs; the rest is for the person. */
 static void print_made(const struct backup *b)
 {
 	struct slice path = buf_slice(&b->path);
-	char size[32];
+	char size[UNITS_TEXT_BYTES];
 
 	printf("%.*s\n", SLICE_FMT(path));
 	fflush(stdout);
 	fprintf(stderr, "%.*s: %s, %lld topic%s, %lld files, in %lld ms\n",
-	        SLICE_FMT(buf_slice(&b->name)), size_text(b->bytes, size), (long long)b->topics,
-	        b->topics == 1 ? "" : "s", (long long)b->files, (long long)b->took_ms);
+	        SLICE_FMT(buf_slice(&b->name)), units_bytes((double)b->bytes, size),
+	        (long long)b->topics, units_plural(b->topics), (long long)b->files,
+	        (long long)b->took_ms);
 	fprintf(stderr,
 	        "It shares the disk with the broker. To keep it elsewhere, copy it:\n"
 	        "  rsync -a %.*s/ backuphost:bourn/%.*s/\n"
@@ -142,7 +132,7 @@ static void print_listed(const struct backup *b)
 	char time[TIME_TEXT_LEN + 1], size[32];
 
 	printf("%-24.*s  %s  %s\n", SLICE_FMT(buf_slice(&b->name)),
-	       time_format(b->created_at, time), size_text(b->bytes, size));
+	       time_format(b->created_at, time), units_bytes((double)b->bytes, size));
 }
 
 static void print_list(struct json_value root)

@@ -10,6 +10,7 @@
 #include "cli/moving/progress.h"
 #include "cli/remote.h"
 #include "cli/retry.h"
+#include "cli/units.h"
 #include "record/batch.h"
 #include "store/datadir.h"
 
@@ -424,7 +425,7 @@ static int dumped(struct dumping *d, enum err err, const struct fault *f)
 	if (!err) {
 		if (!d->o->quiet)
 			fprintf(stderr, "Dumped %u topic%s: %s\n", d->writer.topic_count,
-			        d->writer.topic_count == 1 ? "" : "s",
+			        units_plural(d->writer.topic_count),
 			        progress_summary(&d->progress, text));
 		return CLI_OK;
 	}

@@ -9,6 +9,7 @@
 #include "cli/moving/progress.h"
 #include "cli/remote.h"
 #include "cli/retry.h"
+#include "cli/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,7 +153,7 @@ static void say_topic(const struct dump_topic *t)
 	for (uint32_t i = 0; i < t->partition_count; i++)
 		count += t->spans[i].high_watermark - t->spans[i].earliest;
 	printf("%s  %u partition%s, %lld offsets\n", t->name, t->partition_count,
-	       t->partition_count == 1 ? "" : "s", (long long)count);
+	       units_plural(t->partition_count), (long long)count);
 }
 
 static enum err begin_topic(struct loading *l, uint32_t index, struct fault *f)
@@ -325,7 +326,7 @@ static int loaded(struct loading *l, enum err err, const struct fault *f)
 		l->progress.events = l->o->check ? l->reader.event_count : count;
 		if (!l->o->quiet)
 			fprintf(stderr, "%s %u topic%s: %s\n", l->o->check ? "Checked" : "Loaded",
-			        l->wanted_count, l->wanted_count == 1 ? "" : "s",
+			        l->wanted_count, units_plural(l->wanted_count),
 			        progress_summary(&l->progress, text));
 		return CLI_OK;
 	}

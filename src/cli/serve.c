@@ -1,6 +1,7 @@
 /* bourn serve: configuration from file, environment and flags, then the broker until SIGTERM. */
 #include "cli/cli.h"
 
+#include "cli/units.h"
 #include "server/server.h"
 
 #include <errno.h>
@@ -136,7 +137,7 @@ static void announce(void *arg, struct server *s)
 	fprintf(stderr,
 	        "bourn %s listening on http://%s%s%s:%u (engine %s, data in %s, %u shard%s)\n",
 	        a->version, bracketed ? "[" : "", host, bracketed ? "]" : "", server_port(s),
-	        a->config->storage.type, a->config->storage.path, shards, shards == 1 ? "" : "s");
+	        a->config->storage.type, a->config->storage.path, shards, units_plural(shards));
 }
 
 static int fail(const struct fault *f)

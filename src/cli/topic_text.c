@@ -2,12 +2,13 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "cli/units.h"
 #include "wire/timefmt.h"
 
 #include <stdio.h>
 
 enum {
-	CELL_BYTES_MAX = 64,
+	CELL_BYTES_MAX = 64, /* UNITS_TEXT_BYTES at least */
 	LABEL_WIDTH = 12,
 	SETTING_WIDTH = 32,
 };
@@ -44,32 +45,9 @@ void topic_text_scalar(struct json_value value)
 	buf_fini(&text);
 }
 
-/* In the largest of the units that is not above it. */
-static void write_scaled(char *text, double value, const char *const *units, const double *steps,
-                         size_t count)
-{
-	size_t unit = 0;
-
-	while (unit + 1 < count && value >= steps[unit])
-		value /= steps[unit++];
-	snprintf(text, CELL_BYTES_MAX, value < 100 && unit > 0 ? "%.3g %s" : "%.0f %s", value,
-	         units[unit]);
-}
-
 static void write_bytes(char *text, int64_t bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	static const double steps[] = {1024, 1024, 1024, 1024};
-
-	write_scaled(text, (double)bytes, units, steps, ARRAY_COUNT(units));
-}
-
-static void write_duration(char *text, int64_t ms)
-{
-	static const char *const units[] = {"ms", "s", "min", "h", "d"};
-	static const double steps[] = {1000, 60, 60, 24};
-
-	write_scaled(text, (double)ms, units, steps, ARRAY_COUNT(units));
+	units_bytes((double)bytes, text);
 }
 
 static void write_number(char *text, int64_t value)
@@ -200,7 +178,7 @@ static void print_size(struct json_value topic)
 
 	write_bytes(text, number(topic, "bytes"));
 	print_label("size");
-	printf("%s in %lld segment%s\n", text, (long long)segments, segments == 1 ? "" : "s");
+	printf("%s in %lld segment%s\n", text, (long long)segments, units_plural(segments));
 }
 
 /* What the number means, where it does not say so by itself. */
@@ -216,7 +194,7 @@ static void write_meaning(char *text, struct slice name, struct json_value value
 	else if (ends_with(name, SLICE_LIT(".bytes")) && n >= 1024)
 		write_bytes(text, n);
 	else if (ends_with(name, SLICE_LIT(".ms")) && n >= 1000)
-		write_duration(text, n);
+		units_duration(n, text);
 }
 
 /* Each as --set takes it. */

@@ -1,6 +1,7 @@
 #include "cli/moving/progress.h"
 
 #include "cli/cli.h"
+#include "cli/units.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,17 +26,6 @@ void progress_init(struct progress *p, bool quiet)
 	*p = (struct progress){.drawn = !quiet && isatty(STDERR_FILENO), .started_us = mono_us()};
 }
 
-static const char *size_text(double size, char into[32])
-{
-	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-	size_t unit = 0;
-
-	for (; size >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-		size /= 1024;
-	snprintf(into, 32, unit ? "%.1f %s" : "%.0f %s", size, units[unit]);
-	return into;
-}
-
 static double rate_of(const struct progress *p)
 {
 	double seconds = (double)(mono_us() - p->started_us) / 1e6;
@@ -57,13 +47,13 @@ static void draw_bar(double part)
 static void draw(const struct progress *p)
 {
 	double rate = rate_of(p);
-	char done[32], fast[32];
+	char done[UNITS_TEXT_BYTES], fast[UNITS_TEXT_BYTES];
 
 	fputs("\r\033[K", stderr);
 	if (p->total_bytes > 0)
 		draw_bar(p->bytes < p->total_bytes ? (double)p->bytes / (double)p->total_bytes : 1);
 	fprintf(stderr, "%lld events, %s, %s/s", (long long)p->events,
-	        size_text((double)p->bytes, done), size_text(rate, fast));
+	        units_bytes((double)p->bytes, done), units_bytes(rate, fast));
 	if (p->total_bytes > p->bytes && rate > 0)
 		fprintf(stderr, ", %.0f s left", (double)(p->total_bytes - p->bytes) / rate);
 	fflush(stderr);
@@ -89,11 +79,11 @@ void progress_clear(const struct progress *p)
 
 const char *progress_summary(const struct progress *p, char text[128])
 {
-	char done[32], fast[32];
+	char done[UNITS_TEXT_BYTES], fast[UNITS_TEXT_BYTES];
 
 	snprintf(text, 128, "%lld event%s, %s in %.1f s (%s/s)", (long long)p->events,
-	         p->events == 1 ? "" : "s", size_text((double)p->bytes, done),
-	         (double)(mono_us() - p->started_us) / 1e6, size_text(rate_of(p), fast));
+	         units_plural(p->events), units_bytes((double)p->bytes, done),
+	         (double)(mono_us() - p->started_us) / 1e6, units_bytes(rate_of(p), fast));
 	return text;
 }
 
