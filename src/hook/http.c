@@ -149,7 +149,8 @@ static bool set_options(struct ask *a)
 	ok &= curl->easy_setopt(a->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
 	/* A try that ends while a name is looked up would wait for its thread. */
 	ok &= curl->easy_setopt(a->easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms) == CURLE_OK;
+	ok &= curl->easy_setopt(a->easy, CURLOPT_TIMEOUT_MS, (long)hook_spec_timeout_ms(spec)) ==
+	      CURLE_OK;
 	ok &= curl->easy_setopt(a->easy, CURLOPT_HEADERFUNCTION, take_head) == CURLE_OK;
 	ok &= curl->easy_setopt(a->easy, CURLOPT_HEADERDATA, a) == CURLE_OK;
 	ok &= curl->easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK;

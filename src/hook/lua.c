@@ -1,4 +1,5 @@
 /* A hook that is a script in Lua 5.4, with functions named after points. */
+#include "hook/buckets.h"
 #include "hook/carrier.h"
 #include "hook/hook.h"
 #include "hook/lua_box.h"
@@ -14,7 +15,8 @@ enum { SCRIPT_BYTES_MAX = 1 << 20, JSON_BYTES_MAX = 4 << 20 };
 
 struct lua_module {
 	struct hook_module base;
-	struct buf script; /* owned */
+	struct buf script;       /* owned */
+	struct buckets *buckets; /* owned */
 };
 
 struct lua_instance {
@@ -101,16 +103,23 @@ static void instance_free(struct lua_instance *i)
 	free(i);
 }
 
+/* `buckets` NULL: it is never called. */
 static enum err instance_new(const struct hook_spec *spec, struct slice script,
-                             struct lua_instance **out, struct fault *f)
+                             struct buckets *buckets, struct lua_instance **out, struct fault *f)
 {
 	struct lua_instance *i = calloc(1, sizeof(*i));
+	const struct lua_limits limits = {
+		.bytes = (size_t)spec->memory_bytes,
+		.instructions = (int)spec->instructions,
+		.time_ms = hook_spec_timeout_ms(spec),
+	};
 	enum err err;
 
 	if (!i)
 		return fault_set(f, ERR_NO_MEMORY, 0, "hook");
 	i->json = BUF_INIT(JSON_BYTES_MAX);
-	if (!lua_box_init(&i->box, (size_t)spec->memory_bytes, (int)spec->instructions, i)) {
+	i->event.buckets = buckets;
+	if (!lua_box_init(&i->box, &limits, i)) {
 		free(i);
 		return fault_set(f, ERR_CONFIG, 0, "its memory is too small for Lua itself");
 	}
@@ -145,7 +154,7 @@ static enum err read_script(const struct hook_spec *spec, struct buf *script, un
 	*script = BUF_INIT(SCRIPT_BYTES_MAX);
 	err = file_read(spec->path, script, f);
 	if (!err)
-		err = instance_new(spec, buf_slice(script), &trial, f);
+		err = instance_new(spec, buf_slice(script), NULL, &trial, f);
 	if (err) {
 		buf_fini(script);
 		return err;
@@ -163,13 +172,22 @@ static enum err lua_load_hook(const struct hook_spec *spec, struct hook_module *
 
 	if (!m)
 		return fault_set(f, ERR_NO_MEMORY, 0, "hook");
-	err = read_script(spec, &m->script, &m->base.points, f);
-	if (err) {
-		free(m);
-		return err;
+	m->buckets = buckets_new();
+	if (!m->buckets) {
+		err = fault_set(f, ERR_NO_MEMORY, 0, "hook");
+		goto free_module;
 	}
+	err = read_script(spec, &m->script, &m->base.points, f);
+	if (err)
+		goto free_buckets;
 	*out = &m->base;
 	return OK;
+
+free_buckets:
+	buckets_free(m->buckets);
+free_module:
+	free(m);
+	return err;
 }
 
 /* Chains stand as they are: other points would not be called, or called for nothing. */
@@ -210,14 +228,16 @@ static void lua_unload(struct hook_module *base)
 	struct lua_module *m = module_of(base);
 
 	buf_fini(&m->script);
+	buckets_free(m->buckets);
 	free(m);
 }
 
 static enum err lua_open_hook(struct hook_module *base, const struct hook_place *place,
                               struct hook_instance **out, struct fault *f)
 {
+	struct lua_module *m = module_of(base);
 	struct lua_instance *i;
-	enum err err = instance_new(base->spec, buf_slice(&module_of(base)->script), &i, f);
+	enum err err = instance_new(base->spec, buf_slice(&m->script), m->buckets, &i, f);
 
 	(void)place;
 	if (!err)
@@ -265,7 +285,8 @@ static bool lua_call_hook(struct hook_instance *base, struct call *c, enum bourn
 	struct lua_instance *i = instance_of(base);
 	lua_State *lua = i->box.lua;
 
-	i->event = (struct lua_event){.call = c};
+	i->event.call = c;
+	i->event.changed = false;
 	c->failure = i->why;
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, i->functions[c->pub.point]);
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, i->object);

@@ -1,9 +1,16 @@
 #include "hook/lua_box.h"
 
+#include "hook/lua_find.h"
+
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum {
+	LOOK_INSTRUCTIONS = 500, /* between two looks at the limits … */
+	LOOK_CALLS = 8,          /* … and calls of functions */
+};
 
 /* --- limits --------------------------------------------------------------------------------------- */
 
@@ -14,7 +21,7 @@ static void *allocate(void *arg, void *was, size_t was_bytes, size_t bytes)
 
 	if (!was)
 		was_bytes = 0; /* it is a kind of object then */
-	if (bytes > was_bytes && bytes - was_bytes > box->bytes_max - box->bytes)
+	if (bytes > was_bytes && bytes - was_bytes > box->limits.bytes - box->bytes)
 		return NULL;
 	if (bytes == 0) {
 		free(was);
@@ -27,12 +34,47 @@ static void *allocate(void *arg, void *was, size_t was_bytes, size_t bytes)
 	return memory;
 }
 
-/* From here on every instruction is an error, so that no pcall in the script can go on. */
-static void ran_too_long(lua_State *lua, lua_Debug *debug)
+static void look(lua_State *lua, lua_Debug *debug)
 {
-	(void)debug;
-	lua_sethook(lua, ran_too_long, LUA_MASKCOUNT, 1);
-	luaL_error(lua, "it ran for more than %d instructions", lua_box_of(lua)->instructions_max);
+	struct lua_box *box = lua_box_of(lua);
+
+	if (debug->event == LUA_HOOKCOUNT)
+		lua_box_spend(lua, LOOK_INSTRUCTIONS);
+	else if (++box->calls % LOOK_CALLS == 0)
+		lua_box_spend(lua, 0);
+}
+
+/* From here on every instruction is an error, so that no pcall in the script can go on. */
+static void cut(lua_State *lua, const char *what, lua_Integer limit)
+{
+	lua_sethook(lua, look, LUA_MASKCALL | LUA_MASKCOUNT, 1);
+	luaL_error(lua, "it ran for more than %I %s", limit, what);
+}
+
+void lua_box_spend(lua_State *lua, int64_t instructions)
+{
+	struct lua_box *box = lua_box_of(lua);
+	int64_t now_us;
+
+	box->instructions_left -= instructions;
+	if (box->instructions_left <= 0)
+		cut(lua, "instructions", box->limits.instructions);
+	now_us = box->clock->now(box->clock).mono_us;
+	if (box->deadline_us == 0)
+		box->deadline_us = now_us + 1000 * box->limits.time_ms;
+	else if (now_us >= box->deadline_us)
+		cut(lua, "ms", box->limits.time_ms);
+}
+
+static void call_begins(struct lua_box *box)
+{
+	int every = box->limits.instructions < LOOK_INSTRUCTIONS ? box->limits.instructions
+	                                                         : LOOK_INSTRUCTIONS;
+
+	box->instructions_left = box->limits.instructions;
+	box->deadline_us = 0;
+	box->calls = 0;
+	lua_sethook(box->lua, look, LUA_MASKCALL | LUA_MASKCOUNT, every);
 }
 
 static void say_why(lua_State *lua, char *why, size_t cap)
@@ -50,7 +92,7 @@ bool lua_box_call(struct lua_box *box, int arguments, int results, char *why, si
 	lua_State *lua = box->lua;
 	int status;
 
-	lua_sethook(lua, ran_too_long, LUA_MASKCOUNT, box->instructions_max);
+	call_begins(box);
 	status = lua_pcall(lua, arguments, results, 0);
 	if (status == LUA_OK)
 		return true;
@@ -95,6 +137,36 @@ static int set_metatable(lua_State *lua)
 	return 1;
 }
 
+/* An order that Lua itself makes would be made without a look at the clock. */
+static int less(lua_State *lua)
+{
+	lua_pushboolean(lua, lua_compare(lua, 1, 2, LUA_OPLT));
+	return 1;
+}
+
+/* (table, less): Lua's sort is the upvalue. */
+static int sort(lua_State *lua)
+{
+	lua_settop(lua, 2);
+	if (lua_isnil(lua, 2)) {
+		lua_pushcfunction(lua, less);
+		lua_replace(lua, 2);
+	}
+	lua_pushvalue(lua, lua_upvalueindex(1));
+	lua_insert(lua, 1);
+	lua_call(lua, 2, 0);
+	return 0;
+}
+
+static void replace_sort(lua_State *lua)
+{
+	lua_getglobal(lua, LUA_TABLIBNAME);
+	lua_getfield(lua, -1, "sort");
+	lua_pushcclosure(lua, sort, 1);
+	lua_setfield(lua, -2, "sort");
+	lua_pop(lua, 1);
+}
+
 static void forget(lua_State *lua, const char *library, const char *const *names)
 {
 	lua_getglobal(lua, library);
@@ -126,6 +198,8 @@ static int open_libraries(lua_State *lua)
 	forget(lua, LUA_TABLIBNAME, table);
 	lua_pushcfunction(lua, set_metatable);
 	lua_setglobal(lua, "setmetatable");
+	replace_sort(lua);
+	lua_find_open(lua);
 	return 0;
 }
 
@@ -136,10 +210,9 @@ struct lua_box *lua_box_of(lua_State *lua)
 	return *(struct lua_box **)lua_getextraspace(lua);
 }
 
-bool lua_box_init(struct lua_box *box, size_t bytes_max, int instructions_max, void *owner)
+bool lua_box_init(struct lua_box *box, const struct lua_limits *limits, void *owner)
 {
-	*box = (struct lua_box){
-		.bytes_max = bytes_max, .instructions_max = instructions_max, .owner = owner};
+	*box = (struct lua_box){.limits = *limits, .clock = clock_system(), .owner = owner};
 	box->lua = lua_newstate(allocate, box);
 	if (!box->lua)
 		return false;

@@ -1,7 +1,9 @@
 #include "hook/lua_event.h"
 
 #include "base/check.h"
+#include "hook/buckets.h"
 #include "hook/hook.h"
+#include "hook/lua_box.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -249,6 +251,27 @@ static int refuse(lua_State *lua)
 	return 1;
 }
 
+/* limit(key, per_second, burst): nil, when that is not too much; else when to come back, in seconds. */
+static int limit(lua_State *lua)
+{
+	struct lua_event *e = event_under_way(lua);
+	struct clock *clock = lua_box_of(lua)->clock;
+	struct bourn_slice key = checked_slice(lua, 1);
+	double per_second = luaL_checknumber(lua, 2);
+	double burst = luaL_optnumber(lua, 3, per_second > 1 ? per_second : 1);
+	double wait;
+
+	luaL_argcheck(lua, per_second > 0, 2, "a number above 0");
+	luaL_argcheck(lua, burst >= 1, 3, "1 at least");
+	wait = buckets_take(e->buckets, slice_in(key), per_second, burst,
+	                    clock->now(clock).mono_us);
+	if (wait > 0)
+		lua_pushnumber(lua, wait);
+	else
+		lua_pushnil(lua);
+	return 1;
+}
+
 static int say(lua_State *lua)
 {
 	struct lua_event *e = event_under_way(lua);
@@ -291,6 +314,7 @@ int lua_event_open(lua_State *lua)
 	struct lua_event *e = lua_touserdata(lua, 1);
 
 	set_global(lua, "refuse", refuse);
+	set_global(lua, "limit", limit);
 	set_global(lua, "log", say);
 	new_object(lua, e, EVENT_METATABLE);
 	set_method(lua, "__newindex", event_set);

@@ -1,5 +1,5 @@
 /* The event, or request, as a script sees it: the one argument of its functions, and the globals
- * refuse and log. Private to hook/.
+ * refuse, limit and log. Private to hook/.
  *
  *	event.topic key value headers timestamp partition offset
  *	      method target status body         of requests; body is value by another name
@@ -14,9 +14,12 @@
 
 #include <lua.h>
 
+struct buckets;
+
 struct lua_event {
-	struct call *call; /* NULL: none is under way */
-	bool changed;      /* the script set something */
+	struct call *call;       /* NULL: none is under way */
+	bool changed;            /* the script set something */
+	struct buckets *buckets; /* of all states of the script; borrowed */
 };
 
 /* A C function for lua_pcall: its argument is a struct lua_event, a light userdata that lives as long

@@ -39,10 +39,16 @@ void hook_spec_init(struct hook_spec *spec)
 		.type = HOOK_TYPE_COUNT,
 		.instructions = HOOK_INSTRUCTIONS_DEFAULT,
 		.memory_bytes = HOOK_MEMORY_BYTES_DEFAULT,
-		.timeout_ms = HOOK_TIMEOUT_MS_DEFAULT,
 		.retries = HOOK_RETRIES_DEFAULT,
 		.in_flight = HOOK_IN_FLIGHT_DEFAULT,
 	};
+}
+
+int64_t hook_spec_timeout_ms(const struct hook_spec *spec)
+{
+	if (spec->timeout_ms > 0)
+		return spec->timeout_ms;
+	return spec->type == HOOK_LUA ? HOOK_LUA_TIMEOUT_MS_DEFAULT : HOOK_HTTP_TIMEOUT_MS_DEFAULT;
 }
 
 bool hook_name_ok(struct slice name)

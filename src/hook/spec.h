@@ -20,14 +20,15 @@ struct hook_spec {
 	char *options; /* a JSON object */
 	bool open;     /* on_failure: go on as if it were not there; else refuse */
 
+	int64_t timeout_ms; /* HOOK_LUA: of one call; HOOK_HTTP: of one try; 0: its type's default */
+
 	/* HOOK_LUA */
 	int64_t instructions; /* of one call */
 	int64_t memory_bytes; /* of a shard's state */
 
 	/* HOOK_HTTP */
-	int64_t timeout_ms; /* of one try */
-	int64_t retries;    /* tries after the first */
-	int64_t in_flight;  /* calls at a time, of one shard */
+	int64_t retries;   /* tries after the first */
+	int64_t in_flight; /* calls at a time, of one shard */
 };
 
 enum {
@@ -36,7 +37,8 @@ enum {
 	HOOK_MEMORY_BYTES_DEFAULT = 16 << 20,
 	HOOK_MEMORY_BYTES_MIN = 128 << 10,
 	HOOK_MEMORY_BYTES_MAX = 1 << 30,
-	HOOK_TIMEOUT_MS_DEFAULT = 1000,
+	HOOK_LUA_TIMEOUT_MS_DEFAULT = 250,
+	HOOK_HTTP_TIMEOUT_MS_DEFAULT = 1000,
 	HOOK_TIMEOUT_MS_MAX = 60000,
 	HOOK_RETRIES_DEFAULT = 1,
 	HOOK_RETRIES_MAX = 10,
@@ -50,6 +52,8 @@ void hook_spec_init(struct hook_spec *spec);
 const char *hook_type_name(enum hook_type type);
 /* HOOK_TYPE_COUNT: there is none of that name. */
 enum hook_type hook_type_parse(struct slice name);
+
+int64_t hook_spec_timeout_ms(const struct hook_spec *spec);
 
 /* `[a-z0-9_-]{1,64}`: it is a label of metrics. */
 bool hook_name_ok(struct slice name);

@@ -365,7 +365,7 @@ static const struct hook_key {
 	{"points", 0, take_points},       {"topics", 0, take_topics},
 	{"fronts", 0, take_fronts},       {"on_failure", 0, take_on_failure},
 	{"options", FILES, take_options}, {"instructions", LUA, take_instructions},
-	{"memory", LUA, take_memory},     {"timeout", HTTP, take_timeout},
+	{"memory", LUA, take_memory},     {"timeout", LUA | HTTP, take_timeout},
 	{"retries", HTTP, take_retries},  {"in_flight", HTTP, take_in_flight},
 };
 
@@ -540,13 +540,14 @@ static void show_hook(const struct hook_spec *spec, struct buf *out)
 	show_topics(spec, out);
 	show_names("fronts", spec->fronts, front_at, ARRAY_COUNT(front_names), out);
 	buf_printf(out, "    on_failure: %s\n", spec->open ? "open" : "closed");
+	if (spec->type != HOOK_SO)
+		buf_printf(out, "    timeout: %lldms\n", (long long)hook_spec_timeout_ms(spec));
 	if (spec->type == HOOK_LUA)
 		buf_printf(out, "    instructions: %lld\n    memory: %lld\n",
 		           (long long)spec->instructions, (long long)spec->memory_bytes);
 	if (spec->type == HOOK_HTTP)
-		buf_printf(out, "    timeout: %lldms\n    retries: %lld\n    in_flight: %lld\n",
-		           (long long)spec->timeout_ms, (long long)spec->retries,
-		           (long long)spec->in_flight);
+		buf_printf(out, "    retries: %lld\n    in_flight: %lld\n",
+		           (long long)spec->retries, (long long)spec->in_flight);
 	if (spec->options)
 		buf_printf(out, "    options: %s\n", spec->options);
 }

@@ -76,6 +76,16 @@ def test_rate_limit(hooked):
     assert reply.status == 429 and 1 <= int(reply.header("Retry-After")) <= 20
 
 
+def test_rate_limit_is_of_the_whole_broker(start, tmp_path):
+    """Connections stand on several event loops; together they have what one has."""
+    hook = {"name": "r", "type": "lua", "path": str(ROOT / "hooks/rate_limit.lua"),
+            "options": {"per_second": 0.01, "burst": 7}}
+    broker = start(shards=4, config=config(tmp_path, hook))
+    clients = [broker.new_client() for _ in range(12)]
+    statuses = [c.post("/produce/t", b"x").status for c in clients * 2]
+    assert (statuses.count(201), statuses.count(429)) == (7, 17)
+
+
 # --- schema ----------------------------------------------------------------------------
 
 ORDER = {
