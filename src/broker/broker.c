@@ -38,9 +38,14 @@ void credit_give(struct broker *b, unsigned target)
 	b->credits_low -= is_low(b, before) && !is_low(b, before + 1);
 }
 
-bool broker_has_room(const struct broker *b, const struct caller *c)
+bool broker_has_credits(const struct broker *b)
 {
-	return b->credits_low == 0 && (b->pass_count == 0 || !produce_is_behind(b, c));
+	return b->credits_low == 0;
+}
+
+bool broker_is_behind(const struct broker *b, const struct caller *c)
+{
+	return b->pass_count > 0 && produce_is_behind(b, c);
 }
 
 /* --- drain: a message visits the shards in turn, and stays on each until nothing is under way - */

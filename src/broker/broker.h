@@ -4,7 +4,7 @@
  * once, later, on its own shard, whatever happened. A request whose partition lives on another
  * shard moves there as a message and comes back; it took a credit at its source, so replies never
  * wait, and a source without credits refuses with ERR_BUSY (the front stops reading before that:
- * broker_has_room).
+ * broker_has_credits).
  *
  *   produce.h   append events                  reader.h   a cursor that events flow from
  *   append.h    append whole batches
@@ -51,8 +51,10 @@ void broker_group_drain(struct broker_group *g, void (*drained)(void *arg), void
 
 struct loop *broker_loop(const struct broker *b);
 
-/* For what `c` may ask next. False: read no more from it for now: credits end, or much waits for hooks
- * and some of that is its own. */
-bool broker_has_room(const struct broker *b, const struct caller *c);
+bool broker_has_credits(const struct broker *b);
+
+/* Does much wait for hooks, and some of that is this caller's? Then read no more from it until one of its
+ * requests is done. */
+bool broker_is_behind(const struct broker *b, const struct caller *c);
 
 #endif

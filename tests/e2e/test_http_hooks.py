@@ -149,6 +149,26 @@ def test_slow_hook_holds_up_nobody_else(hooked, serve):
     assert got == [201]
 
 
+def test_hundreds_of_requests_aside_hold_up_nobody_else(hooked, serve):
+    """More than a loop keeps aside before it stops reading, of many connections: others are read."""
+    goes_on = threading.Event()
+    remote = serve(lambda *_: goes_on.wait(60) and Answer(204))
+    broker = hooked(remote.hook(topics="slow", timeout="60s", in_flight=8))
+    slow = [broker.connect() for _ in range(60)]
+    for c in slow:
+        for _ in range(60):
+            c.request("POST", "/produce/slow", [("Content-Length", "1")], b"x")
+    while len(remote.seen) < 8:
+        time.sleep(0.01)
+    for i in range(200):
+        assert post(broker, "x", topic="quick").json()["offset"] == i
+    goes_on.set()
+    for c in slow:
+        assert [c.read_reply().status for _ in range(60)] == [201] * 60
+        c.close()
+    assert broker.client.get("/v1/topics/slow").json()["partitions"][0]["high_watermark"] == 3600
+
+
 # --- order -------------------------------------------------------------------
 
 def test_order_of_a_connection_is_kept(hooked, serve):

@@ -199,7 +199,9 @@ static bool may_read(struct http_connection *h)
 		return true;
 	if (h->in_flight >= limits->pipelined || connection_pending(c) >= limits->output_bytes)
 		return false;
-	if (!c->front->broker || broker_has_room(c->front->broker, &c->caller))
+	if (c->front->broker && broker_is_behind(c->front->broker, &c->caller))
+		return false;
+	if (!c->front->broker || broker_has_credits(c->front->broker))
 		return true;
 	front_starve(c->front, c);
 	return false;

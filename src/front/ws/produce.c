@@ -98,9 +98,10 @@ static bool can_take(struct ws_connection *ws)
 
 	if (p->refused.code)
 		return true; /* to see the peer's close; messages are dropped */
-	if (p->in_flight >= front_limits(f)->pipelined)
+	if (p->in_flight >= front_limits(f)->pipelined ||
+	    broker_is_behind(f->broker, &ws->connection->caller))
 		return false;
-	if (broker_has_room(f->broker, &ws->connection->caller))
+	if (broker_has_credits(f->broker))
 		return true;
 	front_starve(f, ws->connection);
 	return false;
