@@ -32,8 +32,7 @@ def test_the_last_event_of_each_key_stays(start, shards, engine):
         found = events.check()
     assert broker.metric("bourn_compaction_failures_total") == 0
     broker.stop()
-    if engine != "rocksdb":
-        assert broker.cli("verify", broker.data).returncode == 0
+    assert broker.cli("verify", broker.data).returncode == 0
 
 
 @ENGINES

@@ -16,6 +16,7 @@ enum {
 	LOG_FILES_MAX = 2,
 	LOG_LEVEL_NOTHING = 6, /* above all of its levels */
 	BACKGROUND_JOBS = 2,
+	ASK_ROWS = 1024, /* … are read between two questions whether to go on */
 };
 
 /* As in storage.rocksdb.compression. */
@@ -225,29 +226,46 @@ static enum err check_damage(struct database *d, const char *path, const struct 
 /* With one file there is nothing behind a write that was cut off, and RocksDB says so itself if there
  * is. Else it is read twice, first without modifying anything. */
 static enum err open_checked(struct database *d, const char *path, const struct uuid *store,
-                             const struct store_config *config, struct fault *f)
+                             const struct store_config *config, bool read_only, struct fault *f)
 {
 	enum err err = ERR_CORRUPT;
 
 	if (wal_file_count(config->disk, path) <= 1)
-		err = open_as(d, path, rocksdb_tolerate_corrupted_tail_records_recovery, false, f);
+		err = open_as(d, path, rocksdb_tolerate_corrupted_tail_records_recovery, read_only,
+		              f);
 	if (err != ERR_CORRUPT)
 		return err;
 	err = check_damage(d, path, store, config, f);
-	return err ? err : open_as(d, path, rocksdb_point_in_time_recovery, false, f);
+	return err ? err : open_as(d, path, rocksdb_point_in_time_recovery, read_only, f);
 }
 
-enum err database_open(struct database *d, const char *path, const struct uuid *store,
-                       const struct store_config *config, struct fault *f)
+static enum err open_either(struct database *d, const char *path, const struct uuid *store,
+                            const struct store_config *config, bool read_only, struct fault *f)
 {
 	enum err err = library_load(&d->lib, f);
 
 	if (err)
 		return err;
 	options_make(d, config);
-	err = open_checked(d, path, store, config, f);
+	err = open_checked(d, path, store, config, read_only, f);
 	if (err)
 		options_free(d);
+	return err;
+}
+
+enum err database_open(struct database *d, const char *path, const struct uuid *store,
+                       const struct store_config *config, struct fault *f)
+{
+	return open_either(d, path, store, config, false, f);
+}
+
+enum err database_examine(struct database *d, const char *path, const struct uuid *store,
+                          const struct store_config *config, struct fault *f)
+{
+	enum err err = open_either(d, path, store, config, true, f);
+
+	if (!err)
+		d->lib.readoptions_set_fill_cache(d->reading, 0);
 	return err;
 }
 
@@ -328,6 +346,50 @@ void database_drop_files(const struct database *d, struct slice from, struct sli
 	                            to.len, &text);
 	/* What does not go now goes with a compaction. */
 	(void)!database_check(d, text, "rocksdb delete files", &unused);
+}
+
+/* With its deletions left out an iterator passes all there is of the others. */
+static enum err check_family(const struct database *d, rocksdb_column_family_handle_t *family,
+                             bool (*goes_on)(void *arg), void *arg, struct fault *f)
+{
+	rocksdb_readoptions_t *options = d->lib.readoptions_create();
+	rocksdb_iterator_t *it;
+	bool stopped = false;
+	char *text = NULL;
+	enum err err;
+
+	d->lib.readoptions_set_fill_cache(options, 0);
+	d->lib.readoptions_set_ignore_range_deletions(options, 1);
+	it = d->lib.create_iterator_cf(d->db, options, family);
+	d->lib.iter_seek_to_first(it);
+	for (unsigned i = 1; d->lib.iter_valid(it) && !stopped; i++) {
+		stopped = i % ASK_ROWS == 0 && !goes_on(arg);
+		d->lib.iter_next(it);
+	}
+	d->lib.iter_get_error(it, &text);
+	err = database_check(d, text, "rocksdb read", f);
+	d->lib.iter_destroy(it);
+	d->lib.readoptions_destroy(options);
+	return stopped && !err ? fault_set(f, ERR_SHUTTING_DOWN, 0, "not all was read") : err;
+}
+
+enum err database_check_files(const struct database *d, bool (*goes_on)(void *arg), void *arg,
+                              struct fault *f)
+{
+	enum err err = check_family(d, d->meta, goes_on, arg, f);
+
+	return err ? err : check_family(d, d->batches, goes_on, arg, f);
+}
+
+struct database_files database_files(const struct database *d)
+{
+	const rocksdb_livefiles_t *files = d->lib.livefiles(d->db);
+	struct database_files sum = {.count = (uint64_t)d->lib.livefiles_count(files)};
+
+	for (int i = 0; i < (int)sum.count; i++)
+		sum.bytes += d->lib.livefiles_size(files, i);
+	d->lib.livefiles_destroy(files);
+	return sum;
 }
 
 void database_tidy(const struct database *d, struct slice from, struct slice to)

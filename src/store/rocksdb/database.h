@@ -30,6 +30,11 @@ struct database {
  *         flushed, or in RocksDB's words, as ERR_IO and ERR_DISK_FULL are. */
 enum err database_open(struct database *d, const char *path, const struct uuid *store,
                        const struct store_config *config, struct fault *f) MUST_CHECK;
+
+/* The same without modifying anything: as it would be after a start. For reading it once, from end to
+ * end. */
+enum err database_examine(struct database *d, const char *path, const struct uuid *store,
+                          const struct store_config *config, struct fault *f) MUST_CHECK;
 void database_close(struct database *d);
 
 /* One row of `meta` into `value`, which is cleared first; ERR_NOT_FOUND. */
@@ -53,6 +58,18 @@ enum err database_copy(const struct database *d, const char *path, struct fault 
 /* Have whole files that lie between two keys of `batches` go at once, without waiting for a
  * compaction; rows near the ends may stay. */
 void database_drop_files(const struct database *d, struct slice from, struct slice to);
+
+/* Read every block of every file that is in force, also what was deleted or written over. `goes_on` is
+ * asked now and then. ERR_CORRUPT in RocksDB's words; ERR_SHUTTING_DOWN: it said no. */
+enum err database_check_files(const struct database *d, bool (*goes_on)(void *arg), void *arg,
+                              struct fault *f) MUST_CHECK;
+
+/* How many files there are, and their bytes. */
+struct database_files {
+	uint64_t count;
+	uint64_t bytes;
+};
+struct database_files database_files(const struct database *d);
 
 /* Have RocksDB write the files between two keys of `batches` anew, later and beside all else, without
  * what was deleted or written over. */

@@ -28,6 +28,10 @@
 	X(delete_file_in_range)                                                                    \
 	X(suggest_compact_range_cf)                                                                \
 	X(property_int)                                                                            \
+	X(livefiles)                                                                               \
+	X(livefiles_count)                                                                         \
+	X(livefiles_size)                                                                          \
+	X(livefiles_destroy)                                                                       \
 	X(get_latest_sequence_number)                                                              \
 	/* options */                                                                              \
 	X(options_create)                                                                          \
@@ -73,6 +77,8 @@
 	X(flushoptions_set_wait)                                                                   \
 	X(readoptions_create)                                                                      \
 	X(readoptions_destroy)                                                                     \
+	X(readoptions_set_fill_cache)                                                              \
+	X(readoptions_set_ignore_range_deletions)                                                  \
 	/* a batch of writes */                                                                    \
 	X(writebatch_create)                                                                       \
 	X(writebatch_destroy)                                                                      \
@@ -90,6 +96,7 @@
 	X(iter_destroy)                                                                            \
 	X(iter_valid)                                                                              \
 	X(iter_seek)                                                                               \
+	X(iter_seek_to_first)                                                                      \
 	X(iter_seek_for_prev)                                                                      \
 	X(iter_next)                                                                               \
 	X(iter_key)                                                                                \

@@ -31,29 +31,40 @@ struct recovery {
 
 /* --- the store's row ------------------------------------------------------------------------- */
 
-static enum err read_store_row(struct recovery *r, struct fault *f)
+enum err rocks_read_store_row(const struct database *d, const char *path, const struct uuid *id,
+                              struct row_store *out, struct fault *f)
 {
-	struct rocks *s = r->store;
-	uint32_t version;
-	enum err err = database_get(&s->database, ROW_STORE_KEY, &r->value, f);
+	struct buf value = BUF_INIT(META_BYTES_MAX);
+	uint32_t version = 0;
+	bool is_right = false;
+	enum err err = database_get(d, ROW_STORE_KEY, &value, f);
 
-	if (err == ERR_NOT_FOUND)
-		return OK;
+	if (!err)
+		is_right = row_store_decode(buf_slice(&value), out, &version);
+	buf_fini(&value);
 	if (err)
 		return err;
-	r->has_row = row_store_decode(buf_slice(&r->value), &r->row, &version);
-	if (!r->has_row && version > ROW_VERSION)
+	if (!is_right && version > ROW_VERSION)
 		return fault_set(f, ERR_DIR_NEWER, 0,
 		                 "%s has rows of version %u, this program knows %d; use a newer "
 		                 "bourn",
-		                 s->path, version, ROW_VERSION);
-	if (!r->has_row)
-		return fault_set(f, ERR_CORRUPT, 0, "%s: its row about the whole store", s->path);
-	if (!uuid_eq(&r->row.id, &s->dir.id))
+		                 path, version, ROW_VERSION);
+	if (!is_right)
+		return fault_set(f, ERR_CORRUPT, 0, "%s: its row about the whole store", path);
+	if (!uuid_eq(&out->id, id))
 		return fault_set(f, ERR_DIR_FOREIGN, 0,
 		                 "%s belongs to another data directory; restore the right one",
-		                 s->path);
+		                 path);
 	return OK;
+}
+
+static enum err read_store_row(struct recovery *r, struct fault *f)
+{
+	const struct rocks *s = r->store;
+	enum err err = rocks_read_store_row(&s->database, s->path, &s->dir.id, &r->row, f);
+
+	r->has_row = !err;
+	return err == ERR_NOT_FOUND ? OK : err;
 }
 
 enum err rocks_write_store_row(const struct database *d, const struct row_store *row,

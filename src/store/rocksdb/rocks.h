@@ -318,7 +318,12 @@ void rocks_backup_tidy(const struct rocks *s);
  * was filled stays for the one who frees. */
 enum err rocks_recover(struct rocks *s, struct fault *f) MUST_CHECK;
 
-/* The row about the whole store, flushed. */
+/* The row about the whole store in the database at `path`, which must be that of `id`: ERR_NOT_FOUND,
+ * ERR_DIR_NEWER, ERR_DIR_FOREIGN, ERR_CORRUPT. */
+enum err rocks_read_store_row(const struct database *d, const char *path, const struct uuid *id,
+                              struct row_store *out, struct fault *f) MUST_CHECK;
+
+/* … written and flushed. */
 enum err rocks_write_store_row(const struct database *d, const struct row_store *row,
                                struct fault *f) MUST_CHECK;
 

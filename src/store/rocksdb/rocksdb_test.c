@@ -8,6 +8,7 @@
 #include "store/rocksdb/rocks.h"
 #include "store/rocksdb/sampler.h"
 #include "store/testing/store_rig.h"
+#include "store/verify/verify.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -564,9 +565,43 @@ static void flip_some_bit(struct fixture *x, char path[PATH_BYTES])
 	flip_byte(path, random[1] % st.st_size);
 }
 
-/* What is served is what was sent; what is not, is told, or was the last write. */
-static void check_flipped(struct fixture *x, const char *path)
+static void found(void *arg, const struct verify_finding *finding)
 {
+	struct fixture *x = arg;
+
+	assert_true(finding->is_damage);
+	assert_non_null(strstr(finding->file, x->rig.dir));
+}
+
+static bool goes_on(void *arg, int64_t done_bytes, int64_t all_bytes)
+{
+	(void)arg;
+	(void)done_bytes;
+	(void)all_bytes;
+	return true;
+}
+
+/* How much damage `bourn verify` finds in what nobody has open. */
+static uint64_t verified_damages(struct fixture *x)
+{
+	const struct verify_config config = {.path = x->rig.dir,
+	                                     .disk = &x->disk,
+	                                     .clock = &x->clock,
+	                                     .found = found,
+	                                     .progress = goes_on,
+	                                     .arg = x};
+	struct verify_totals totals;
+	struct fault f;
+
+	assert_int_equal(verify_run(&config, &totals, &f), OK);
+	return totals.damages;
+}
+
+/* What is served is what was sent; what is not, is told, or was the last write. Was any of it lost? */
+static bool check_flipped(struct fixture *x, const char *path)
+{
+	bool is_damaged = false;
+
 	for (int t = 0; t < FLIP_TOPICS; t++) {
 		struct store_partition *p = partition(x, flip_topics[t]);
 		bool may_lack = t == FLIP_TOPICS - 1 && strstr(path, ".log");
@@ -580,7 +615,9 @@ static void check_flipped(struct fixture *x, const char *path)
 		else if (end < (FLIP_BATCHES - may_lack) * 50)
 			fail_msg("%s: %s ends at %lld, and nobody says why", path, flip_topics[t],
 			         (long long)end);
+		is_damaged = is_damaged || why || p->state.fenced.code;
 	}
+	return is_damaged;
 }
 
 TEST(flips__nothing_wrong_is_served_and_nothing_hidden)
@@ -596,16 +633,22 @@ TEST(flips__nothing_wrong_is_served_and_nothing_hidden)
 	for (int i = 0; i < flips; i++) {
 		struct fault f = {0};
 		char path[PATH_BYTES];
+		bool is_known;
 
 		rig_shut(&x->rig);
 		run_program((const char *[]){"rm", "-r", x->rig.dir, NULL});
 		run_program((const char *[]){"cp", "-a", golden, x->rig.dir, NULL});
+		if (i == 0)
+			assert_int_equal(verified_damages(x), 0);
 		flip_some_bit(x, path);
+		is_known = verified_damages(x) > 0;
 		if (!rig_try_open(&x->rig, &f)) {
-			check_flipped(x, path);
+			if (check_flipped(x, path) && !is_known)
+				fail_msg("%s is damaged, and verify does not know it", path);
 			continue;
 		}
 		refused++;
+		assert_true(is_known);
 		assert_true(f.code == ERR_CORRUPT || f.code == ERR_IO || f.code == ERR_CONFIG);
 		assert_true(strstr(path, "MANIFEST") || strstr(path, "CURRENT") ||
 		            strstr(path, ".log") || strstr(path, ".sst"));

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "io/disk.h"
 #include "io/log.h"
+#include "store/rocksdb/verify_rocksdb.h"
 #include "store/verify/verify_pass.h"
 
 #include <errno.h>
@@ -46,6 +47,26 @@ const char *verify_path(const struct verify_pass *v, const char *name,
                         char into[DATADIR_FILE_BYTES_MAX])
 {
 	snprintf(into, DATADIR_FILE_BYTES_MAX, "%s/%s", v->dir.path, name);
+	return into;
+}
+
+/* What a purge has passed already costs nothing. */
+const char *verify_remedy(const struct checked_partition *p, int64_t to,
+                          char into[VERIFY_TEXT_BYTES])
+{
+	if (to <= p->log_start)
+		snprintf(into, VERIFY_TEXT_BYTES,
+		         "none is needed: it lies below the log start, %lld",
+		         (long long)p->log_start);
+	else if (to == INT64_MAX)
+		snprintf(into, VERIFY_TEXT_BYTES,
+		         "restore the directory from a backup, or start the broker and delete the "
+		         "topic");
+	else
+		snprintf(into, VERIFY_TEXT_BYTES,
+		         "restore the directory from a backup, or start the broker and purge this "
+		         "partition up to %lld: what is below is lost then",
+		         (long long)to);
 	return into;
 }
 
@@ -296,7 +317,7 @@ static enum err examine(struct verify_pass *v, struct fault *f)
 	enum err err = find_manifest(v, &manifest, f);
 
 	if (!err)
-		err = verify_catalog(v, f);
+		err = verify_catalog(v, v->has_manifest, f);
 	if (!err && v->catalog)
 		catalog_each(v->catalog, CATALOG_LIVE, adopt_topic, v);
 	if (!err && v->has_manifest)
@@ -312,6 +333,17 @@ static enum err examine(struct verify_pass *v, struct fault *f)
 	if (!err && !v->fallback)
 		err = verify_segments(v, f);
 	return err;
+}
+
+static enum err examine_rocksdb(struct verify_pass *v, struct fault *f)
+{
+	enum err err = verify_rocksdb_can(f);
+
+	if (!err)
+		err = verify_catalog(v, true, f);
+	if (!err && v->catalog)
+		catalog_each(v->catalog, CATALOG_LIVE, adopt_topic, v);
+	return err ? err : verify_rocksdb(v, f);
 }
 
 static void fill_plan(struct verify_pass *v, struct verify_plan *plan)
@@ -336,6 +368,20 @@ static void fill_plan(struct verify_pass *v, struct verify_plan *plan)
 	}
 }
 
+/* NULL: of an engine that nobody here knows. */
+static enum err (*parts_of(const char *engine))(struct verify_pass *v, struct fault *f)
+{
+	static const struct {
+		const char *engine;
+		enum err (*examine)(struct verify_pass *v, struct fault *f);
+	} kinds[] = {{"memory", examine}, {"log", examine}, {"rocksdb", examine_rocksdb}};
+
+	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+		if (strcmp(engine, kinds[i].engine) == 0)
+			return kinds[i].examine;
+	return NULL;
+}
+
 static void say_marker(struct verify_pass *v, const struct fault *why)
 {
 	char path[DATADIR_FILE_BYTES_MAX];
@@ -356,6 +402,7 @@ enum err verify_run(const struct verify_config *config, struct verify_totals *ou
 {
 	struct verify_pass v = {.config = config, .totals = out};
 	char engine[DATADIR_ENGINE_BYTES];
+	enum err (*look)(struct verify_pass * v, struct fault * f);
 	enum err err;
 
 	*out = (struct verify_totals){0};
@@ -366,13 +413,14 @@ enum err verify_run(const struct verify_config *config, struct verify_totals *ou
 	}
 	if (err)
 		return err;
-	if (strcmp(engine, "memory") != 0 && strcmp(engine, "log") != 0) {
+	look = parts_of(engine);
+	if (!look) {
 		datadir_close(&v.dir);
 		return fault_set(f, ERR_NOT_IMPLEMENTED, 0, "%s is kept by engine \"%s\"",
 		                 config->path, engine);
 	}
 	v.log = log_new(STDERR_FILENO, LOG_OFF, false, config->clock);
-	err = examine(&v, f);
+	err = look(&v, f);
 	if (!err && config->plan)
 		fill_plan(&v, config->plan);
 	topics_free(&v);

@@ -1,6 +1,5 @@
-/* verify: reads a data directory of the engines `memory` and `log` from end to end, as a start would,
- * and says what is not right. It changes nothing, and holds the directory's lock meanwhile, so that
- * no broker does.
+/* verify: reads a data directory from end to end, as a start would, and says what is not right. It
+ * changes nothing, and holds the directory's lock meanwhile, so that no broker does.
  *
  *   marker     of this kind, version and id
  *   manifest   and the one before; of the second one the checksum only, unless the first is damaged
@@ -8,6 +7,8 @@
  *   WAL        file headers, every frame behind the last checkpoint, every batch in it, in order
  *   segments   header, every batch up to the bytes that count: checksum, offsets, epoch
  *   indexes    those that lie beside segments: a bad one is worth knowing, and no damage
+ *   database   in the place of manifest, WAL and segments under the engine `rocksdb`: every block that
+ *              RocksDB has, every row, every batch in it, and that offsets have no hole
  *
  * Damage is what fails a checksum, is missing or does not fit: what a start would fence or refuse, or
  * pass over because nothing needs it any more (the finding says so). A torn tail of the WAL is none:
@@ -55,7 +56,7 @@ struct verify_config {
 struct verify_totals {
 	uint64_t topics;
 	uint64_t partitions;
-	uint64_t segments;
+	uint64_t segments;      /* files of the database, under the engine `rocksdb` */
 	uint64_t segment_bytes; /* that count */
 	uint64_t wal_frames;    /* of the data, not yet in segments */
 	uint64_t wal_bytes;     /* of those frames */
@@ -67,7 +68,7 @@ struct verify_totals {
 /* `out` is filled as far as it came.
  *
  * Errors: ERR_DIR_LOCKED, ERR_DIR_NEWER, ERR_DIR_FOREIGN, ERR_NOT_FOUND (no data directory there),
- *         ERR_NOT_IMPLEMENTED (another engine's), ERR_IO (a directory cannot be listed),
+ *         ERR_NOT_IMPLEMENTED (another engine's), ERR_CONFIG (its library is missing), ERR_IO (a directory cannot be listed),
  *         ERR_SHUTTING_DOWN (progress said to stop). Damage is none: see `damages`. */
 enum err verify_run(const struct verify_config *config, struct verify_totals *out,
                     struct fault *f) MUST_CHECK;

@@ -1,4 +1,4 @@
-/* verify_pass: what the parts of one verify_run share; private to the folder. */
+/* verify_pass: what the parts of one verify_run share; private to them. */
 #ifndef BOURN_STORE_VERIFY_VERIFY_PASS_H
 #define BOURN_STORE_VERIFY_VERIFY_PASS_H
 
@@ -64,6 +64,10 @@ struct checked_partition *verify_partition(struct verify_pass *v, const struct u
 const char *verify_path(const struct verify_pass *v, const char *name,
                         char into[DATADIR_FILE_BYTES_MAX]);
 
+/* What to do about damage that ends at `to` (INT64_MAX: nobody knows where). */
+const char *verify_remedy(const struct checked_partition *p, int64_t to,
+                          char into[VERIFY_TEXT_BYTES]);
+
 /* A cut of `p` at `from` repairs it, unless `to` is below the log start. */
 void verify_plan_cut(struct checked_partition *p, int64_t from, int64_t to);
 
@@ -80,8 +84,9 @@ enum err verify_segments(struct verify_pass *v, struct fault *f) MUST_CHECK;
 
 /* --- verify_wal.c ------------------------------------------------------------------------ */
 
-/* The catalog's: into v->catalog, NULL when it cannot be read (which is then said). */
-enum err verify_catalog(struct verify_pass *v, struct fault *f) MUST_CHECK;
+/* The catalog's: into v->catalog, NULL when it cannot be read (which is then said), or is missing, which
+ * is said where it is `needed`. */
+enum err verify_catalog(struct verify_pass *v, bool needed, struct fault *f) MUST_CHECK;
 
 /* The data WAL, on top of what is saved. */
 enum err verify_wal(struct verify_pass *v, struct fault *f) MUST_CHECK;

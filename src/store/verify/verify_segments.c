@@ -37,22 +37,6 @@ static enum err each_partition(struct verify_pass *v, partition_cb *each, struct
 	return OK;
 }
 
-/* What a purge has passed already costs nothing. */
-static const char *remedy_for(const struct checked_partition *p, int64_t to,
-                              char into[VERIFY_TEXT_BYTES])
-{
-	if (to <= p->log_start)
-		snprintf(into, VERIFY_TEXT_BYTES,
-		         "none is needed: it lies below the log start, %lld",
-		         (long long)p->log_start);
-	else
-		snprintf(into, VERIFY_TEXT_BYTES,
-		         "restore the directory from a backup, or start the broker and purge this "
-		         "partition up to %lld: what is below is lost then",
-		         (long long)to);
-	return into;
-}
-
 /* --- one segment --------------------------------------------------------------------------------- */
 
 struct reading {
@@ -115,7 +99,7 @@ static void say_lost(struct reading *r, struct checked_partition *p, const struc
 	                                   .partition = r->p->index,
 	                                   .from = found->end_offset,
 	                                   .to = s->end_offset,
-	                                   .remedy = remedy_for(r->p, s->end_offset, remedy)},
+	                                   .remedy = verify_remedy(r->p, s->end_offset, remedy)},
 	           "%s", fault_text(why, text, sizeof(text)));
 }
 
@@ -190,7 +174,7 @@ static void say_hole(struct verify_pass *v, struct checked_partition *p, int64_t
 	                                   .partition = p->index,
 	                                   .from = from,
 	                                   .to = to,
-	                                   .remedy = remedy_for(p, to, remedy)},
+	                                   .remedy = verify_remedy(p, to, remedy)},
 	           "no segment has these offsets");
 }
 
@@ -210,7 +194,7 @@ static void say_known_damage(struct verify_pass *v, struct checked_partition *p)
 	                                   .partition = p->index,
 	                                   .from = known->from,
 	                                   .to = known->to,
-	                                   .remedy = remedy_for(p, known->to, remedy)},
+	                                   .remedy = verify_remedy(p, known->to, remedy)},
 	           "an earlier start found this lost, and fenced the partition");
 }
 

@@ -118,7 +118,7 @@ static void check_catalog_wal(struct verify_pass *v, const char *dir, const stru
 	say_torn(v, dir, found);
 }
 
-enum err verify_catalog(struct verify_pass *v, struct fault *f)
+enum err verify_catalog(struct verify_pass *v, bool needed, struct fault *f)
 {
 	char dir[DATADIR_FILE_BYTES_MAX];
 	const struct catalog_config config = {
@@ -133,7 +133,7 @@ enum err verify_catalog(struct verify_pass *v, struct fault *f)
 	enum err err;
 
 	if (!exists(v, dir)) {
-		if (v->has_manifest)
+		if (needed)
 			say_catalog(v, dir, -1, "it is missing");
 		return OK;
 	}
