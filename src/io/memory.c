@@ -2,15 +2,21 @@
 
 #include "base/check.h"
 #include "base/shared.h"
+#include "io/loop.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
+enum { PAGE_BYTES = 4 << 10 };
+
 struct memory_pool {
-	struct shared shared; /* first; held by the owner and by each block that is out */
+	struct shared shared; /* first; held by the owner, each block that is out, and a refill */
+	atomic_bool is_low;   /* nothing was left at the last take: the next one faults */
+	atomic_bool refilling;
 	pthread_mutex_t lock; /* of what follows */
 	unsigned kept_max;
 	unsigned count;
@@ -93,6 +99,7 @@ void *memory_pool_take(struct memory_pool *p)
 	pthread_mutex_lock(&p->lock);
 	if (p->count > 0)
 		block = p->kept[--p->count];
+	atomic_store_explicit(&p->is_low, p->count == 0, memory_order_relaxed);
 	pthread_mutex_unlock(&p->lock);
 	if (!block)
 		block = block_new();
@@ -101,7 +108,8 @@ void *memory_pool_take(struct memory_pool *p)
 	return block;
 }
 
-void memory_pool_give(struct memory_pool *p, void *block)
+/* Or free it. */
+static void keep(struct memory_pool *p, void *block)
 {
 	bool is_kept;
 
@@ -112,5 +120,57 @@ void memory_pool_give(struct memory_pool *p, void *block)
 	pthread_mutex_unlock(&p->lock);
 	if (!is_kept)
 		block_free(block);
+}
+
+void memory_pool_give(struct memory_pool *p, void *block)
+{
+	keep(p, block);
 	shared_put(&p->shared);
+}
+
+/* --- refilling ----------------------------------------------------------------------------------------- */
+
+struct refill {
+	struct work work;
+	struct memory_pool *pool;
+};
+
+/* Touched, and not populated by madvise: that would keep the loop from mapping anything meanwhile. */
+static void refill(struct work *w)
+{
+	struct refill *r = CONTAINER_OF(w, struct refill, work);
+	volatile uint8_t *block = block_new();
+
+	if (!block)
+		return;
+	for (size_t at = 0; at < MEMORY_LARGE_BYTES; at += PAGE_BYTES)
+		block[at] = 0;
+	keep(r->pool, (void *)(uintptr_t)block);
+}
+
+static void refilled(struct work *w)
+{
+	struct refill *r = CONTAINER_OF(w, struct refill, work);
+
+	atomic_store_explicit(&r->pool->refilling, false, memory_order_relaxed);
+	shared_put(&r->pool->shared);
+	free(r);
+}
+
+void memory_pool_refill(struct memory_pool *p, struct loop *l)
+{
+	struct refill *r;
+
+	if (!atomic_load_explicit(&p->is_low, memory_order_relaxed) ||
+	    atomic_exchange(&p->refilling, true))
+		return;
+	atomic_store_explicit(&p->is_low, false, memory_order_relaxed);
+	r = calloc(1, sizeof(*r));
+	if (!r) {
+		atomic_store_explicit(&p->refilling, false, memory_order_relaxed);
+		return;
+	}
+	shared_get(&p->shared);
+	*r = (struct refill){.work = {.run = refill, .done = refilled}, .pool = p};
+	loop_work(l, &r->work);
 }

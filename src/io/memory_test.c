@@ -1,6 +1,7 @@
 #include "io/memory.h"
 
 #include "base/test.h"
+#include "io/loop.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -67,6 +68,74 @@ TEST(memory_pool__a_block_may_outlive_its_owner)
 	memory_pool_give(p, block);
 }
 
+/* Runs what was given to workers, and ends. */
+static void end_loop(struct loop *l)
+{
+	loop_turn(l, 0);
+	loop_free(l);
+}
+
+static struct loop *begin_loop(void)
+{
+	struct loop_config config = {.clock = clock_system(), .entropy = entropy_system()};
+	struct loop *l = loop_new(&config, NULL);
+
+	assert_non_null(l);
+	return l;
+}
+
+static bool is_resident(void *block)
+{
+	unsigned char pages[MEMORY_LARGE_BYTES / 4096];
+
+	assert_int_equal(mincore(block, MEMORY_LARGE_BYTES, pages), 0);
+	for (size_t i = 0; i < sizeof(pages); i++)
+		if (!(pages[i] & 1))
+			return false;
+	return true;
+}
+
+TEST(memory_pool__what_is_refilled_faults_no_more)
+{
+	struct memory_pool *p = memory_pool_new(KEPT);
+	struct loop *l = begin_loop();
+	uint8_t *first = memory_pool_take(p), *second;
+
+	assert_false(is_resident(first));
+	memory_pool_refill(p, l);
+	end_loop(l);
+	second = memory_pool_take(p);
+	assert_true(is_resident(second));
+	memory_pool_give(p, first);
+	memory_pool_give(p, second);
+	memory_pool_put(p);
+}
+
+TEST(memory_pool__nothing_is_refilled_before_a_block_is_taken)
+{
+	struct memory_pool *p = memory_pool_new(KEPT);
+	struct loop *l = begin_loop();
+	uint8_t *block;
+
+	memory_pool_refill(p, l);
+	end_loop(l);
+	block = memory_pool_take(p);
+	assert_false(is_resident(block));
+	memory_pool_give(p, block);
+	memory_pool_put(p);
+}
+
+TEST(memory_pool__a_refill_may_outlive_its_owner)
+{
+	struct memory_pool *p = memory_pool_new(KEPT);
+	struct loop *l = begin_loop();
+
+	memory_pool_give(p, memory_pool_take(p));
+	memory_pool_refill(p, l);
+	memory_pool_put(p);
+	end_loop(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -74,6 +143,9 @@ int main(void)
 		cmocka_unit_test(memory_pool__what_was_given_is_taken_again),
 		cmocka_unit_test(memory_map__is_zero_writable_and_gone),
 		cmocka_unit_test(memory_pool__a_block_may_outlive_its_owner),
+		cmocka_unit_test(memory_pool__what_is_refilled_faults_no_more),
+		cmocka_unit_test(memory_pool__nothing_is_refilled_before_a_block_is_taken),
+		cmocka_unit_test(memory_pool__a_refill_may_outlive_its_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* The way into a partition: appends become frames, frames become visible batches. partition.h
  * draws it. */
+#include "io/memory.h"
 #include "store/answers.h"
 #include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
@@ -273,6 +274,7 @@ static void submit(struct task *t)
 		if (is_logged && !frame) /* had before anything is filled in */
 			refuse_waiting(p);
 		frame_fill(p);
+		memory_pool_refill(p->shard->log->chunk_pool, p->shard->loop);
 		payload = partition_filled(p);
 		if (frame && payload.len > 0) {
 			frame_write(p, frame, payload);
