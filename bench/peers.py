@@ -95,6 +95,22 @@ class BournLog(Bourn):
              "--log-level", "warn"]
 
 
+class BareServer(Bourn):
+    """No broker: receive, write, flush, answer."""
+
+    name = "bare-server"
+    title = "bare server"
+
+    def version(self):
+        return ""
+
+    def command(self, directory):
+        return [self.path, "serve", "--dir", str(directory)]
+
+    def configuration(self):
+        return "bourn-bench-store serve --dir DIR"
+
+
 class Redis(Peer):
     """The same: its append-only file is synced before the answers of one turn of its loop."""
 

@@ -5,6 +5,7 @@
 #include "store_catchup.h"
 #include "store_pace.h"
 #include "store_rocksdb.h"
+#include "store_serve.h"
 #include "store_stream.h"
 
 #include <argp.h>
@@ -296,6 +297,11 @@ static bool pace(const struct command *c, struct failure *f)
 	return true;
 }
 
+static bool serve(const struct command *c, struct failure *f)
+{
+	return store_serve_run(c->driver.dir, f);
+}
+
 static const struct {
 	const char *name;
 	char *argv0;
@@ -316,6 +322,8 @@ static const struct {
          "what was filled in, from a broker that runs on it, by HTTP", 1, stream},
 	{"pace", (char[]){"bourn-bench-store pace"},
          "single events at a rate, written and flushed by a bare loop", 1, pace},
+	{"serve", (char[]){"bourn-bench-store serve"},
+         "the same as a server, which receives them and answers, until it is killed", 1, serve},
 };
 
 static void usage(FILE *out)

@@ -92,6 +92,15 @@ def test_what_is_filled_in_is_read(tmp_path, start):
         assert result["bytes"] == 1024 * events
 
 
+def test_a_bare_server_answers_posts(tmp_path):
+    with subprocess.Popen([DRIVER, "serve", "--dir", tmp_path], stdout=subprocess.PIPE, text=True) as server:
+        port = server.stdout.readline().rsplit(":", 1)[1].strip()
+        result = measured("http", "--target", "http", "--port", port, "--bytes", 1024, "--rate", 0,
+                          "--connections", 8, *SHORT)
+        server.kill()
+    assert result["answers_in_all"] > result["answers"] > 0
+
+
 def test_a_kill_keeps_what_was_filled_in(tmp_path):
     drive("fill", "--dir", tmp_path / "data", "--mib", 1, "--kill", status=-9)
     drive("check", "--dir", tmp_path / "data", "--mib", 1)
