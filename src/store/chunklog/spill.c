@@ -10,6 +10,7 @@
 enum {
 	RUN_BYTES_DIRECT = 1 << 20, /* of many files; each direct write waits for the device */
 	HEED_RETRY_MS = 10,
+	WRITE_US = 500000, /* taken for the time to write half of the memory, until that was seen */
 };
 
 /* --- heed ------------------------------------------------------------------------------------------ */
@@ -71,11 +72,19 @@ static void heeded(struct fanout *o)
 	s->done(chunklog_of(o->store));
 }
 
+static int64_t now_us(const struct chunklog *log)
+{
+	return loop_now(log->shards[0].loop).mono_us;
+}
+
 /* Well, or with a fault. */
 static void finish(struct chunklog *log)
 {
 	struct spill *s = &log->spill;
 
+	s->ended_us = now_us(log);
+	if (s->is_due && !s->is_urgent && !s->fault.code)
+		s->write_us = s->ended_us - s->began_us;
 	if (s->fault.code)
 		budget_not_saved(log, s->fault.code);
 	else
@@ -182,7 +191,9 @@ void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct 
 
 	CHECK(!s->saves);
 	s->for_checkpoint = for_checkpoint;
-	s->is_urgent = budget_is_due(log);
+	s->began_us = now_us(log);
+	s->is_due = budget_is_due(log);
+	s->is_urgent = s->is_due && s->began_us - s->ended_us < s->write_us;
 	s->fault = (struct fault){0};
 	atomic_store(&s->is_starved, false);
 	s->done = done;
@@ -200,6 +211,8 @@ void spill_init(struct chunklog *log)
 	CHECK(s->gathered);
 	s->fanout = fanout_new(&log->base, &log->config);
 	CHECK(s->fanout);
+	s->write_us = WRITE_US;
+	s->ended_us = log->began.mono_us;
 }
 
 void spill_fini(struct chunklog *log)

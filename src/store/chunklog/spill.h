@@ -9,9 +9,11 @@
  *            are in them, and goes on with appends that waited for that (budget.h), also after a fault
  *
  * A checkpoint (checkpoint.h) begins with one, for which also log start and damage are gathered. Under
- * `log` they come without one too, whenever half of `storage.memory` is not in segments: so appends wait
- * for the page cache, not for the disk. A checkpoint that finds memory less full writes past it. What was spilled is read back from segments, from the page cache
- * as a rule, and verified each time as all that comes from there. It is not safe there: the manifest
+ * `log` they come without one too, whenever half of `storage.memory` is not in segments. These go past
+ * the page cache, at a third of the processor time, if the one before has ended for as long as such a
+ * write takes: then the disk has the time. Else they are copied into it, so that appends wait for that
+ * and not for the disk. What was spilled is read back from segments
+ * and verified each time as all that comes from there. It is not safe there: the manifest
  * does not know of it, and a crash takes it away, but the WAL has it until a manifest does (of class
  * `none` nothing has: it is lost). A file that is no longer needed is left to the next checkpoint.
  *
@@ -32,7 +34,11 @@ struct save;
 /* Home only, but for what the worker has while it runs. */
 struct spill {
 	bool for_checkpoint;
-	bool is_urgent; /* memory is waited for, or soon: a copy is done sooner than a write to disk */
+	bool is_due;      /* half of the memory is full */
+	bool is_urgent;   /* … and soon all of it: a copy is done sooner than a write to disk */
+	int64_t began_us; /* monotonic */
+	int64_t ended_us; /* the one before; 0: there was none */
+	int64_t write_us; /* that the last took which was due and not urgent */
 	struct fanout *fanout; /* owned */
 	struct work work;
 	struct save **gathered;         /* owned; one list a shard */

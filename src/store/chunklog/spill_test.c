@@ -2,8 +2,8 @@
  * when that fails. */
 #include "base/test.h"
 #include "io/disk.h"
+#include "store/chunklog/chunklog.h"
 #include "store/chunklog/engine.h"
-#include "store/chunklog/partition.h"
 #include "store/testing/disk_power.h"
 #include "store/testing/event_log.h"
 
@@ -23,7 +23,8 @@ struct fixture {
 	struct disk_fault *faults;
 	struct store_rig rig;
 	struct store_partition *p;
-	int64_t end; /* as many events were acknowledged */
+	struct clock_manual clock; /* of one test */
+	int64_t end;               /* as many events were acknowledged */
 };
 
 static const struct store_topic *make_topic(struct fixture *x, enum durability durability)
@@ -199,6 +200,29 @@ FIXTURE_TEST(spill__is_flushed_by_the_next_checkpoint)
 	}
 }
 
+/* How it was written is known when it has ended. */
+FIXTURE_TEST(spill__is_copied_only_when_the_disk_would_be_too_slow)
+{
+	struct fixture *x = *state;
+	const struct spill *spill;
+
+	clock_manual_init(&x->clock, clock_system()->now(clock_system()));
+	rig_shut(&x->rig);
+	x->rig.clock = &x->clock.base;
+	open_store(x);
+	make_topic(x, DURABILITY_NONE);
+	spill = &chunklog_of(x->rig.store)->spill;
+	append_until_spilled(x);
+	assert_true(spill->is_urgent); /* right after the start */
+	clock_manual_advance(&x->clock, spill->write_us);
+	append_until_spilled(x);
+	assert_false(spill->is_urgent);
+	assert_int_equal(spill->write_us, 0);
+	append_until_spilled(x);
+	assert_false(spill->is_urgent); /* nothing is quicker than that disk */
+	check(x, x->end);
+}
+
 /* --- what happens before the checkpoint ------------------------------------------------------------- */
 
 FIXTURE_TEST(spill__of_a_topic_that_is_deleted_holds_up_no_checkpoint)
@@ -301,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(spill__frees_memory_without_a_flush),
+		T(spill__is_copied_only_when_the_disk_would_be_too_slow),
 		T(spill__survives_a_clean_stop),
 		T(spill__is_forgotten_by_a_crash_that_forgets_no_event),
 		T(spill__of_class_none_is_lost_by_a_crash_before_a_checkpoint),
