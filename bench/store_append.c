@@ -1,6 +1,7 @@
 #include "store_append.h"
 
 #include "process.h"
+#include "store_copies.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ struct append_race {
 	size_t files_open;
 	int64_t bare_batches; /* written in this round */
 	int64_t warm_up_batches;
+	struct copies copies; /* of class `os` alone */
 };
 
 /* --- the bare loop --------------------------------------------------------------------------------- */
@@ -79,9 +81,8 @@ static int place_of(const struct append_race *r, int64_t number, off_t *at)
 	return r->files[number / a_file % FILES];
 }
 
-static bool bare_write(struct append_race *r, int64_t number)
+static bool bare_write(struct append_race *r, int64_t number, struct slice batch)
 {
-	struct slice batch = store_batches_get(&r->driver.batches, number);
 	size_t padding = (size_t)blocks_of(batch) - batch.len;
 	struct iovec iov[] = {{(void *)(uintptr_t)batch.ptr, batch.len}, {r->zeros, padding}};
 	off_t at;
@@ -121,7 +122,8 @@ static bool bare_check(struct append_race *r)
 static bool run_bare(struct append_race *r, struct store_figures *out)
 {
 	for (r->bare_batches = 0; r->bare_batches < r->o->batches; r->bare_batches++)
-		if (!bare_write(r, r->bare_batches))
+		if (!bare_write(r, r->bare_batches,
+		                store_batches_get(&r->driver.batches, r->bare_batches)))
 			return false;
 	out->groups = r->o->batches;
 	out->flushes = r->o->driver.durability == DURABILITY_COMMIT ? r->o->batches : 0;
@@ -132,6 +134,17 @@ static bool run_ours(struct append_race *r, struct store_figures *out)
 {
 	(void)out;
 	return driver_append(&r->driver, r->o->batches / r->o->driver.partitions);
+}
+
+static bool log_copy(void *arg, int64_t number, struct slice batch)
+{
+	return bare_write(arg, number, batch);
+}
+
+static bool run_copies(struct append_race *r, struct store_figures *out)
+{
+	out->groups = r->bare_batches = r->o->batches;
+	return copies_run(&r->copies, r->o->batches, r->failure);
 }
 
 static bool measure(struct append_race *r,
@@ -151,6 +164,13 @@ static bool measure(struct append_race *r,
 static bool round_of_bare(struct append_race *r, struct store_figures *out)
 {
 	return measure(r, run_bare, out) && bare_check(r);
+}
+
+static bool round_of_copies(struct append_race *r, struct store_figures *out)
+{
+	return r->o->driver.durability != DURABILITY_OS ||
+	       (measure(r, run_copies, out) && copies_settle(&r->copies, r->failure) &&
+	        bare_check(r));
 }
 
 /* The bare loop then finds an idle disk. */
@@ -182,7 +202,7 @@ static bool warm_up(struct append_race *r)
 		r->warm_up_batches += r->o->batches;
 	}
 	driver_settle(&r->driver);
-	return round_of_bare(r, &unused);
+	return round_of_bare(r, &unused) && round_of_copies(r, &unused);
 }
 
 static bool race(struct append_race *r, struct store_append_result *result)
@@ -195,7 +215,7 @@ static bool race(struct append_race *r, struct store_append_result *result)
 		bench_progress("append: round %u of %u", i + 1, r->o->rounds);
 		if (ours_first && !round_of_ours(r, &result->ours[i]))
 			return false;
-		if (!round_of_bare(r, &result->bare[i]))
+		if (!round_of_bare(r, &result->bare[i]) || !round_of_copies(r, &result->copies[i]))
 			return false;
 		if (!ours_first && !round_of_ours(r, &result->ours[i]))
 			return false;
@@ -219,7 +239,15 @@ bool store_append_run(const struct store_append_options *o, struct store_append_
 		return bench_fail(f, "no memory");
 	ok = driver_open(&r.driver, &driver, f);
 	if (ok) {
-		ok = open_files(&r) && race(&r, result);
+		r.copies = (struct copies){
+			.dir = o->driver.dir,
+			.batches = &r.driver.batches,
+			.log = log_copy,
+			.arg = &r,
+		};
+		ok = copies_open(&r.copies, o->driver.memory_bytes, f) && open_files(&r) &&
+		     race(&r, result);
+		copies_close(&r.copies);
 		driver_close(&r.driver);
 	}
 	while (r.files_open > 0)

@@ -5,6 +5,9 @@
  * fdatasync. The store has the same batches, one under way in each of two partitions, so that one is
  * taken in while the other is written; a group is one batch, as in the bare loop.
  *
+ * For `os` a third side: the copies that this class makes (store_copies.h), into the bare loop's files,
+ * without a store; it goes with the bare loop.
+ *
  * Rounds go A-B, B-A, …; after each what was written is read back and compared. */
 #ifndef BOURN_BENCH_STORE_APPEND_H
 #define BOURN_BENCH_STORE_APPEND_H
@@ -30,6 +33,7 @@ struct store_append_options {
 
 struct store_append_result {
 	struct store_figures bare[STORE_ROUNDS_MAX];
+	struct store_figures copies[STORE_ROUNDS_MAX]; /* `os` only */
 	struct store_figures ours[STORE_ROUNDS_MAX];
 };
 

@@ -63,6 +63,15 @@ def race_rows(results):
                cpu_per_gib(result["bare"]), cpu_per_gib(result["ours"])]
 
 
+def copies_text(name, result):
+    """Of three sides: bare, the copies without a broker, ours."""
+    of_bare = ratios({"bare": result["bare"], "ours": result["copies"]})
+    of_copies = ratios({"bare": result["copies"], "ours": result["ours"]})
+    return (f"{TITLES[name]}: the copies alone, without a broker, reach "
+            f"{spread([rate(r) for r in result['copies']], lambda v: f'{v:,.0f}')} MB/s on this machine, "
+            f"{spread(of_bare, percent)} of the bare loop; bourn reaches {spread(of_copies, percent)} of that.")
+
+
 def race_section(results):
     rows = list(race_rows(results))
     text = [report.table(["", "bare, MB/s", "bourn, MB/s", "bourn ÷ bare", "goal", "bare, CPU-s a GiB",
@@ -75,6 +84,8 @@ def race_section(results):
                         f"batch under way in each; the WAL's groups held {groups:.0f} KiB on average, and there were "
                         f"{report.median([r['flushes'] for r in ours]):.0f} flushes to "
                         f"{ours[0]['bytes'] / (1 << 20):.0f} MiB.")
+        if "copies" in results.get(name, {}):
+            text.append(copies_text(name, results[name]))
     for name in ("warm", "cold"):
         if name in results:
             share = results[name]["range_bytes"] / results[name]["ours"][0]["bytes"]
