@@ -72,7 +72,7 @@ enum err wal_make(const struct wal_config *config, struct fault *f)
 		return err;
 	if (!wal_files_init(&files, config))
 		return fault_set(f, ERR_NO_MEMORY, 0, "wal make %s", config->dir);
-	err = wal_files_begin(&files, config->checkpointed + 1, f);
+	err = wal_files_begin(&files, config->checkpointed + 1, config->checkpointed, f);
 	wal_files_fini(&files);
 	return err;
 }
@@ -88,7 +88,7 @@ static void say_what_was_found(const struct wal *w, const struct wal_found *foun
 	for (size_t i = found->freed_count; i < found->file_count; i++)
 		if (!found->files[i].header_good && found->files[i].last_sequence)
 			log_line(w->config.log, LOG_WARN, "wal",
-			         "%s/%" PRIu64 ".wal: the file header is damaged; its frames are "
+			         "%s/%" PRIu64 ".wal: no whole file header; its frames are "
 			         "whole and were used",
 			         w->dir, found->files[i].number);
 	for (size_t i = 0; i < report->damage_count; i++) {
@@ -116,9 +116,11 @@ static enum err wal_prepare(struct wal *w, const struct wal_found *found, struct
 	err = wal_files_adopt(&w->files, found, f);
 	if (err)
 		return err;
-	err = wal_files_begin(&w->files, w->last_sequence + 1, f);
-	if (!err)
+	err = wal_files_begin(&w->files, w->last_sequence + 1, w->durable_through, f);
+	if (!err) {
 		wal_files_free_through(&w->files, 0); /* those that hold nothing */
+		err = wal_files_flush(&w->files, f);  /* … and are not to come back */
+	}
 	if (err == ERR_DISK_FULL) {
 		char text[320];
 

@@ -10,7 +10,10 @@
  * 4 KiB header, then groups, each starting on a 4 KiB block: a block that holds acknowledged bytes
  * is never written again. A file that a checkpoint made free is recycled under the next number with
  * a new random generation; the generation is inside every frame's checksum, so a stale frame is
- * never taken for a live one. After recovery writing goes on in a new file, never in an old one.
+ * never taken for a live one. After recovery writing goes on in a new file, never in an old one. The
+ * next file does not wait until the one before is flushed: a flush takes all that are not, oldest first,
+ * and what a checkpoint frees before nobody flushes at all. Of those there are sixteen at most; then the
+ * next one waits until the oldest is flushed.
  *
  *   file header                              frame
  *     0  8  magic "bournwal"                   0  4  magic "bWAL"
@@ -21,8 +24,8 @@
  *    32  8  first sequence                              flushed when this frame was built
  *    40 16  store id                          32 16  topic
  *    56  4  CRC-32C of [0..56)                48  4  partition
- *                                             52  1  type    53  1  class    54  2  zero
- *                                             56  8  base offset
+ *    60  8  durable_through                   52  1  type    53  1  class    54  2  zero
+ *    68  4  CRC-32C of [0..68)                56  8  base offset
  *                                             64  8  log end after this frame
  *                                             72  4  leader epoch
  *                                             76  4  CRC-32C of the payload
@@ -32,12 +35,11 @@
  * All little-endian.
  *
  * Torn or corrupt? At the first bad or missing frame the scan looks ahead, in this file and all
- * newer ones. A later valid frame header whose durable_through lies at or past the break proves that
- * what is missing had been flushed: damage, reported with what is known of it; so does the header of
- * a newer file with a first sequence past the break, as a file is begun only when the one before is
- * flushed. Without proof it is a torn tail: cut (the file is truncated there and synced, newer ones
- * are removed) before anything is appended anew. A damaged file header costs nothing: the file's
- * frames say what it said.
+ * newer ones. A later valid header, of a frame or a file, whose durable_through lies at or past the
+ * break proves that what is missing had been flushed: damage, reported with what is known of it.
+ * Without proof it is a torn tail: cut (the file is truncated there and synced, newer ones are removed)
+ * before anything is appended anew. A damaged file header costs nothing: the file's frames say what it
+ * said.
  * After a flush with nothing following, an empty mark frame carries durable_through within 100 ms.
  *
  * Failure. A failed write or flush fails the WAL for good: the group and everything after it

@@ -101,6 +101,41 @@ TEST(wal__a_failed_flush_is_never_acked_and_final)
 		assert_true(fail_nth(DISK_SYNC, n, 0, n % 2));
 }
 
+/* As many groups as a file takes, of a block each. */
+static struct wal_probe *fill_files(struct wal_fixture *fx, int count)
+{
+	struct wal_probe *p = NULL;
+
+	for (int i = 0; i < count * ((64 << 10) / WAL_BLOCK_BYTES - 1); i++) {
+		p = wal_fixture_write(fx, i, DURABILITY_OS);
+		assert_true(wal_fixture_wait(fx));
+	}
+	return p;
+}
+
+TEST(wal__of_too_many_files_not_flushed_the_oldest_is_and_that_may_fail)
+{
+	struct disk_sim *sim = disk_sim_new(1, 64 << 20);
+	struct disk_fault *df = disk_fault_new(disk_sim_disk(sim));
+	struct wal_fixture fx;
+	unsigned syncs;
+
+	wal_fixture_init(&fx, disk_fault_disk(df), "/wal");
+	reopen(&fx);
+	fill_files(&fx, 2);
+	syncs = disk_fault_calls(df, DISK_SYNC);
+	fill_files(&fx, 15);
+	assert_int_equal(disk_fault_calls(df, DISK_SYNC), syncs);
+	fill_files(&fx, 2);
+	assert_int_equal(disk_fault_calls(df, DISK_SYNC), syncs + 2);
+	disk_fault_arm(df, DISK_SYNC, 1, EIO, 0, false);
+	assert_int_equal(fill_files(&fx, 1)->ww.fault.code, ERR_IO);
+	assert_true(wal_stats(fx.wal).failed);
+	wal_fixture_fini(&fx);
+	disk_fault_free(df);
+	disk_sim_free(sim);
+}
+
 TEST(wal__open_fails_cleanly_at_every_call)
 {
 	static const enum disk_call calls[] = {DISK_OPEN, DISK_PREAD,    DISK_PWRITEV,
@@ -335,6 +370,7 @@ struct model {
 	size_t count;
 	size_t kept; /* so many of them were acked as flushed, or stand before one that was */
 	int64_t next_id;
+	unsigned others; /* one frame in so many has any class, the others `os` */
 	uint64_t random;
 };
 
@@ -355,6 +391,11 @@ static void check_against_model(const struct wal_fixture *fx, struct model *m)
 	m->kept = m->count; /* recovery has flushed it */
 }
 
+static enum durability pick_class(struct model *m)
+{
+	return pick(m, m->others) ? DURABILITY_OS : (enum durability)pick(m, 4);
+}
+
 static void submit_some(struct wal_fixture *fx, struct model *m)
 {
 	unsigned frames = 1 + pick(m, 20);
@@ -362,7 +403,7 @@ static void submit_some(struct wal_fixture *fx, struct model *m)
 
 	for (unsigned i = 0; i < frames; i++) {
 		m->ids[m->count++] = m->next_id;
-		wal_fixture_write(fx, m->next_id++, (enum durability)pick(m, 4));
+		wal_fixture_write(fx, m->next_id++, pick_class(m));
 		if (pick(m, 4) == 0)
 			assert_true(wal_fixture_wait(fx));
 	}
@@ -413,6 +454,7 @@ static void cut_power_again_and_again(uint64_t seed)
 	struct fault f;
 
 	m->random = seed;
+	m->others = seed % 3 ? 1 : 100; /* which leaves many files unflushed */
 	disk_power_init(&power, seed, 64 << 20);
 	wal_fixture_init(&fx, &power.base, "/wal");
 	fx.config.mark_before_ack = seed % 4 == 0;
@@ -450,6 +492,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wal__a_failed_write_is_never_acked_and_final),
 		cmocka_unit_test(wal__a_failed_flush_is_never_acked_and_final),
+		cmocka_unit_test(
+			wal__of_too_many_files_not_flushed_the_oldest_is_and_that_may_fail),
 		cmocka_unit_test(wal__open_fails_cleanly_at_every_call),
 		cmocka_unit_test(wal__short_writes_and_reads_are_gone_on_with),
 		cmocka_unit_test(wal__a_full_disk_refuses_and_resumes_by_itself),

@@ -14,8 +14,9 @@
 /* One file, as found. */
 struct wal_found_file {
 	uint64_t number;
-	uint64_t generation; /* valid with header_good, as is the next */
+	uint64_t generation; /* valid with header_good, as are the next two */
 	uint64_t first_sequence;
+	uint64_t durable_through;
 	uint64_t last_sequence; /* of its last frame that was accepted; 0: none */
 	int64_t size;
 	int64_t frame_bytes; /* in accepted frames */
@@ -25,7 +26,7 @@ struct wal_found_file {
 
 enum wal_item_kind {
 	WAL_ITEM_END,
-	WAL_ITEM_FILE,    /* a file with a good header begins: all before its first sequence was
+	WAL_ITEM_FILE,    /* a file with a good header begins: all up to its durable_through was
 			     flushed when that was written */
 	WAL_ITEM_FRAME,   /* a whole frame */
 	WAL_ITEM_DAMAGED, /* a frame whose header is right and whose payload is not */

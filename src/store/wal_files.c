@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 enum {
+	UNFLUSHED_MAX = 16, /* sealed files; mostly a checkpoint frees them before */
 	SPARES_ALWAYS = 2,
-	SPARES_MAX =
-		10, /* more than the WAL may grow to while a checkpoint runs, at the defaults */
+	SPARES_MAX = 18, /* more than the WAL may grow to at the defaults */
 	SPARES_SHARE =
 		20, /* beyond SPARES_ALWAYS: one part in so many of the free space, all in all */
 	ZEROS_BYTES = 64 << 10,
@@ -57,11 +57,39 @@ static void close_active(struct wal_files *fs)
 	fs->fd = -1;
 }
 
+/* Flushed, or not needed any more: an error of writing it would say nothing to anybody. */
+static void close_sealed(struct wal_files *fs, struct wal_file *file)
+{
+	if (file->fd < 0)
+		return;
+	fs->config->disk->ops->close(fs->config->disk, file->fd);
+	file->fd = -1;
+	fs->unflushed_count--;
+}
+
+/* One that is not flushed stays open: what goes wrong while it is written back is heard then. */
+static void seal_active(struct wal_files *fs, bool flushed)
+{
+	struct wal_file *file = fs->active;
+
+	if (file && !flushed) {
+		file->fd = fs->fd;
+		fs->fd = -1;
+		fs->unflushed_count++;
+	}
+	close_active(fs);
+	if (file)
+		list_append(&fs->sealed, &file->node);
+	fs->active = NULL;
+}
+
 void wal_files_fini(struct wal_files *fs)
 {
 	wal_files_drop_ahead(fs);
 	close_active(fs);
 	free(fs->active);
+	LIST_EACH (node, &fs->sealed)
+		close_sealed(fs, LIST_ENTRY(node, struct wal_file, node));
 	free_all(&fs->sealed);
 	free_all(&fs->spares);
 	free(fs->zeros);
@@ -96,6 +124,7 @@ static void remove_file(struct wal_files *fs, uint64_t number)
 	if (rc < 0)
 		log_line(fs->config->log, LOG_WARN, "wal", "cannot remove %s: %s", path,
 		         strerror(-rc));
+	fs->names_unflushed = true;
 }
 
 /* Under steady load every file that a checkpoint frees is wanted again soon: growing a new one
@@ -134,6 +163,7 @@ void wal_files_free_through(struct wal_files *fs, uint64_t sequence)
 		if (file->last_sequence > sequence)
 			continue;
 		list_remove(node);
+		close_sealed(fs, file);
 		spare_or_remove(fs, file);
 	}
 }
@@ -154,11 +184,11 @@ static void remove_ahead(struct wal_files *fs)
 
 /* --- after recovery ------------------------------------------------------------------------------- */
 
-/* The end of the log is synced even when nothing is cut: what a killed process wrote may be in the
+/* Every file that counts is synced, even when nothing is cut: what a killed process wrote may be in the
  * page cache only, and all that comes after will rely on it. */
-static enum err cut_end(struct wal_files *fs, const struct wal_found *found, struct fault *f)
+static enum err make_found_last(struct wal_files *fs, const struct wal_found_file *file,
+                                int64_t size, struct fault *f)
 {
-	const struct wal_found_file *file = &found->files[found->end_file];
 	struct disk *disk = fs->config->disk;
 	char path[PATH_MAX];
 	enum err err;
@@ -169,7 +199,7 @@ static enum err cut_end(struct wal_files *fs, const struct wal_found *found, str
 	err = disk_open(disk, path, O_RDWR, &fd, f);
 	if (err)
 		return err;
-	rc = found->end_at < file->size ? disk->ops->truncate(disk, fd, found->end_at) : 0;
+	rc = size < file->size ? disk->ops->truncate(disk, fd, size) : 0;
 	if (rc < 0)
 		err = fault_set(f, ERR_IO, -rc, "wal cut %s", path);
 	else
@@ -181,22 +211,28 @@ static enum err cut_end(struct wal_files *fs, const struct wal_found *found, str
 static enum err adopt_file(struct wal_files *fs, const struct wal_found_file *found, int64_t size,
                            struct fault *f)
 {
-	struct wal_file *file = calloc(1, sizeof(*file));
+	struct wal_file *file;
 
+	if (found->last_sequence > 0 || size < found->size) {
+		enum err err = make_found_last(fs, found, size, f);
+
+		if (err)
+			return err;
+	}
+	file = calloc(1, sizeof(*file));
 	if (!file)
 		return fault_set(f, ERR_NO_MEMORY, 0, "wal open %s", fs->config->dir);
+	file->fd = -1;
 	file->number = found->number;
 	file->last_sequence = found->last_sequence;
 	file->bytes = found->frame_bytes;
-	file->size = size;
-	if (file->last_sequence == 0 && is_worth_keeping(fs, file)) {
-		spare_or_remove(fs, file);
-		return OK;
-	}
 	/* One that holds nothing stays until the next one is there: a directory without any file is
-	 * what a lost WAL looks like. */
-	if (file->last_sequence > 0)
+	 * what a lost WAL looks like. Then it goes: there may be frames in it of a log that a crash cut
+	 * off, which were never seen, and must not be where a header could get lost. */
+	if (file->last_sequence > 0) {
+		file->size = size;
 		file->since_ms = fs->config->clock->now(fs->config->clock).wall_ms;
+	}
 	list_append(&fs->sealed, &file->node);
 	return OK;
 }
@@ -209,11 +245,6 @@ enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found, st
 		return OK;
 	remove_ahead(fs);
 	fs->next_number = found->files[found->file_count - 1].number + 1;
-	if (found->end_file < found->file_count) {
-		err = cut_end(fs, found, f);
-		if (err)
-			return err;
-	}
 	for (size_t i = 0; i < found->file_count; i++) {
 		const struct wal_found_file *file = &found->files[i];
 		int64_t size = file->size;
@@ -262,7 +293,8 @@ static int64_t lay_out_zeros(const struct wal_files *fs, int64_t from, int64_t t
 	return from;
 }
 
-static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, struct fault *f)
+static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, bool direct,
+                            struct fault *f)
 {
 	struct iovec iov[ZEROS_AT_ONCE];
 	enum err err = OK;
@@ -271,13 +303,13 @@ static enum err write_zeros(struct wal_files *fs, int64_t from, int64_t to, stru
 		int count;
 		int64_t end = lay_out_zeros(fs, from, to, iov, &count);
 
-		err = wal_files_write(fs, iov, count, from, true, f);
+		err = wal_files_write(fs, iov, count, from, direct, f);
 		from = end;
 	}
 	return err;
 }
 
-enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f)
+enum err wal_files_grow(struct wal_files *fs, int64_t to, bool lasting, struct fault *f)
 {
 	struct disk *disk = fs->config->disk;
 	int64_t space = disk->ops->space(disk, fs->config->dir);
@@ -287,8 +319,8 @@ enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f)
 	CHECK(to > fs->grown);
 	if (space >= 0 && to - fs->grown > space)
 		return fault_set(f, ERR_DISK_FULL, ENOSPC, "wal grow %s", fs->path);
-	err = write_zeros(fs, fs->grown, to, f);
-	if (!err)
+	err = write_zeros(fs, fs->grown, to, lasting, f);
+	if (!err && lasting)
 		err = disk_sync(disk, fs->fd, fs->path, f);
 	if (err == ERR_DISK_FULL)
 		disk->ops->truncate(disk, fs->fd, fs->grown);
@@ -296,6 +328,53 @@ enum err wal_files_grow(struct wal_files *fs, int64_t to, struct fault *f)
 		return err;
 	fs->grown = to;
 	fs->active->size = to;
+	return OK;
+}
+
+/* What could not be flushed is lost, whatever the reason. */
+static enum err flush_sealed(struct wal_files *fs, struct wal_file *file, struct fault *f)
+{
+	char path[PATH_MAX];
+	enum err err;
+
+	file_path(fs, file->number, path, sizeof(path));
+	err = disk_sync(fs->config->disk, file->fd, path, f);
+	if (err)
+		return f->code = ERR_IO;
+	close_sealed(fs, file);
+	return OK;
+}
+
+enum err wal_files_flush(struct wal_files *fs, struct fault *f)
+{
+	enum err err = OK;
+
+	LIST_EACH (node, &fs->sealed) {
+		struct wal_file *file = LIST_ENTRY(node, struct wal_file, node);
+
+		if (file->fd >= 0 && !err)
+			err = flush_sealed(fs, file, f);
+	}
+	if (!err)
+		err = disk_sync(fs->config->disk, fs->fd, fs->path, f);
+	if (!err && fs->names_unflushed)
+		err = sync_dir(fs, f);
+	if (!err)
+		fs->names_unflushed = false;
+	return err;
+}
+
+/* So the disk sets the pace in the end, a file at a time. */
+static enum err make_room_unflushed(struct wal_files *fs, struct fault *f)
+{
+	if (fs->unflushed_count < UNFLUSHED_MAX)
+		return OK;
+	LIST_EACH (node, &fs->sealed) {
+		struct wal_file *file = LIST_ENTRY(node, struct wal_file, node);
+
+		if (file->fd >= 0)
+			return flush_sealed(fs, file, f);
+	}
 	return OK;
 }
 
@@ -451,14 +530,16 @@ static enum err make_lasting(struct wal_files *fs, int fd, const char *path, str
 }
 
 static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t first_sequence,
-                           struct fault *f)
+                           uint64_t durable_through, struct fault *f)
 {
+	bool lasting = durable_through + 1 == first_sequence;
 	const struct wal_config *config = fs->config;
 	struct wal_file_header h = {
 		.version = WAL_VERSION,
 		.number = fs->next_number,
 		.first_sequence = first_sequence,
 		.store_id = config->store_id,
+		.durable_through = durable_through,
 	};
 	char path[PATH_MAX];
 	int64_t size;
@@ -473,14 +554,15 @@ static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t
 	if (err)
 		return err;
 	err = write_header(fs, &h, fd, path, f);
-	if (!err)
+	if (!err && lasting)
 		err = make_lasting(fs, fd, path, f);
 	if (err) {
 		config->disk->ops->close(config->disk, fd);
 		remove_file(fs, h.number);
 		return err;
 	}
-	close_active(fs);
+	seal_active(fs, lasting);
+	fs->names_unflushed = !lasting;
 	fs->fd = fd;
 	fs->direct_fd = config->disk->ops->open(config->disk, path, O_RDWR | O_DIRECT);
 	file_path(fs, h.number, fs->path, sizeof(fs->path));
@@ -488,12 +570,13 @@ static enum err begin_file(struct wal_files *fs, struct wal_file *file, uint64_t
 	fs->at = WAL_BLOCK_BYTES;
 	fs->grown =
 		size > WAL_BLOCK_BYTES ? size & ~(int64_t)(WAL_BLOCK_BYTES - 1) : WAL_BLOCK_BYTES;
-	*file = (struct wal_file){.number = h.number, .size = fs->grown};
+	*file = (struct wal_file){.number = h.number, .size = fs->grown, .fd = -1};
+	fs->active = file;
 	return OK;
 }
 
 /* As much of the reserve as there is space for: whoever needs more asks for it again. */
-static enum err grow_reserve(struct wal_files *fs, struct fault *f)
+static enum err grow_reserve(struct wal_files *fs, bool lasting, struct fault *f)
 {
 	struct disk *disk = fs->config->disk;
 	int64_t space = disk->ops->space(disk, fs->config->dir) & ~(int64_t)(WAL_BLOCK_BYTES - 1);
@@ -504,7 +587,7 @@ static enum err grow_reserve(struct wal_files *fs, struct fault *f)
 		want = space;
 	if (want <= 0)
 		return OK;
-	err = wal_files_grow(fs, fs->grown + want, f);
+	err = wal_files_grow(fs, fs->grown + want, lasting, f);
 	return err == ERR_DISK_FULL ? OK : err;
 }
 
@@ -521,28 +604,28 @@ static enum err pass_on_reserve(struct wal_files *fs, struct fault *f)
 	return wal_files_trim(fs, f);
 }
 
-enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, struct fault *f)
+enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, uint64_t durable_through,
+                         struct fault *f)
 {
 	struct wal_file *file = calloc(1, sizeof(*file));
 	enum err err;
 
 	if (!file)
 		return fault_set(f, ERR_NO_MEMORY, 0, "wal begin a file in %s", fs->config->dir);
-	err = pass_on_reserve(fs, f);
+	err = make_room_unflushed(fs, f);
 	if (!err)
-		err = begin_file(fs, file, first_sequence, f);
+		err = pass_on_reserve(fs, f);
+	if (!err)
+		err = begin_file(fs, file, first_sequence, durable_through, f);
 	if (err == ERR_DISK_FULL && fs->active && fs->grown > fs->at) {
 		err = wal_files_trim(fs, f);
 		if (!err)
-			err = begin_file(fs, file, first_sequence, f);
+			err = begin_file(fs, file, first_sequence, durable_through, f);
 	}
 	if (err) {
 		free(file);
 		return err;
 	}
-	if (fs->active)
-		list_append(&fs->sealed, &fs->active->node);
-	fs->active = file;
 	fs->ahead_failed = false;
-	return grow_reserve(fs, f);
+	return grow_reserve(fs, durable_through + 1 == first_sequence, f);
 }

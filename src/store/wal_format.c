@@ -16,7 +16,9 @@ enum {
 	FILE_GENERATION_AT = 24,
 	FILE_FIRST_AT = 32,
 	FILE_STORE_AT = 40,
-	FILE_CRC_AT = 56,
+	FILE_CRC_AT = 56, /* of what every version has */
+	FILE_DURABLE_AT = 60,
+	FILE_CRC_ALL_AT = 68,
 
 	FRAME_LENGTH_AT = 4,
 	FRAME_GENERATION_AT = 8,
@@ -33,7 +35,7 @@ enum {
 	FRAME_CRC_AT = 84,
 };
 
-_Static_assert(FILE_CRC_AT + 4 == WAL_FILE_HEADER_BYTES, "file header ends with its checksum");
+_Static_assert(FILE_CRC_ALL_AT + 4 == WAL_FILE_HEADER_BYTES, "file header ends with its checksum");
 _Static_assert(FRAME_CRC_AT + 4 == WAL_FRAME_HEADER_BYTES, "frame header ends with its checksum");
 _Static_assert(WAL_FRAME_HEADER_BYTES % 8 == 0, "payloads are aligned");
 
@@ -47,6 +49,20 @@ void wal_file_header_encode(const struct wal_file_header *h, uint8_t out[WAL_FIL
 	store_le64(out + FILE_FIRST_AT, h->first_sequence);
 	memcpy(out + FILE_STORE_AT, h->store_id.bytes, sizeof(h->store_id.bytes));
 	store_le32(out + FILE_CRC_AT, crc32c(0, out, FILE_CRC_AT));
+	store_le64(out + FILE_DURABLE_AT, h->durable_through);
+	store_le32(out + FILE_CRC_ALL_AT, crc32c(0, out, FILE_CRC_ALL_AT));
+}
+
+/* Version 1 began a file only when all before it was flushed. */
+static bool decode_durable(const uint8_t in[WAL_FILE_HEADER_BYTES], struct wal_file_header *h)
+{
+	if (h->version == 1) {
+		h->durable_through = h->first_sequence - 1;
+		return true;
+	}
+	h->durable_through = load_le64(in + FILE_DURABLE_AT);
+	return load_le32(in + FILE_CRC_ALL_AT) == crc32c(0, in, FILE_CRC_ALL_AT) &&
+	       h->durable_through < h->first_sequence;
 }
 
 bool wal_file_header_decode(const uint8_t in[WAL_FILE_HEADER_BYTES], struct wal_file_header *out)
@@ -56,14 +72,16 @@ bool wal_file_header_decode(const uint8_t in[WAL_FILE_HEADER_BYTES], struct wal_
 	if (load_le32(in + FILE_CRC_AT) != crc32c(0, in, FILE_CRC_AT))
 		return false;
 	*out = (struct wal_file_header){.version = load_le32(in + FILE_VERSION_AT)};
-	if (out->version != WAL_VERSION)
+	if (out->version > WAL_VERSION)
 		return true;
 	memcpy(out->kind, in + FILE_KIND_AT, 4);
 	out->number = load_le64(in + FILE_NUMBER_AT);
 	out->generation = load_le64(in + FILE_GENERATION_AT);
 	out->first_sequence = load_le64(in + FILE_FIRST_AT);
 	memcpy(out->store_id.bytes, in + FILE_STORE_AT, sizeof(out->store_id.bytes));
-	return out->first_sequence > 0 && out->first_sequence <= INT64_MAX;
+	if (out->first_sequence == 0 || out->first_sequence > INT64_MAX)
+		return false;
+	return decode_durable(in, out);
 }
 
 void wal_frame_encode(const struct wal_frame *frame, uint64_t generation,

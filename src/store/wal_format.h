@@ -6,8 +6,8 @@
 #include "store/wal.h"
 
 enum {
-	WAL_VERSION = 1,
-	WAL_FILE_HEADER_BYTES = 60,
+	WAL_VERSION = 2,
+	WAL_FILE_HEADER_BYTES = 72,
 	WAL_NAME_BYTES_MAX = 32,
 };
 
@@ -18,6 +18,7 @@ struct wal_file_header {
 	uint64_t generation;
 	uint64_t first_sequence;
 	struct uuid store_id;
+	uint64_t durable_through; /* < first_sequence */
 };
 
 void wal_file_header_encode(const struct wal_file_header *h, uint8_t out[WAL_FILE_HEADER_BYTES]);

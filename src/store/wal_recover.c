@@ -67,7 +67,7 @@ static int by_number(const void *a, const void *b)
 static enum err check_header(const struct wal_config *config, const char *path,
                              const struct wal_file_header *h, struct fault *f)
 {
-	if (h->version != WAL_VERSION)
+	if (h->version > WAL_VERSION)
 		return fault_set(f, ERR_DIR_NEWER, 0, "%s has WAL format %u; this version knows %d",
 		                 path, h->version, WAL_VERSION);
 	if (!uuid_eq(&h->store_id, &config->store_id))
@@ -79,6 +79,8 @@ static enum err check_header(const struct wal_config *config, const char *path,
 	return OK;
 }
 
+/* A whole header with a higher number than the name's: the file was begun under that number, and the
+ * crash forgot the new name. So nothing in it had been flushed, and nothing in it counts. */
 static enum err read_header(const struct wal_config *config, const char *path, int fd,
                             struct wal_found_file *file, struct fault *f)
 {
@@ -103,6 +105,9 @@ static enum err read_header(const struct wal_config *config, const char *path, i
 		file->header_good = true;
 		file->generation = h.generation;
 		file->first_sequence = h.first_sequence;
+		file->durable_through = h.durable_through;
+	} else if (h.number > file->number) {
+		file->size = 0;
 	}
 	return OK;
 }
@@ -214,7 +219,7 @@ static enum err prove_missing(struct recovery *r, uint64_t durable_through, stru
 static uint64_t proof_of(const struct recovery *r, const struct wal_item *item)
 {
 	if (item->kind == WAL_ITEM_FILE)
-		return r->found->files[item->file].first_sequence - 1;
+		return r->found->files[item->file].durable_through;
 	return item->frame.durable_through;
 }
 
@@ -279,7 +284,8 @@ static void say_progress(struct recovery *r, size_t file)
 
 static enum err take_file(struct recovery *r, const struct wal_item *item, struct fault *f)
 {
-	uint64_t first = r->found->files[item->file].first_sequence;
+	const struct wal_found_file *file = &r->found->files[item->file];
+	uint64_t first = file->first_sequence;
 	enum err err = OK;
 
 	say_progress(r, item->file);
@@ -288,7 +294,7 @@ static enum err take_file(struct recovery *r, const struct wal_item *item, struc
 		r->expected = first;
 	}
 	if (!err)
-		err = prove_missing(r, first - 1, f);
+		err = prove_missing(r, file->durable_through, f);
 	resume_after(r, item);
 	return err;
 }

@@ -2,6 +2,7 @@
 #include "store/wal_recover.h"
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/test.h"
 #include "io/disk.h"
@@ -64,7 +65,7 @@ static void bench_fini(struct bench *b)
 
 /* --- building ------------------------------------------------------------------------------ */
 
-static struct image *image_new(uint64_t number, uint64_t first_sequence)
+static struct image *image_begun(uint64_t number, uint64_t first_sequence, uint64_t durable_through)
 {
 	struct image *image = calloc(1, sizeof(*image));
 	struct wal_file_header h = {
@@ -74,6 +75,7 @@ static struct image *image_new(uint64_t number, uint64_t first_sequence)
 		.generation = 1000 + number,
 		.first_sequence = first_sequence,
 		.store_id = {{7}},
+		.durable_through = durable_through,
 	};
 
 	assert_non_null(image);
@@ -82,6 +84,12 @@ static struct image *image_new(uint64_t number, uint64_t first_sequence)
 	image->number = number;
 	image->generation = h.generation;
 	return image;
+}
+
+/* Begun when all before it was flushed. */
+static struct image *image_new(uint64_t number, uint64_t first_sequence)
+{
+	return image_begun(number, first_sequence, first_sequence - 1);
 }
 
 static void image_put(struct image *image, struct wal_frame frame)
@@ -535,6 +543,100 @@ TEST(wal_recover__an_empty_newer_file_proves_it_as_well)
 	bench_fini(&b);
 }
 
+/* Two files, in the first of which the power cut tore the third frame; the second one's header and
+ * frames say what was flushed when they were written. */
+static void save_torn(struct bench *b, uint64_t begun, uint64_t written)
+{
+	struct image *torn = image_new(1, 1);
+	struct image *next = image_begun(2, 4, begun);
+
+	for (uint64_t sequence = 1; sequence <= 3; sequence++)
+		image_frame(torn, sequence, 0);
+	save_as(b, torn, 1, torn->frame_at[3] + 10);
+	image_frame(next, 4, begun);
+	image_frame(next, 5, written);
+	save(b, next);
+	free(torn);
+	free(next);
+}
+
+TEST(wal_recover__what_was_not_flushed_ends_at_its_first_hole)
+{
+	struct bench b;
+
+	bench_init(&b);
+	save_torn(&b, 2, 2);
+	recover(&b);
+	assert_whole(&b, 2);
+	assert_int_equal(b.found.end_file, 0);
+	assert_true(b.found.report.cut_bytes > 0);
+	bench_fini(&b);
+}
+
+TEST(wal_recover__a_hole_is_damage_where_any_later_header_says_it_was_flushed)
+{
+	struct bench b;
+
+	bench_init(&b);
+	save_torn(&b, 2, 3);
+	recover(&b);
+	assert_ids(&b, 1, 5, 3);
+	assert_one_damage(&b, 3, false);
+	save_torn(&b, 3, 3);
+	recover(&b);
+	assert_ids(&b, 1, 5, 3);
+	assert_one_damage(&b, 3, false);
+	bench_fini(&b);
+}
+
+/* Version 1 began a file only when all before it was flushed, and did not say so. */
+TEST(wal_recover__a_file_of_version_1_proves_all_before_it)
+{
+	struct image *torn = image_new(1, 1);
+	struct image *old = image_begun(2, 4, 0);
+	struct bench b;
+
+	bench_init(&b);
+	store_le32(old->bytes + 8, 1);
+	store_le32(old->bytes + 56, crc32c(0, old->bytes, 56));
+	memset(old->bytes + 60, 0, 12);
+	for (uint64_t sequence = 1; sequence <= 3; sequence++)
+		image_frame(torn, sequence, 0);
+	save_as(&b, torn, 1, torn->frame_at[3] + 10);
+	image_frame(old, 4, 0);
+	save(&b, old);
+	recover(&b);
+	assert_ids(&b, 1, 4, 3);
+	assert_one_damage(&b, 3, false);
+	free(torn);
+	free(old);
+	bench_fini(&b);
+}
+
+/* Recycled and written, and then the power cut forgot the new name: it comes before files that count. */
+TEST(wal_recover__a_file_whose_new_name_was_forgotten_is_nothing)
+{
+	struct image *image = image_begun(4, 10, 3);
+	struct bench b;
+
+	bench_init(&b);
+	save_three(&b);
+	image_frame(image, 10, 3);
+	image_frame(image, 11, 3);
+	save_as(&b, image, 1, image->len);
+	b.config.checkpointed = 3;
+	recover(&b);
+	assert_ids(&b, 4, 9, 0);
+	b.disk->ops->unlink(b.disk, "/wal/2.wal");
+	b.disk->ops->unlink(b.disk, "/wal/3.wal");
+	recover(&b);
+	assert_int_equal(b.id_count, 0);
+	assert_int_equal(b.found.report.damage_count, 0);
+	assert_int_equal(b.found.report.last_sequence, 3);
+	free(image);
+	bench_fini(&b);
+}
+
 /* What is left of a torn end must not come back to life behind what is written later. */
 TEST(wal_open__removes_what_lies_beyond_the_cut)
 {
@@ -807,6 +909,11 @@ int main(void)
 		cmocka_unit_test(wal_recover__a_missing_first_file_is_damage_unless_checkpointed),
 		cmocka_unit_test(wal_recover__a_newer_file_proves_the_end_of_an_older_one),
 		cmocka_unit_test(wal_recover__an_empty_newer_file_proves_it_as_well),
+		cmocka_unit_test(wal_recover__what_was_not_flushed_ends_at_its_first_hole),
+		cmocka_unit_test(
+			wal_recover__a_hole_is_damage_where_any_later_header_says_it_was_flushed),
+		cmocka_unit_test(wal_recover__a_file_of_version_1_proves_all_before_it),
+		cmocka_unit_test(wal_recover__a_file_whose_new_name_was_forgotten_is_nothing),
 		cmocka_unit_test(wal_open__removes_what_lies_beyond_the_cut),
 		cmocka_unit_test(wal_recover__freed_files_are_not_read),
 		cmocka_unit_test(wal_recover__a_file_without_a_header_is_the_end),

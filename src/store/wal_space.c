@@ -28,13 +28,11 @@ int64_t wal_space_left(const struct wal *w, bool reserved)
 
 enum err wal_space_next_file(struct wal *w, struct fault *f)
 {
-	enum err err = wal_writer_flush(w, f);
+	enum err err = wal_files_begin(&w->files, w->last_sequence + 1, w->durable_through, f);
 
-	if (!err)
-		err = wal_files_begin(&w->files, w->last_sequence + 1, f);
 	if (err)
 		return err;
-	w->marked_through = w->last_sequence; /* the new header says so */
+	w->marked_through = w->durable_through; /* the new header says so */
 	w->mark_due_mono = 0;
 	return OK;
 }
@@ -58,11 +56,14 @@ static int64_t growth_target(const struct wal *w, int64_t bytes, bool reserved)
 	return need + ahead < most ? need + ahead : most;
 }
 
+static bool is_flushed(const struct wal *w)
+{
+	return w->durable_through == w->last_sequence;
+}
+
 static enum err grow_for(struct wal *w, int64_t bytes, bool reserved, struct fault *f)
 {
-	enum err err = wal_writer_flush(w, f);
-
-	return err ? err : wal_files_grow(&w->files, growth_target(w, bytes, reserved), f);
+	return wal_files_grow(&w->files, growth_target(w, bytes, reserved), is_flushed(w), f);
 }
 
 /* A file of full size that waits is better than growing. */
@@ -121,9 +122,7 @@ enum err wal_space_grow_ahead(struct wal *w, struct fault *f)
 	to = growth_target(w, 0, false);
 	if (to <= fs->grown)
 		return OK;
-	err = wal_writer_flush(w, f);
-	if (!err)
-		err = wal_files_grow(fs, to, f);
+	err = wal_files_grow(fs, to, is_flushed(w), f);
 	return err == ERR_DISK_FULL ? OK : err;
 }
 
@@ -144,7 +143,7 @@ enum err wal_space_make_ahead(struct wal *w, struct fault *f)
 {
 	const struct wal_files *fs = &w->files;
 
-	if (w->durable_through < w->last_sequence)
+	if (!is_flushed(w))
 		return OK;
 	if (fs->at >= w->ahead_at && fs->at - w->ahead_at < AHEAD_EVERY)
 		return OK;

@@ -256,20 +256,29 @@ TEST(wal_write__only_commit_waits_for_a_flush)
 	end(&fx);
 }
 
-/* Growing flushes what is in the file, so a file that grew for each group would flush each. */
-TEST(wal_write__a_new_file_grows_in_few_steps)
+/* Each a group. */
+static void write_one_by_one(struct wal_fixture *fx, int64_t count)
+{
+	for (int64_t id = 0; id < count; id++) {
+		wal_fixture_write(fx, id, DURABILITY_OS);
+		assert_true(wal_fixture_wait(fx));
+	}
+}
+
+/* Files of 64 KiB, groups of one block. */
+TEST(wal_write__a_next_file_waits_for_no_flush)
 {
 	struct wal_fixture fx;
+	struct wal_probe *p;
 
 	begin(&fx);
-	fx.config.file_bytes = 16 << 20;
 	open_well(&fx);
-	for (int64_t id = 0; id < 100; id++) {
-		wal_fixture_write(&fx, id, DURABILITY_OS);
-		assert_true(wal_fixture_wait(&fx));
-	}
-	assert_int_equal(wal_stats(fx.wal).group_count, 100);
-	assert_true(wal_stats(fx.wal).flush_count < 5);
+	write_one_by_one(&fx, 50);
+	assert_true(has_file(&fx, 3));
+	assert_int_equal(wal_stats(fx.wal).flush_count, 0);
+	p = wal_fixture_write(&fx, 50, DURABILITY_COMMIT);
+	assert_true(wal_fixture_wait(&fx));
+	assert_int_equal(p->flush_count, 1);
 	end(&fx);
 }
 
@@ -531,7 +540,7 @@ int main(void)
 		cmocka_unit_test(wal_write__payloads_of_every_size_come_back),
 		cmocka_unit_test(wal_write__frames_of_a_loop_are_done_in_order),
 		cmocka_unit_test(wal_write__only_commit_waits_for_a_flush),
-		cmocka_unit_test(wal_write__a_new_file_grows_in_few_steps),
+		cmocka_unit_test(wal_write__a_next_file_waits_for_no_flush),
 		cmocka_unit_test(wal_write__interval_is_flushed_soon),
 		cmocka_unit_test(wal_write__a_mark_follows_a_lone_flush),
 		cmocka_unit_test(wal_write__a_mark_is_flushed_before_the_answer),

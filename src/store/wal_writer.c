@@ -330,12 +330,11 @@ static enum err write_group(struct wal *w, int64_t bytes, struct fault *f)
 
 enum err wal_writer_flush(struct wal *w, struct fault *f)
 {
-	struct wal_files *fs = &w->files;
 	enum err err;
 
 	if (w->durable_through == w->last_sequence)
 		return OK;
-	err = disk_sync(w->config.disk, fs->fd, fs->path, f);
+	err = wal_files_flush(&w->files, f);
 	if (err)
 		return fail(w, f);
 	w->durable_through = w->last_sequence;

@@ -200,6 +200,7 @@ def wal_file(path):
     assert data[:8] == b"bournwal"
     head = WAL_FILE.read(data)
     _checked(data, WAL_FILE.places["CRC of bytes 0–55"][0])
+    _checked(data, WAL_FILE.places["CRC of bytes 0–67"][0])
     head["kind"] = data[12:16].decode()
     head["frames"], at = [], BLOCK
     while at < len(data):

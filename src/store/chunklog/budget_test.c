@@ -15,8 +15,10 @@ enum {
 	FLOOD = 240, /* events at once: six times the budget, less than what may wait */
 	/* One more chunk is begun before appends wait; what comes last needs none. */
 	SPILLS_LEAST = FLOOD * EVENT_BYTES / (BUDGET + CHUNK_BYTES_MAX),
-	CHECKPOINT = 2 << 20,
-	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / (2 * CHECKPOINT) - 1,
+	CHECKPOINT = 1 << 20,
+	WAL_BYTES = 4 * CHECKPOINT, /* then appends wait */
+	IN_FLIGHT = 2 << 20,
+	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / WAL_BYTES - 1,
 };
 
 static int setup(void **state)
@@ -137,7 +139,7 @@ FIXTURE_TEST(budget__appends_are_refused_when_the_wal_may_not_shrink)
 	disk_fault_arm(x->faults, DISK_RENAME, 1, EIO, 0, true); /* of manifests */
 	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), ERR_BUSY);
 	end = x->p->state.high_watermark;
-	assert_in_range(end, 2 * CHECKPOINT / EVENT_BYTES - 1, 3 * CHECKPOINT / EVENT_BYTES);
+	assert_in_range(end, WAL_BYTES / EVENT_BYTES - 1, (WAL_BYTES + IN_FLIGHT) / EVENT_BYTES);
 	assert_true(event_log_is_whole(&x->rig, x->p, end));
 
 	disk_fault_disarm(x->faults);

@@ -30,7 +30,8 @@ static bool exists(const struct verify_pass *v, const char *path)
 
 /* --- file headers -------------------------------------------------------------------------------- */
 
-/* A header is written and synced before the first frame; one that was being written is zeros. */
+/* One that was not flushed before a power cut, nor then the frames behind it, is zeros, or was there
+ * before. */
 static bool header_is_torn(const struct verify_pass *v, const char *path)
 {
 	static const uint8_t zeros[WAL_FILE_HEADER_BYTES];
@@ -58,7 +59,7 @@ static void check_headers(struct verify_pass *v, const char *dir, const struct w
 		const struct wal_found_file *file = &found->files[i];
 
 		wal_path(dir, file->number, path);
-		if (file->header_good || (file->last_sequence == 0 && header_is_torn(v, path)))
+		if (file->header_good || header_is_torn(v, path))
 			continue;
 		verify_say(v,
 		           (struct verify_finding){.is_damage = true,
