@@ -38,14 +38,11 @@ void credit_give(struct broker *b, unsigned target)
 	b->credits_low -= is_low(b, before) && !is_low(b, before + 1);
 }
 
-bool broker_has_credits(const struct broker *b)
+enum broker_room broker_room(const struct broker *b, const struct caller *c)
 {
-	return b->credits_low == 0;
-}
-
-bool broker_is_behind(const struct broker *b, const struct caller *c)
-{
-	return b->pass_count > 0 && produce_is_behind(b, c);
+	if (b->credits_low > 0)
+		return BROKER_NO_CREDITS;
+	return b->pass_count > 0 && produce_is_behind(b, c) ? BROKER_BEHIND : BROKER_HAS_ROOM;
 }
 
 /* --- drain: a message visits the shards in turn, and stays on each until nothing is under way - */

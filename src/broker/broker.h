@@ -4,7 +4,7 @@
  * once, later, on its own shard, whatever happened. A request whose partition lives on another
  * shard moves there as a message and comes back; it took a credit at its source, so replies never
  * wait, and a source without credits refuses with ERR_BUSY (the front stops reading before that:
- * broker_has_credits).
+ * broker_room).
  *
  *   produce.h   append events                  reader.h   a cursor that events flow from
  *   append.h    append whole batches
@@ -51,10 +51,12 @@ void broker_group_drain(struct broker_group *g, void (*drained)(void *arg), void
 
 struct loop *broker_loop(const struct broker *b);
 
-bool broker_has_credits(const struct broker *b);
-
-/* Does much wait for hooks, and some of that is this caller's? Then read no more from it until one of its
- * requests is done. */
-bool broker_is_behind(const struct broker *b, const struct caller *c);
+/* May more be read from this caller? */
+enum broker_room {
+	BROKER_HAS_ROOM,
+	BROKER_BEHIND, /* much waits for hooks, and some of that is his: when one of his is done */
+	BROKER_NO_CREDITS, /* for nobody: look again later */
+};
+enum broker_room broker_room(const struct broker *b, const struct caller *c);
 
 #endif

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
+import re
 import subprocess
 
 import pytest
 import websockets
 
-from harness.broker import BIN
+from harness.broker import BIN, ROOT
 
 GENERATOR = BIN.with_name("bourn-bench")
 DRIVER = BIN.with_name("bourn-bench-store")
@@ -180,6 +182,15 @@ def test_a_broker_that_dies_makes_the_run_void(start):
     _, said = running.communicate(timeout=30)
     assert running.returncode == 1
     assert "void" in said
+
+
+def test_what_hooks_cost():
+    """The bench itself: each of its hooks runs and is measured."""
+    done = subprocess.run([str(ROOT / "bench/hooks.sh"), "200"], capture_output=True, text=True,
+                          timeout=60, env={**os.environ, "BOURN_BIN": str(BIN)})
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\S+) +\d+ ns \(\d+ to \d+\)$", done.stdout, re.M) == \
+        ["empty.so", "empty.lua", "look.lua", "json.lua"]
 
 
 def test_nobody_there():

@@ -190,6 +190,7 @@ static bool may_read(struct http_connection *h)
 {
 	struct connection *c = h->connection;
 	const struct front_limits *limits = front_limits(c->front);
+	enum broker_room room;
 
 	if (h->exclusive)
 		return false;
@@ -199,12 +200,10 @@ static bool may_read(struct http_connection *h)
 		return true;
 	if (h->in_flight >= limits->pipelined || connection_pending(c) >= limits->output_bytes)
 		return false;
-	if (c->front->broker && broker_is_behind(c->front->broker, &c->caller))
-		return false;
-	if (!c->front->broker || broker_has_credits(c->front->broker))
-		return true;
-	front_starve(c->front, c);
-	return false;
+	room = c->front->broker ? broker_room(c->front->broker, &c->caller) : BROKER_HAS_ROOM;
+	if (room == BROKER_NO_CREDITS)
+		front_starve(c->front, c);
+	return room == BROKER_HAS_ROOM;
 }
 
 static bool take_parser(struct http_connection *h)

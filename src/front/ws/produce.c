@@ -95,16 +95,16 @@ static bool can_take(struct ws_connection *ws)
 {
 	struct ws_producer *p = producer_of(ws);
 	struct front *f = ws->connection->front;
+	enum broker_room room;
 
 	if (p->refused.code)
 		return true; /* to see the peer's close; messages are dropped */
-	if (p->in_flight >= front_limits(f)->pipelined ||
-	    broker_is_behind(f->broker, &ws->connection->caller))
+	if (p->in_flight >= front_limits(f)->pipelined)
 		return false;
-	if (broker_has_credits(f->broker))
-		return true;
-	front_starve(f, ws->connection);
-	return false;
+	room = broker_room(f->broker, &ws->connection->caller);
+	if (room == BROKER_NO_CREDITS)
+		front_starve(f, ws->connection);
+	return room == BROKER_HAS_ROOM;
 }
 
 static struct slice content_type(struct slice payload, bool text)
