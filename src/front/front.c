@@ -235,11 +235,16 @@ static void starved_fired(struct timer *t)
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
+static bool is_quiet(const struct front *f)
+{
+	return f->connection_count == 0 && f->telling == 0;
+}
+
 static void tell_stopped(struct task *t)
 {
 	struct front *f = CONTAINER_OF(t, struct front, stopped_task);
 
-	if (f->connection_count > 0 || f->told)
+	if (!is_quiet(f) || f->told)
 		return;
 	f->told = true;
 	feeds_close(&f->feeds);
@@ -252,7 +257,12 @@ void front_connection_gone(struct front *f)
 {
 	CHECK(f->connection_count > 0);
 	f->connection_count--;
-	if (f->stopping && f->connection_count == 0)
+	front_quieter(f);
+}
+
+void front_quieter(struct front *f)
+{
+	if (f->stopping && is_quiet(f))
 		loop_defer(f->loop, LOOP_WORK, &f->stopped_task);
 }
 
@@ -270,10 +280,9 @@ void front_stop(struct front *f, void (*stopped)(void *arg), void *arg)
 	f->stopping = true;
 	f->stopped = stopped;
 	f->stopped_arg = arg;
-	if (f->connection_count == 0) {
-		loop_defer(f->loop, LOOP_WORK, &f->stopped_task);
+	front_quieter(f);
+	if (is_quiet(f))
 		return;
-	}
 	timer_start(f->loop, &f->stop_timer, front_limits(f)->stop_ms);
 	LIST_EACH_SAFE (node, after, &f->connections) {
 		struct connection *c = LIST_ENTRY(node, struct connection, node);
@@ -285,7 +294,7 @@ void front_stop(struct front *f, void (*stopped)(void *arg), void *arg)
 
 void front_free(struct front *f)
 {
-	CHECK(f->connection_count == 0);
+	CHECK(is_quiet(f));
 	timer_stop(f->loop, &f->starved_timer);
 	timer_stop(f->loop, &f->stop_timer);
 	task_cancel(&f->stopped_task);

@@ -78,6 +78,52 @@ bool hooked_deliver_to(struct front *f, enum bourn_front front, struct slice top
 	return !run.changed || call_get_record(&run.call, &d->record);
 }
 
+/* --- those who are only told ------------------------------------------------------------------------ */
+
+struct telling {
+	struct hook_run run;
+	struct arena arena;
+	struct front *front;
+};
+
+static void told(struct hook_run *run)
+{
+	struct telling *t = CONTAINER_OF(run, struct telling, run);
+	struct front *f = t->front;
+
+	arena_fini(&t->arena);
+	free(t);
+	f->telling--;
+	front_quieter(f);
+}
+
+static void tell_later(struct front *f, const struct call *call)
+{
+	struct telling *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return;
+	t->arena = ARENA_INIT;
+	t->front = f;
+	t->run.call = *call;
+	t->run.call.arena = &t->arena;
+	t->run.done = told;
+	f->telling++;
+	if (!call_keep(&t->run.call) || hook_run_start(f->chains[call->pub.point], &t->run))
+		told(&t->run);
+}
+
+void hooked_tell(struct front *f, struct hook_run *run)
+{
+	const struct bourn_call *pub = &run->call.pub;
+	struct hook_chain *chain = f->chains[pub->point];
+
+	if (hook_chain_waits(chain, pub->caller->front, slice_in(pub->topic)))
+		tell_later(f, &run->call);
+	else
+		CHECK(hook_run_start(chain, run));
+}
+
 /* --- after_response_send ------------------------------------------------------------------------- */
 
 struct slice hooked_topic(const struct hooked_target *t)
@@ -117,7 +163,6 @@ void hooked_will_send(struct connection *c, struct hooked_target *target, int st
 
 static void tell_sent(struct connection *c, const struct hooked_answer *a)
 {
-	struct hook_chain *chain = c->front->chains[BOURN_AFTER_RESPONSE_SEND];
 	struct bourn_caller caller = caller_for_hooks(&c->caller);
 	struct hook_run run;
 
@@ -127,7 +172,7 @@ static void tell_sent(struct connection *c, const struct hooked_answer *a)
 	run.call.pub.method = slice_out(slice_str(http_method_name(a->target->method)));
 	run.call.pub.target = slice_out(hooked_target_text(a->target));
 	run.call.pub.status = a->status;
-	CHECK(hook_run_start(chain, &run));
+	hooked_tell(c->front, &run);
 }
 
 void hooked_sent(struct connection *c)

@@ -34,6 +34,12 @@ static inline enum bourn_front hooked_front(struct form form)
 	return form.kind == FORM_FRAME ? BOURN_FRONT_WEBSOCKET : BOURN_FRONT_HTTP;
 }
 
+/* --- those who are only told ------------------------------------------------------------------------ */
+
+/* Have the hooks of its point see a call that is filled in; nothing comes of it. Those that answer later
+ * get a copy; without memory for that they are not told. */
+void hooked_tell(struct front *f, struct hook_run *run);
+
 /* --- after_response_send ------------------------------------------------------------------------- */
 
 /* What a request is remembered by when it is gone. */

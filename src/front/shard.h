@@ -73,6 +73,7 @@ struct front {
 	struct list starved; /* struct connection that waits for the broker's credits */
 	struct timer starved_timer;
 
+	unsigned telling; /* hooks that are told of something and not done with it */
 	bool stopping;
 	bool told; /* `stopped` ran */
 	struct timer stop_timer;
@@ -104,6 +105,9 @@ uint64_t front_next_request_id(struct front *f);
 /* Call connection_again(c) in a while: the broker is out of credits. */
 struct connection;
 void front_starve(struct front *f, struct connection *c);
+
+/* Something that a stop waits for has ended. */
+void front_quieter(struct front *f);
 
 /* The connection's memory is gone. */
 void front_connection_gone(struct front *f);

@@ -299,6 +299,54 @@ void call_set_fields(struct call *c, struct bourn_header *list, uint32_t count)
 	c->headers = (struct call_headers){.list = list, .count = count};
 }
 
+static bool keep(struct call *c, struct bourn_slice *s)
+{
+	struct slice kept;
+
+	if (!arena_copy(c->arena, slice_in(*s), &kept))
+		return false;
+	*s = slice_out(kept);
+	return true;
+}
+
+static bool keep_caller(struct call *c)
+{
+	struct bourn_caller *kept = arena_alloc(c->arena, sizeof(*kept));
+	struct slice peer;
+
+	if (!kept)
+		return false;
+	*kept = *c->pub.caller;
+	if (!arena_copy(c->arena, slice_of(kept->peer, strlen(kept->peer) + 1), &peer))
+		return false;
+	kept->peer = (const char *)peer.ptr;
+	c->pub.caller = kept;
+	return keep(c, &kept->principal);
+}
+
+static bool keep_headers(struct call *c)
+{
+	struct call_headers *h = &c->headers;
+
+	if (h->count == 0)
+		return true;
+	if (!own_list(c))
+		return false;
+	for (uint32_t i = 0; i < h->count; i++)
+		if (!keep(c, &h->list[i].name) || !keep(c, &h->list[i].value))
+			return false;
+	return true;
+}
+
+bool call_keep(struct call *c)
+{
+	struct bourn_call *pub = &c->pub;
+
+	return keep_caller(c) && keep(c, &pub->topic) && keep(c, &pub->key) &&
+	       keep(c, &pub->value) && keep(c, &pub->method) && keep(c, &pub->target) &&
+	       keep_headers(c);
+}
+
 /* What says that it is JSON, is. */
 static bool is_what_it_says(struct call *c)
 {

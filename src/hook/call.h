@@ -66,6 +66,9 @@ bool call_get_record(struct call *c, struct record *r) MUST_CHECK;
 struct call_content call_content(const struct call *c);
 void call_restore(struct call *c, const struct call_content *content);
 
+/* Copy all that it borrows into the arena, for one that has to wait. False: no memory. */
+bool call_keep(struct call *c) MUST_CHECK;
+
 /* The headers, decoded; NULL and 0: there are none, or no memory. */
 const struct bourn_header *call_headers(struct call *c, uint32_t *count);
 

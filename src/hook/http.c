@@ -408,7 +408,7 @@ static enum err http_load(const struct hook_spec *spec, struct hook_module **out
 		free(m);
 		return err;
 	}
-	m->base.points = 1u << BOURN_PRODUCE;
+	m->base.points = spec->points ? hook_points_that_wait : 1u << BOURN_PRODUCE;
 	*out = &m->base;
 	return OK;
 }

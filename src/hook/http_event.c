@@ -66,7 +66,45 @@ static void append_header(struct buf *out, struct slice name, struct slice value
 		append_field(out, "Event-Header-", name, value);
 }
 
-void http_event_fields(struct call *c, const char *hook, uint64_t number, struct buf *out)
+static void append_number(struct buf *out, const char *name, int64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)number);
+	append_text(out, name, text);
+}
+
+static void append_request(struct call *c, struct buf *out)
+{
+	const struct bourn_call *pub = &c->pub;
+	const struct bourn_header *list;
+	uint32_t count;
+	char id[24];
+
+	append_field(out, "", SLICE_LIT("Hook-Method"), slice_in(pub->method));
+	append_field(out, "", SLICE_LIT("Hook-Target"), slice_in(pub->target));
+	if (pub->topic.ptr)
+		append_field(out, "", SLICE_LIT("Hook-Topic"), slice_in(pub->topic));
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)pub->caller->request_id);
+	append_text(out, "Hook-Request-Id", id);
+	if (pub->status > 0)
+		append_number(out, "Hook-Status", pub->status);
+	if (pub->offset >= 0) {
+		append_number(out, "Hook-Partition", pub->partition);
+		append_number(out, "Hook-Offset", pub->offset);
+	}
+	list = call_headers(c, &count);
+	for (uint32_t i = 0; i < count; i++) {
+		struct slice name = slice_in(list[i].name);
+
+		if (slice_eq_nocase(name, SLICE_LIT("content-type")))
+			append_field(out, "", SLICE_LIT("Content-Type"), slice_in(list[i].value));
+		else
+			append_field(out, "Hook-Field-", name, slice_in(list[i].value));
+	}
+}
+
+static void append_event(struct call *c, uint64_t number, struct buf *out)
 {
 	const struct bourn_header *list;
 	struct bourn_slice type;
@@ -82,6 +120,15 @@ void http_event_fields(struct call *c, const char *hook, uint64_t number, struct
 		append_field(out, "", SLICE_LIT("Event-Key"), slice_in(c->pub.key));
 	if (!c->pub.value.ptr)
 		append_text(out, "Event-Tombstone", "true");
+}
+
+void http_event_fields(struct call *c, const char *hook, uint64_t number, struct buf *out)
+{
+	if (c->pub.method.ptr)
+		append_request(c, out);
+	else
+		append_event(c, number, out);
+	append_text(out, "Hook-Peer", c->pub.caller->peer);
 	append_text(out, "Hook-Name", hook);
 	append_text(out, "Hook-Point", point_name(c->pub.point));
 }
@@ -125,8 +172,30 @@ static struct slice behind(struct slice name, struct slice prefix)
 	return slice_of(name.ptr + prefix.len, name.len - prefix.len);
 }
 
+static bool take_status(struct call *c, struct slice value)
+{
+	int64_t status;
+
+	if (!slice_to_int64(value, &status) || status < 0 || status > 999)
+		return false;
+	c->pub.status = (int32_t)status;
+	return true;
+}
+
+/* Of a request or an answer; false as below. */
+static bool take_request_field(struct call *c, struct slice name, struct slice value)
+{
+	static const struct slice own = SLICE_LIT("hook-field-");
+
+	if (has_prefix(name, own))
+		return set_header(c, "", behind(name, own), value);
+	if (slice_eq_nocase(name, SLICE_LIT("content-type")))
+		return set_header(c, "", name, value);
+	return !slice_eq_nocase(name, SLICE_LIT("hook-status")) || take_status(c, value);
+}
+
 /* False: it cannot be, or no memory. */
-static bool take_field(struct call *c, struct slice name, struct slice value)
+static bool take_event_field(struct call *c, struct slice name, struct slice value)
 {
 	static const struct slice event = SLICE_LIT("event-header-");
 	static const struct slice cloud = SLICE_LIT("ce-");
@@ -144,6 +213,12 @@ static bool take_field(struct call *c, struct slice name, struct slice value)
 		return false;
 	c->pub.key = slice_out(key);
 	return true;
+}
+
+static bool take_field(struct call *c, struct slice name, struct slice value)
+{
+	return c->pub.method.ptr ? take_request_field(c, name, value)
+	                         : take_event_field(c, name, value);
 }
 
 static enum bourn_verdict replace(struct call *c, const struct http_event_answer *a)

@@ -1,4 +1,5 @@
-/* Whatever a server answers: a verdict, and an event that can be encoded. The first byte gives the
+/* Whatever a server answers: a verdict, and an event that can be encoded, or a request that can be asked
+ * about again. The first byte gives the
  * status, what stands before the first blank line the head, what follows the body. */
 #include "hook/http_event.h"
 
@@ -20,6 +21,21 @@ static struct http_event_answer answer_of(struct slice input)
 	};
 }
 
+static void ask_about_request(const struct bourn_caller *caller,
+                              const struct http_event_answer *answer, struct buf *fields)
+{
+	struct arena arena = ARENA_INIT;
+	struct call call;
+
+	call_init(&call, BOURN_BEFORE_RESPONSE_SEND, caller, &arena);
+	call.pub.method = slice_out(SLICE_LIT("GET"));
+	call.pub.target = slice_out(SLICE_LIT("/"));
+	call_set_fields(&call, NULL, 0);
+	if (http_event_verdict(&call, answer) == BOURN_MODIFY && call_keep(&call))
+		http_event_fields(&call, "fuzz", 1, fields);
+	arena_fini(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	static const struct bourn_caller caller = {.bytes = sizeof(caller), .peer = ""};
@@ -36,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	call_set_record(&call, &record);
 	if (http_event_verdict(&call, &answer) == BOURN_MODIFY && call_get_record(&call, &record))
 		http_event_fields(&call, "fuzz", 1, &fields);
+	ask_about_request(&caller, &answer, &fields);
 	buf_fini(&fields);
 	arena_fini(&arena);
 	return 0;

@@ -131,15 +131,65 @@ TEST(http_event__passes_refusals_on)
 	assert_null(r->body.ptr);
 }
 
+static void set_request(void)
+{
+	static struct bourn_header fields[] = {
+		{{(const uint8_t *)"Content-Type", 12}, {(const uint8_t *)"text/plain", 10}},
+		{{(const uint8_t *)"X-A", 3}, {(const uint8_t *)"b", 1}},
+	};
+
+	call_init(&fx.call, BOURN_BEFORE_RESPONSE_SEND, &caller, &fx.arena);
+	fx.call.pub.method = slice_out(SLICE_LIT("POST"));
+	fx.call.pub.target = slice_out(SLICE_LIT("/produce/t?a=b"));
+	fx.call.pub.topic = slice_out(SLICE_LIT("t"));
+	fx.call.pub.status = 201;
+	call_set_fields(&fx.call, fields, 2);
+}
+
+TEST(http_event__tells_of_a_request)
+{
+	set_request();
+	http_event_fields(&fx.call, "check", 3, &fx.fields);
+	assert_true(has_field("Hook-Method: POST"));
+	assert_true(has_field("Hook-Target: /produce/t?a=b"));
+	assert_true(has_field("Hook-Topic: t"));
+	assert_true(has_field("Hook-Status: 201"));
+	assert_true(has_field("Hook-Request-Id: 000000000000002a"));
+	assert_true(has_field("Hook-Field-X-A: b"));
+	assert_true(has_field("Content-Type: text/plain"));
+	assert_true(has_field("Hook-Point: before_response_send"));
+	assert_false(has_field("ce-specversion: 1.0"));
+}
+
+TEST(http_event__changes_a_request)
+{
+	struct http_event_answer a = {
+		.status = 200,
+		.head = SLICE_LIT("Hook-Status: 202\r\nHook-Field-X-A: c\r\nhook-field-x-d: e\r\n"
+	                          "Event-Key: no\r\n"),
+		.body = SLICE_LIT("new"),
+	};
+	struct bourn_slice value;
+
+	set_request();
+	assert_int_equal(http_event_verdict(&fx.call, &a), BOURN_MODIFY);
+	assert_int_equal(fx.call.pub.status, 202);
+	assert_null(fx.call.pub.key.ptr);
+	assert_true(call_host.header_get(&fx.call.pub, BOURN_TEXT("x-a"), &value));
+	assert_int_equal(value.ptr[0], 'c');
+	assert_true(call_host.header_get(&fx.call.pub, BOURN_TEXT("x-d"), &value));
+	a.head = SLICE_LIT("Hook-Status: many\r\n");
+	assert_int_equal(http_event_verdict(&fx.call, &a), BOURN_FAIL);
+}
+
 #define LISTED(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LISTED(http_event__is_a_cloudevent),
-		LISTED(http_event__verdicts_by_status),
-		LISTED(http_event__replaces),
-		LISTED(http_event__passes_refusals_on),
+		LISTED(http_event__is_a_cloudevent),    LISTED(http_event__verdicts_by_status),
+		LISTED(http_event__replaces),           LISTED(http_event__passes_refusals_on),
+		LISTED(http_event__tells_of_a_request), LISTED(http_event__changes_a_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

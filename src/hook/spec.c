@@ -12,12 +12,15 @@ static const char *const types[HOOK_TYPE_COUNT] = {
 
 enum {
 	BUILT = (1 << BOURN_COMMIT) - 1,
-	MAY_WAIT = 1 << BOURN_PRODUCE,
 	WITHOUT_TOPIC = 1 << BOURN_CONNECT,
 	OF_HTTP = 1 << BOURN_REQUEST_RECEIVED | 1 << BOURN_REQUEST_EXECUTED |
 	          1 << BOURN_BEFORE_RESPONSE_SEND | 1 << BOURN_AFTER_RESPONSE_SEND |
 	          1 << BOURN_CONNECT,
 };
+
+const unsigned hook_points_that_wait =
+	1 << BOURN_PRODUCE | 1 << BOURN_REQUEST_RECEIVED | 1 << BOURN_REQUEST_EXECUTED |
+	1 << BOURN_BEFORE_RESPONSE_SEND | 1 << BOURN_AFTER_RESPONSE_SEND;
 
 const char *hook_type_name(enum hook_type type)
 {
@@ -76,16 +79,22 @@ enum err hook_spec_check(const struct hook_spec *spec, struct fault *f)
 	return hook_spec_check_points(spec, spec->points, f);
 }
 
+static const char *first_point(unsigned points)
+{
+	return point_name((enum bourn_point)__builtin_ctz(points));
+}
+
 enum err hook_spec_check_points(const struct hook_spec *spec, unsigned points, struct fault *f)
 {
 	for (unsigned i = 0; i < BOURN_POINT_COUNT; i++)
 		if (points & ~(unsigned)BUILT & 1u << i)
 			return fault_set(f, ERR_CONFIG, 0, "the point '%s' is not built yet",
 			                 point_name((enum bourn_point)i));
-	if (spec->type == HOOK_HTTP && points & ~(unsigned)MAY_WAIT)
-		return fault_set(
-			f, ERR_CONFIG, 0,
-			"over HTTP it can be asked at 'produce' only: nothing else may wait");
+	if (spec->type == HOOK_HTTP && points & ~hook_points_that_wait)
+		return fault_set(f, ERR_CONFIG, 0,
+		                 "over HTTP it cannot be asked at '%s', where nothing may wait; "
+		                 "'lua' and 'so' can",
+		                 first_point(points & ~hook_points_that_wait));
 	if (spec->fronts && !(spec->fronts & 1u << BOURN_FRONT_HTTP) && points & OF_HTTP)
 		return fault_set(f, ERR_CONFIG, 0,
 		                 "'connect' and the stages of a request are of http; name other "

@@ -46,6 +46,9 @@ enum {
 	HOOK_IN_FLIGHT_MAX = 1024,
 };
 
+/* Points that may wait for an answer that comes later: 1 << enum bourn_point. */
+extern const unsigned hook_points_that_wait;
+
 /* All defaults; no name, type or path yet. */
 void hook_spec_init(struct hook_spec *spec);
 

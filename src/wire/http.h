@@ -67,12 +67,13 @@ struct http_request {
 	bool expect_continue;   /* the client waits for "100 Continue" before it sends the body */
 	bool upgrade_websocket; /* a GET in 1.1 with Connection: upgrade and Upgrade: websocket */
 	int64_t content_length; /* -1: none stated */
-	uint64_t head_id;       /* from 1; this parser's next head has the same: the same bytes */
-	struct slice target;    /* as sent, for logs */
-	struct slice host;  /* Host, or the authority of an absolute target; NONE in 1.0 without */
-	struct slice path;  /* not decoded; "/…", or "*", or what CONNECT names */
-	struct slice query; /* not decoded, without "?"; NONE: no "?" */
-	struct slice body;  /* valid at HTTP_EVENT_MESSAGE; empty when there is none */
+	uint64_t head_id;    /* from 1; this parser's next head has the same: the same bytes. 0: no
+				   parser's, nothing may be kept of it */
+	struct slice target; /* as sent, for logs */
+	struct slice host;   /* Host, or the authority of an absolute target; NONE in 1.0 without */
+	struct slice path;   /* not decoded; "/…", or "*", or what CONNECT names */
+	struct slice query;  /* not decoded, without "?"; NONE: no "?" */
+	struct slice body;   /* valid at HTTP_EVENT_MESSAGE; empty when there is none */
 	const struct http_fields *fields;
 };
 

@@ -1,6 +1,8 @@
 """Every point, verdict, carrier and front: what becomes of it. What makes no sense at a point is a failure
 there, and on_failure is `closed`."""
 
+import time
+
 import pytest
 
 from harness.hooks import Answer, HttpHook, config, script, so
@@ -168,23 +170,26 @@ ANSWERS = {"continue": Answer(204), "modify": Answer(200, b"changed"), "stop": A
            "refuse": Answer(418, b"no"), "fail": Answer(500)}
 
 
-@pytest.mark.parametrize("front,verdict,expected",
-                         [row[1:] for row in ROWS if row[0] == "produce"])
-def test_over_http(start, tmp_path, shards, front, verdict, expected):
+OVER_HTTP = ["request_received", "request_executed", "before_response_send", "after_response_send", "produce"]
+
+
+@pytest.mark.parametrize("point,front,verdict,expected", [row for row in ROWS if row[0] in OVER_HTTP])
+def test_over_http(start, tmp_path, shards, point, front, verdict, expected):
     remote = HttpHook(lambda *_: ANSWERS[verdict])
     try:
-        broker = start(shards=shards, config=config(tmp_path, remote.hook(fronts=front)))
-        assert PROBES["produce", front](broker) == expected
+        hook = remote.hook(points=[point], **({"fronts": front} if point == "produce" else {}))
+        broker = start(shards=shards, config=config(tmp_path, hook))
+        assert PROBES[point, front](broker) == expected
+        while not remote.seen:
+            time.sleep(0.01)
+        assert {headers["Hook-Point"] for headers, _ in remote.seen} == {point}
     finally:
         remote.close()
 
 
-NOT_OVER_HTTP = ["request_received", "request_executed", "before_response_send", "after_response_send",
-                 "connect", "subscribe", "deliver", "commit"]
-
-
-@pytest.mark.parametrize("point", NOT_OVER_HTTP)
-def test_refused_over_http(start, tmp_path, shards, point):
+@pytest.mark.parametrize("point,word", [("connect", "nothing may wait"), ("subscribe", "nothing may wait"),
+                                        ("deliver", "nothing may wait"), ("commit", "not built")])
+def test_refused_over_http(start, tmp_path, shards, point, word):
     hook = {"name": "x", "type": "http", "url": "http://localhost:1/", "points": point}
     code, said = start(running=False, config=config(tmp_path, hook)).refuses_to_start()
-    assert code == 1 and ("may wait" in said or "not built" in said), said
+    assert code == 1 and word in said, said

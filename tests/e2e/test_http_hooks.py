@@ -2,11 +2,13 @@
 answer."""
 
 import json
+import re
 import threading
 import time
 
 import pytest
 
+from harness.broker import ROOT
 from harness.hooks import Answer, HttpHook, config, script, so
 from harness.ws import CLOSE, TEXT, WebSocket
 
@@ -248,6 +250,154 @@ def test_stops_in_time(hooked, serve):
     broker.stop()
 
 
+# --- requests and answers ------------------------------------------------------
+
+def test_request_is_asked_about(hooked, serve):
+    """As a login would: whoever has no token is refused, the others' requests are changed."""
+    def answer(headers, body):
+        if headers.get("Hook-Field-authorization") != "Bearer me":
+            return Answer(401, b'{"why":"who are you?"}', content_type="application/json")
+        return Answer(200, body.upper(), hook_field_Event_Header_Who="me")
+
+    remote = serve(answer)
+    broker = hooked(remote.hook(points=["request_received"]))
+    reply = post(broker, "x")
+    assert (reply.status, reply.json()) == (401, {"why": "who are you?"})
+    me = {"Authorization": "Bearer me"}
+    assert post(broker, "hello", headers=me).json()["offset"] == 0
+    [stored] = broker.client.request("GET", "/consume/t", headers=me).json()["events"]
+    assert stored["value"] == "HELLO" and stored["headers"] == [["who", "me"]]
+    headers, body = remote.seen[1]
+    assert (headers["Hook-Method"], headers["Hook-Target"], headers["Hook-Topic"]) == \
+        ("POST", "/produce/t", "t")
+    assert body == b"hello" and headers["Content-Type"] == "text/plain"
+    assert headers["Hook-Peer"].startswith("127.0.0.1:") and len(headers["Hook-Request-Id"]) == 16
+    assert broker.client.get("/livez").status == 200
+
+
+def test_login_as_the_page_has_it(start, tmp_path, shards, serve):
+    remote = serve(lambda headers, _: Answer(204 if "Hook-Field-authorization" in headers else 401))
+    page = (ROOT / "docs/hooks.md").read_text().split("\n## Over HTTP\n")[1]
+    file = tmp_path / "bourn.yaml"
+    file.write_text(re.findall(r"```yaml\n(.*?)```", page, re.S)[1].replace("http://127.0.0.1:8098/",
+                                                                           remote.url))
+    broker = start(shards=shards, config=file)
+    assert post(broker, "x").status == 401
+    assert post(broker, "x", headers={"Authorization": "Bearer me"}).status == 201
+
+
+def test_requests_that_wait_keep_their_order(hooked, serve):
+    """Pipelined: each is asked about when the one before is done with, whatever that takes."""
+    remote = serve(lambda _, body: time.sleep(0.03 if body in b"048" else 0) or Answer(204))
+    broker = hooked(remote.hook(points=["request_received"]))
+    with broker.connect() as c:
+        for i in range(10):
+            c.request("POST", "/produce/t", [("Content-Length", "1")], b"%d" % i)
+        assert [json.loads(c.read_reply().body)["offset"] for _ in range(10)] == list(range(10))
+        c.request("GET", "/consume/t")
+        assert [e["value"] for e in json.loads(c.read_reply().body)["events"]] == \
+            [str(i) for i in range(10)]
+
+
+def test_streams_and_websockets_wait_for_it_too(hooked, serve):
+    remote = serve(lambda headers, _: Answer(403 if "secret" in headers["Hook-Target"] else 204))
+    broker = hooked(remote.hook(points=["request_received"]))
+    broker.produce("t", "first")
+    with WebSocket(broker.port, "/subscribe/t?offset=earliest") as ws, broker.connect() as lines:
+        assert ws.read().payload == b"first"
+        lines.request("GET", "/subscribe/t?offset=earliest")
+        lines.read_head()
+        assert b"first" in lines.read_chunk()
+        broker.produce("t", "second")
+        assert ws.read().payload == b"second"
+    with WebSocket(broker.port, "/produce/t") as ws:
+        ws.send(TEXT, "third")
+        ws.send(CLOSE, (1000).to_bytes(2, "big"))
+        ws.expect_close(1000)
+    assert WebSocket(broker.port, "/subscribe/secret").reply.status == 403
+    assert broker.values("t") == ["first", "second", "third"]
+
+
+def test_answer_is_asked_about(hooked, serve):
+    def answer(headers, body):
+        if headers["Hook-Status"] == "404":
+            return Answer(410, b"it was never here", content_type="text/plain")
+        return Answer(200, b"[" + body.strip() + b"]", hook_status="203", hook_field_X_Seen="yes")
+
+    remote = serve(answer)
+    broker = hooked(remote.hook(points=["before_response_send"]))
+    reply = post(broker, "x")
+    assert reply.status == 203 and reply.header("X-Seen") == "yes"
+    assert json.loads(reply.body)[0]["offset"] == 0
+    reply = broker.client.get("/consume/none")
+    assert (reply.status, reply.body) == (410, b"it was never here")
+    with broker.connect() as c:  # answers leave in the order of their requests
+        for i in range(8):
+            c.request("POST", "/produce/t?ack=none" if i % 2 else "/produce/t",
+                      [("Content-Length", "1")], b"%d" % i)
+        assert [c.read_reply().status for _ in range(8)] == [203] * 8
+        c.request("GET", "/v1/info", [("Connection", "close")])
+        assert c.read_reply().status == 203
+    reply = broker.client.request("HEAD", "/v1/info")
+    assert reply.status == 203 and reply.body == b""
+
+
+def test_what_was_done_is_told(hooked, serve):
+    remote = serve(lambda *_: Answer(500))  # nothing comes of it
+    broker = hooked(remote.hook(points=["request_executed", "after_response_send"], retries=0, in_flight=1))
+    assert post(broker, "x").json()["offset"] == 0
+    broker.client.get("/consume/none")
+    while len(remote.seen) < 4:
+        time.sleep(0.01)
+    told = sorted((h["Hook-Point"], h["Hook-Target"], h.get("Hook-Status"), h.get("Hook-Offset"))
+                  for h, _ in remote.seen)
+    assert told == [("after_response_send", "/consume/none", "404", None),
+                    ("after_response_send", "/produce/t", "201", None),
+                    ("request_executed", "/consume/none", "404", None),
+                    ("request_executed", "/produce/t", None, "0")]
+
+
+@pytest.mark.parametrize("points", [["request_received"], ["before_response_send"],
+                                    ["request_executed", "after_response_send"]])
+def test_failures_of_request_hooks(hooked, serve, points):
+    remote = serve(by_word)
+    remote.close()
+    broker = hooked(remote.hook("shut", points=points, topics="shut"),
+                    remote.hook("open", points=points, topics="open", on_failure="open"))
+    tells = "request_executed" in points
+    assert post(broker, "x", topic="shut").status == (201 if tells else 503)
+    assert post(broker, "x", topic="open").status == 201
+    assert post(broker, "x", topic="other").status == 201
+
+
+@pytest.mark.parametrize("points", ["request_received", "before_response_send", "after_response_send"])
+def test_client_of_a_request_that_waits_leaves(hooked, serve, points):
+    goes_on = threading.Event()
+    remote = serve(lambda headers, _: (headers["Hook-Target"] != "/produce/gone" or goes_on.wait(20))
+                   and Answer(200, b"x"))
+    broker = hooked(remote.hook(points=points, timeout="30s"))
+    for query in ["", "?ack=none"]:
+        with broker.connect() as c:
+            c.request("POST", f"/produce/gone{query}", [("Content-Length", "1")], b"x")
+            seen = len(remote.seen)
+            while len(remote.seen) == seen and not remote.seen:
+                time.sleep(0.01)
+    goes_on.set()
+    assert post(broker, "x").status in (200, 201)
+    broker.stop()
+
+
+@pytest.mark.parametrize("points", ["request_received", "before_response_send", "after_response_send"])
+def test_stops_in_time_while_a_request_waits(hooked, serve, points):
+    remote = serve(lambda *_: time.sleep(0.3) or Answer(204))
+    broker = hooked(remote.hook(points=points))
+    with broker.connect() as c:
+        c.request("POST", "/produce/t", [("Content-Length", "1")], b"x")
+        while not remote.seen:
+            time.sleep(0.01)
+        broker.stop()
+
+
 # --- all three in one chain --------------------------------------------------
 
 def test_c_lua_and_http_in_one_chain(hooked, serve, tmp_path):
@@ -280,7 +430,7 @@ def test_c_lua_and_http_in_one_chain(hooked, serve, tmp_path):
 
 def test_refused_at_the_start(start, tmp_path, serve):
     remote = serve(by_word)
-    for hook, word in [(remote.hook(points=["deliver"]), "nothing else may wait"),
+    for hook, word in [(remote.hook(points=["deliver"]), "nothing may wait"),
                        (remote.hook(path="x"), "type http has no 'path'"),
                        (remote.hook(retries=99), "0 to 10"),
                        (remote.hook(timeout="0s"), "1ms to 60s"),

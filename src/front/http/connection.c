@@ -1,6 +1,7 @@
 #include "front/http/connection.h"
 
 #include "front/http/guard.h"
+#include "front/http/hooked_answer.h"
 #include "front/http/hooked_request.h"
 #include "front/http/produce.h"
 #include "front/http/router.h"
@@ -179,8 +180,8 @@ static void message_came(struct http_connection *h)
 	h->exclusive = !(x->route->flags & ROUTE_CONCURRENT);
 	if (!x->front->hooks_requests)
 		x->route->handle(x, &h->parser->http.request);
-	else if (!hooked_receive(x, &h->parser->http.request))
-		h->parser->known.event.head_id = 0;
+	else
+		hooked_receive(x, &h->parser->http.request);
 }
 
 /* --- bytes come in ---------------------------------------------------------------------------------- */
@@ -332,7 +333,7 @@ static bool write_answer(struct http_connection *h, struct exchange *x)
 	if (!x->answered)
 		return false;
 	if (x->written)
-		return !x->streaming;
+		return !x->streaming && !x->held;
 	if (h->last && x->node.next == &h->queue)
 		x->keep_alive = false;
 	x->written = true;
@@ -340,7 +341,7 @@ static bool write_answer(struct http_connection *h, struct exchange *x)
 		hooked_write(x);
 	else
 		x->ops->write(x);
-	return !x->streaming;
+	return !x->streaming && !x->held;
 }
 
 static void take_out(struct http_connection *h, struct exchange *x)
@@ -502,7 +503,7 @@ static void closed(struct connection *c)
 	while ((node = list_take_first(&h->queue))) {
 		struct exchange *x = LIST_ENTRY(node, struct exchange, node);
 
-		if (x->busy)
+		if (x->busy || x->held)
 			continue;
 		exchange_hooks_drop(x);
 		exchange_free(x);

@@ -34,6 +34,7 @@ static void exchange_reset(struct exchange *x)
 	x->answered = false;
 	x->written = false;
 	x->busy = false;
+	x->held = false;
 	x->streaming = false;
 	x->fault.code = OK;
 	x->fault.os_errno = 0;
@@ -148,19 +149,25 @@ void exchange_refuse(struct exchange *x, enum err code, const char *where, ...)
 	exchange_answer(x);
 }
 
+void exchange_forsake(struct exchange *x)
+{
+	struct http_connection *http = x->http;
+
+	if (x->busy || x->held)
+		return;
+	exchange_hooks_drop(x);
+	exchange_free(x);
+	http_exchange_gone(http);
+}
+
 void exchange_home(struct exchange *x)
 {
 	CHECK(x->busy);
 	x->busy = false;
-	if (!list_is_linked(&x->node)) {
-		struct http_connection *http = x->http;
-
-		exchange_hooks_drop(x);
-		exchange_free(x);
-		http_exchange_gone(http);
-	} else if (!x->answered) {
+	if (!list_is_linked(&x->node))
+		exchange_forsake(x);
+	else if (!x->answered)
 		exchange_answer(x);
-	}
 }
 
 void exchange_end(struct exchange *x, bool clean)

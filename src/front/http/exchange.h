@@ -58,7 +58,8 @@ struct exchange {
 	bool linger; /* close slowly: the client may still be sending */
 	bool answered;
 	bool written;       /* ops->write was called */
-	bool busy;          /* the broker holds a request of it */
+	bool busy;          /* the broker, or a hook that was shown it, holds a request of it */
+	bool held;          /* a hook holds its answer, which was written already */
 	bool streaming;     /* written to until exchange_end */
 	bool event_source;  /* asks for Server-Sent Events */
 	bool counted;       /* produce: the body may hold several, the answer says how many */
@@ -97,6 +98,9 @@ void exchange_set_refusal(struct exchange *x, struct refusal *refusal);
 
 /* What the broker held came back: answer, if that did not happen yet; free, if nobody waits. */
 void exchange_home(struct exchange *x);
+
+/* Its connection is closed (it is in no queue): free it, unless the broker or a hook still has it. */
+void exchange_forsake(struct exchange *x);
 
 /* The status of its problem: x->fault is set. */
 int exchange_status(const struct exchange *x);

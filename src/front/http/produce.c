@@ -548,7 +548,8 @@ static void produce_new(struct exchange *x, const struct http_request *r, struct
 	if (kind == BODY_EVENT) {
 		is_json = media_type_is(fields.content_type, "application/json");
 		add_content_type(x->front, &fields);
-		keep_event(known, r, &options, &fields, is_json);
+		if (known)
+			keep_event(known, r, &options, &fields, is_json);
 		produce_one(x, &options, &fields, is_json, r->body);
 	} else if (fields.tombstone) {
 		exchange_refuse(x, ERR_BAD_RECORD, "Event-Tombstone is for a single event");
@@ -559,9 +560,9 @@ static void produce_new(struct exchange *x, const struct http_request *r, struct
 
 void produce_handle(struct exchange *x, const struct http_request *r)
 {
-	struct known_event *known = &x->http->parser->known.event;
+	struct known_event *known = r->head_id > 0 ? &x->http->parser->known.event : NULL;
 
-	if (known->head_id == r->head_id)
+	if (known && known->head_id == r->head_id)
 		produce_known(x, known, r->body);
 	else
 		produce_new(x, r, known);
