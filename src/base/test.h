@@ -9,11 +9,14 @@
 
 #include <cmocka.h>
 
-/* How often a random test plays: under gcc's sanitizers, which are that much slower, a tenth. */
+/* How often a random test plays: under gcc's sanitizers, which are that much slower, a tenth. And
+ * the step of a sweep over all the places where something may fail: there one in `few`. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_TIMES(count) (((count) + 9) / 10)
+#define TEST_STEP(few)    (few)
 #else
 #define TEST_TIMES(count) (count)
+#define TEST_STEP(few)    1u
 #endif
 
 #define TEST(name) static void name(void **state __attribute__((unused)))

@@ -295,7 +295,7 @@ TEST(several__too_many_partitions_that_come_later_end_it)
 TEST(partitions__each_id_gives_exactly_the_rest)
 {
 	struct peer again;
-	char body[8];
+	char body[16];
 
 	open_stream(&peer, "/subscribe/t?offset=earliest", SSE);
 	for (int i = 0; i < 9; i++) {

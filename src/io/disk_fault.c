@@ -85,7 +85,8 @@ static void delay_sync(struct disk_fault *df)
 	delay.tv_sec = df->slow_sync_ms / 1000;
 	delay.tv_nsec = df->slow_sync_ms % 1000 * 1000000l;
 	pthread_mutex_unlock(&df->mutex);
-	nanosleep(&delay, NULL);
+	if (delay.tv_sec > 0 || delay.tv_nsec > 0)
+		nanosleep(&delay, NULL);
 }
 
 static int fault_open(struct disk *d, const char *path, int flags)

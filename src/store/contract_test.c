@@ -426,9 +426,9 @@ static void check_range(struct store_rig *r, struct store_partition *p, int64_t 
 	free((void *)(uintptr_t)bytes.ptr);
 }
 
-/* Where the next read goes on. */
+/* Where the next read goes on. Counts in `*ranges` when what came was one. */
 static int64_t read_range_at(struct store_rig *r, struct store_partition *p, int64_t offset,
-                             int64_t bytes_max)
+                             int64_t bytes_max, unsigned *ranges)
 {
 	struct store_range range;
 	struct slice batches;
@@ -441,6 +441,7 @@ static int64_t read_range_at(struct store_rig *r, struct store_partition *p, int
 		assert_true(range.bytes <= bytes_max);
 		check_range(r, p, offset, &range);
 		next = range.next_offset;
+		++*ranges;
 	} else {
 		assert_int_equal(batch_parse(batches, &b, NULL), OK);
 		assert_true(b.last_offset >= offset); /* there may be a gap */
@@ -455,6 +456,7 @@ TEST(read__a_range_is_what_batches_would_be)
 	static const int64_t sizes[] = {1, 5000, 20000, 70000, 1 << 30};
 	struct store_rig *r = *state;
 	struct store_partition *p = rig_topic(r, "t", 1)->partitions[0];
+	unsigned ranges = 0;
 
 	for (int i = 0; i < 6; i++) {
 		for (int j = 0; j < 50; j++)
@@ -464,11 +466,14 @@ TEST(read__a_range_is_what_batches_would_be)
 	r->memory_bytes = 1; /* nothing is kept in memory that need not be */
 	rig_reopen(r);
 	p = rig_find(r, "t")->partitions[0];
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	/* An engine that has none is asked for the largest only: a remote one takes its time. */
+	for (size_t i = sizeof(sizes) / sizeof(sizes[0]); i-- > 0;) {
 		for (int64_t offset = 0; offset < p->state.high_watermark;)
-			offset = read_range_at(r, p, offset, sizes[i]);
+			offset = read_range_at(r, p, offset, sizes[i], &ranges);
+		if (ranges == 0)
+			break;
 		for (int64_t offset = 0; offset < p->state.high_watermark; offset += 37)
-			read_range_at(r, p, offset, sizes[i]);
+			read_range_at(r, p, offset, sizes[i], &ranges);
 	}
 }
 

@@ -509,7 +509,7 @@ FIXTURE_TEST(backup__leaves_nothing_when_a_call_fails)
 	int64_t end = 0;
 
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		for (unsigned n = 1;; n++) {
+		for (unsigned n = 1;; n += TEST_STEP(4)) {
 			append(&x->live, end, end + 3);
 			end += 3;
 			if (fails_cleanly(x, faults[i].call, n, faults[i].os_errno) && n > 2)

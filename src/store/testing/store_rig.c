@@ -1,6 +1,7 @@
 #include "store/testing/store_rig.h"
 
 #include "io/disk.h"
+#include "io/testing/loops_wait.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 enum {
 	RUN_MS_MAX = 10000,
 	TURN_MS = 1,
-	QUICK_TURNS = 20,
+	QUICK_TURNS = 4,
 	NAME_BYTES_MAX = 64,
 	NFTW_DESCRIPTORS = 16
 };
@@ -202,15 +203,12 @@ bool rig_run(struct store_rig *r, const bool *until)
 {
 	int64_t end_us = clock_system()->now(clock_system()).mono_us + RUN_MS_MAX * 1000;
 
-	/* What needs no disk is over in a few turns: a loop that has nothing to do must not hold up
-	 * the others meanwhile. */
-	for (unsigned n = 0; n < QUICK_TURNS && !*until; n++) {
+	/* What needs no disk is over in a few turns. */
+	for (unsigned n = 0; !*until && clock_system()->now(clock_system()).mono_us < end_us; n++) {
+		if (n >= QUICK_TURNS)
+			loops_wait(r->loops, r->shard_count, TURN_MS);
 		for (unsigned i = 0; i < r->shard_count && !*until; i++)
 			turn(r->loops[i]);
-	}
-	while (!*until && clock_system()->now(clock_system()).mono_us < end_us) {
-		for (unsigned i = 0; i < r->shard_count; i++)
-			loop_run_until(r->loops[i], until, TURN_MS);
 	}
 	return *until;
 }

@@ -76,7 +76,7 @@ static bool exists(struct disk *d, const char *path)
 static void aside(struct disk *d, const char *path, char into[SEGMENT_PATH_BYTES])
 {
 	for (int n = 1; n < ASIDE_MAX; n++) {
-		snprintf(into, SEGMENT_PATH_BYTES, "%.*s.cut-%d", SEGMENT_PATH_BYTES - 16, path, n);
+		snprintf(into, SEGMENT_PATH_BYTES, "%.*s.cut-%d", SEGMENT_PATH_BYTES - 20, path, n);
 		if (!exists(d, into))
 			return;
 	}
