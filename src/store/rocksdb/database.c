@@ -1,6 +1,7 @@
 #include "store/rocksdb/database.h"
 
 #include "io/log.h"
+#include "io/memory.h"
 #include "store/rocksdb/status.h"
 #include "store/rocksdb/wal_mark.h"
 
@@ -16,6 +17,7 @@ enum {
 	LOG_FILES_MAX = 2,
 	LOG_LEVEL_NOTHING = 6, /* above all of its levels */
 	BACKGROUND_JOBS = 2,
+	READS_KEPT = 3,  /* blocks of memory: one is filled while others are sent */
 	ASK_ROWS = 1024, /* … are read between two questions whether to go on */
 };
 
@@ -131,6 +133,8 @@ static void options_make(struct database *d, const struct store_config *config)
 	lib->writeoptions_set_no_slowdown(d->writing, 1);
 	d->syncing = lib->writeoptions_create();
 	lib->writeoptions_set_sync(d->syncing, 1);
+	d->read_memory = memory_pool_new(READS_KEPT);
+	CHECK(d->read_memory);
 	d->flushing = lib->flushoptions_create();
 	lib->flushoptions_set_wait(d->flushing, 1);
 }
@@ -139,6 +143,7 @@ static void options_free(struct database *d)
 {
 	const struct library *lib = &d->lib;
 
+	memory_pool_put(d->read_memory);
 	lib->flushoptions_destroy(d->flushing);
 	lib->writeoptions_destroy(d->syncing);
 	lib->writeoptions_destroy(d->writing);

@@ -21,6 +21,7 @@ struct database {
 	rocksdb_writeoptions_t *writing; /* into the page cache; a stall is an error */
 	rocksdb_writeoptions_t *syncing; /* flushed to the device; waits out a stall */
 	rocksdb_flushoptions_t *flushing;
+	struct memory_pool *read_memory; /* for what rows_read hands out */
 };
 
 /* `path` is a directory that exists. RocksDB's WAL is read up to its first damage, if its marks

@@ -1,11 +1,12 @@
 #include "store/rocksdb/rows.h"
 
 #include "base/endian.h"
+#include "io/memory.h"
 #include "store/chunk.h"
 
 #include <stdlib.h>
 
-enum { READ_BYTES_MAX = 1 << 20 };
+enum { READ_BYTES_MAX = 1 << 20, POOLED_BYTES_MIN = 512 << 10 };
 
 /* --- walking --------------------------------------------------------------------------------- */
 
@@ -99,11 +100,25 @@ static void seek_back(struct rows *r, int64_t offset)
 	r->d->lib.iter_seek_for_prev(r->it, (const char *)key.bytes, sizeof(key.bytes));
 }
 
+static bool stands_on(const struct rows *r, int64_t offset)
+{
+	int64_t here;
+
+	return r->d->lib.iter_valid(r->it) && row_key_offset(key_here(r), r->home, &here) &&
+	       here == offset;
+}
+
+/* Who reads on asks for where a batch begins. That is looked for first: an iterator that has looked
+ * backwards has to seek again in every file when it is to go forward, and meets damage in blocks that
+ * only lie before. */
 enum err rows_seek(struct rows *r, int64_t offset, struct fault *f)
 {
 	enum err err;
 
 	r->bad_at = offset;
+	seek(r, offset);
+	if (stands_on(r, offset))
+		return take(r, f);
 	seek_back(r, offset);
 	err = take(r, f);
 	if (err || (r->found && r->batch.last_offset >= offset))
@@ -128,13 +143,34 @@ enum err rows_next(struct rows *r, struct fault *f)
 /* --- reading --------------------------------------------------------------------------------- */
 
 struct held {
-	struct shared shared; /* first */
+	struct shared shared;     /* first */
+	struct memory_pool *pool; /* where it is from; NULL: the heap */
 	uint8_t bytes[];
 };
+_Static_assert(sizeof(struct held) + READ_BYTES_MAX <= MEMORY_LARGE_BYTES, "a block of the pool");
 
 static void held_free(struct shared *s)
 {
-	free(CONTAINER_OF(s, struct held, shared));
+	struct held *held = CONTAINER_OF(s, struct held, shared);
+
+	if (held->pool)
+		memory_pool_give(held->pool, held);
+	else
+		free(held);
+}
+
+/* What is read through in large pieces takes the same few blocks again and again: fresh memory would
+ * cost half as much as all the rest. */
+static struct held *held_new(struct memory_pool *pool, size_t room)
+{
+	bool is_pooled = room >= POOLED_BYTES_MIN && room <= READ_BYTES_MAX;
+	struct held *held = is_pooled ? memory_pool_take(pool) : malloc(sizeof(*held) + room);
+
+	if (!held)
+		return NULL;
+	shared_init(&held->shared, held_free);
+	held->pool = is_pooled ? pool : NULL;
+	return held;
 }
 
 /* No more than there is from here to the end of the span. */
@@ -197,9 +233,8 @@ enum err rows_read(const struct database *d, const struct row_home *home, struct
 	if (!err) {
 		size_t room = room_for(&r, span, bytes_max);
 
-		held = malloc(sizeof(*held) + room);
+		held = held_new(d->read_memory, room);
 		if (held) {
-			shared_init(&held->shared, held_free);
 			*batches = slice_of(held->bytes, gather(&r, span, held->bytes, room));
 			*holder = &held->shared;
 		} else {
