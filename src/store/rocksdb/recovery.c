@@ -144,6 +144,17 @@ static enum err check_topic(const struct rocks *s, const struct uuid *topic, str
 	                 s->dir.path, uuid_format(topic, text));
 }
 
+/* Damaged rows are their partitions' business, which are looked at next. */
+static enum err leave_unchecked(const struct rocks *s, const struct fault *why)
+{
+	char said[320];
+
+	log_line(s->config.log, LOG_WARN, "store",
+	         "whether the catalog knows all topics cannot be told: %s",
+	         fault_text(why, said, sizeof(said)));
+	return OK;
+}
+
 /* From topic to topic: one seek each. */
 static enum err check_topics(const struct rocks *s, struct fault *f)
 {
@@ -171,11 +182,13 @@ static enum err check_topics(const struct rocks *s, struct fault *f)
 			break;
 		next = row_topic_range(&topic);
 	}
-	d->lib.iter_get_error(it, &text);
+	if (!err)
+		d->lib.iter_get_error(it, &text);
 	d->lib.iter_destroy(it);
 	if (err)
-		text = NULL;
-	return err ? err : database_check(d, text, "rocksdb read", f);
+		return err;
+	err = database_check(d, text, "rocksdb read", f);
+	return err == ERR_CORRUPT ? leave_unchecked(s, f) : err;
 }
 
 /* --- a partition ----------------------------------------------------------------------------- */
@@ -270,6 +283,24 @@ static enum err load_ages(struct recovery *r, struct rocks_partition *p, struct 
 	return database_check(d, text, "rocksdb read", f);
 }
 
+/* The log begins with what cannot be read: a trim can pass that. What it holds is not counted. */
+static enum err pass_damaged_front(struct rocks_partition *p, struct rows *rows,
+                                   const struct fault *why)
+{
+	const struct partition_state *s = &p->base.state;
+	int64_t to = rows_damage_end(rows->d, rows->home, s->log_start, s->log_end);
+	struct fault unused;
+	char text[320];
+
+	p->first_row = s->log_start;
+	if (to < s->log_end && !rows_seek(rows, to, &unused) && rows->found)
+		p->total_start = rows_bytes_before(rows);
+	rocks_partition_set_damage(p, s->log_start, to);
+	log_line(p->shard->store->config.log, LOG_ERROR, "store", "%s: %s", s->fenced.where,
+	         fault_text(why, text, sizeof(text)));
+	return OK;
+}
+
 /* Where it ends, from its last row; where it begins, from the one that holds the log start. */
 static enum err find_ends(struct rocks_partition *p, struct rows *rows, struct fault *f)
 {
@@ -290,6 +321,8 @@ static enum err find_ends(struct rocks_partition *p, struct rows *rows, struct f
 		return OK;
 	}
 	err = rows_seek(rows, s->log_start, f);
+	if (err == ERR_CORRUPT)
+		return pass_damaged_front(p, rows, f);
 	if (!err && rows->found) {
 		p->first_row = rows->batch.base_offset;
 		p->total_start = rows_bytes_before(rows);

@@ -394,6 +394,34 @@ TEST(damage__fences_its_partition_and_no_other)
 	assert_int_equal(read_through(x, p, to, &why), end + 1);
 }
 
+/* Where the start looks, too. */
+TEST(damage__at_the_front_fences_its_partition_and_can_be_trimmed)
+{
+	struct fixture *x = *state;
+	struct store_partition *p = rig_topic(&x->rig, "t", 1)->partitions[0];
+	char path[PATH_BYTES];
+	int64_t to;
+	enum err why;
+
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(append(x, p, LARGE), OK);
+	rig_shut(&x->rig);
+	largest_file(x, ".sst", path);
+	flip_byte(path, 100);
+	rig_reopen(&x->rig);
+
+	p = partition(x, "t");
+	to = rocks_partition_of(p)->damage_to;
+	assert_int_equal(p->state.high_watermark, 40 * LARGE);
+	assert_int_equal(p->state.fenced.code, ERR_FENCED);
+	assert_int_equal(rocks_partition_of(p)->damage_from, 0);
+	assert_in_range(to, LARGE, 4 * LARGE);
+	assert_int_equal(read_through(x, p, to, &why), 40 * LARGE);
+	assert_int_equal(rig_trim(&x->rig, p, to), OK);
+	assert_int_equal(p->state.fenced.code, OK);
+	assert_int_equal(append(x, p, 1), OK);
+}
+
 /* --- a WAL with a hole ----------------------------------------------------------------------- */
 
 enum { HOLE_BATCHES = 40, HOLE_BYTES = 64 << 10, HOLE_ALIGNMENT = 4096 };
@@ -871,6 +899,7 @@ int main(void)
 		WITH_STORE(trim__stays_after_a_kill_and_bytes_are_exact),
 		WITH_STORE(trim__passes_readers_that_are_under_way),
 		WITH_STORE(damage__fences_its_partition_and_no_other),
+		WITH_STORE(damage__at_the_front_fences_its_partition_and_can_be_trimmed),
 		WITH_STORE(hole__in_what_was_never_flushed_ends_the_log_there),
 		WITH_STORE(hole__in_what_was_flushed_refuses_the_start),
 		WITH_STORE(tail__ends_at_the_last_whole_write),
