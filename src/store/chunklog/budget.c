@@ -35,6 +35,11 @@ bool budget_is_due(const struct chunklog *log)
 	return chunklog_is_tiered(log) && unsaved(log) >= budget_bytes(log) / 2;
 }
 
+bool budget_is_tight(const struct chunklog *log)
+{
+	return chunklog_is_tiered(log) && unsaved(log) >= budget_bytes(log) / 4 * 3;
+}
+
 int64_t budget_checkpoint_bytes(const struct chunklog *log)
 {
 	int64_t bytes = log->config.checkpoint_bytes, memory = log->config.memory_bytes;

@@ -31,6 +31,9 @@ struct chunklog;
 /* Is there so much unsaved that a spill should begin? */
 bool budget_is_due(const struct chunklog *log);
 
+/* Any thread: is it nearly all of it, so that appends will soon wait for what is being spilled? */
+bool budget_is_tight(const struct chunklog *log);
+
 /* Is there so much unsaved, or unpublished, that appends have to wait, or, while nothing can be saved,
  * to be refused? */
 bool budget_is_full(const struct chunklog *log);

@@ -1,6 +1,8 @@
 /* Appends come faster than segments are written: they wait, and are refused when nothing is. */
 #include "base/test.h"
 #include "store/chunk.h"
+#include "store/chunklog/budget.h"
+#include "store/chunklog/chunklog.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/event_log.h"
 #include "store/testing/sim_store.h"
@@ -80,6 +82,7 @@ FIXTURE_TEST(budget__what_is_not_in_the_wal_waits_too)
 
 static void refuse_then_go_on(struct sim_store *x, int os_errno, enum err refusal)
 {
+	const struct chunklog *log = chunklog_of(x->rig.store);
 	struct topic_spec other = rig_spec(&x->rig, "b", 1);
 	const struct store_topic *t;
 	int64_t end;
@@ -88,6 +91,7 @@ static void refuse_then_go_on(struct sim_store *x, int os_errno, enum err refusa
 	assert_int_equal(event_log_append(&x->rig, x->p, 0, FLOOD, EVENT_BYTES), refusal);
 	end = x->p->state.high_watermark;
 	assert_in_range(end, 1, 2 * BUDGET / EVENT_BYTES);
+	assert_true(budget_is_tight(log));
 	assert_true(event_log_is_whole(&x->rig, x->p, end));
 	assert_int_equal(x->p->state.fenced.code, OK);
 	assert_int_equal(rig_create(&x->rig, &other, &t, NULL), OK);
@@ -96,6 +100,7 @@ static void refuse_then_go_on(struct sim_store *x, int os_errno, enum err refusa
 
 	disk_fault_disarm(x->faults);
 	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_false(budget_is_tight(log));
 	assert_int_equal(event_log_append(&x->rig, x->p, end, end + FLOOD, EVENT_BYTES), OK);
 	assert_true(event_log_is_whole(&x->rig, x->p, end + FLOOD));
 }

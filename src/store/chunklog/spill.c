@@ -115,13 +115,17 @@ static bool are_many(const struct save *s)
 
 static enum err write_all(struct spill *s, struct fault *f)
 {
-	struct save_to to = {.direct_from = SIZE_MAX, .unpublished = &s->unpublished};
+	size_t direct_from = are_many(s->saves) ? RUN_BYTES_DIRECT : 0;
+	struct save_to to = {.unpublished = &s->unpublished};
 	enum err err = OK;
 
-	if (!s->is_urgent)
-		to.direct_from = are_many(s->saves) ? RUN_BYTES_DIRECT : 0;
-	for (struct save *save = s->saves; save && !err; save = save->next)
+	for (struct save *save = s->saves; save && !err; save = save->next) {
+		bool copied =
+			s->is_urgent || budget_is_tight(CONTAINER_OF(s, struct chunklog, spill));
+
+		to.direct_from = copied ? SIZE_MAX : direct_from;
 		err = save_write(save, &to, f);
+	}
 	for (const struct save *save = err ? NULL : s->saves; save; save = save->next)
 		save_note_segments(save);
 	return err;

@@ -11,8 +11,8 @@
  * A checkpoint (checkpoint.h) begins with one, for which also log start and damage are gathered. Under
  * `log` they come without one too, whenever half of `storage.memory` is not in segments. These go past
  * the page cache, at a third of the processor time, if the one before has ended for as long as such a
- * write takes: then the disk has the time. Else they are copied into it, so that appends wait for that
- * and not for the disk. What was spilled is read back from segments
+ * write takes, and as long as a quarter of the memory is left: then the disk has the time. Else they are
+ * copied into it, so that appends wait for that and not for the disk. What was spilled is read back from segments
  * and verified each time as all that comes from there. It is not safe there: the manifest
  * does not know of it, and a crash takes it away, but the WAL has it until a manifest does (of class
  * `none` nothing has: it is lost). A file that is no longer needed is left to the next checkpoint.
