@@ -23,6 +23,7 @@ static const char *const call_names[DISK_CALL_COUNT] = {
 	[DISK_SYNC] = "sync",         [DISK_SYNC_DIR] = "sync_dir",
 	[DISK_SYNC_ALL] = "sync_all", [DISK_TRUNCATE] = "truncate",
 	[DISK_SIZE] = "size",         [DISK_RENAME] = "rename",
+	[DISK_LINK] = "link",         [DISK_LINKS] = "links",
 	[DISK_UNLINK] = "unlink",     [DISK_MKDIR] = "mkdir",
 	[DISK_RMDIR] = "rmdir",       [DISK_LIST] = "list",
 	[DISK_LOCK] = "lock",         [DISK_SPACE] = "space",
@@ -51,8 +52,11 @@ static enum disk_call call_named(const char *name)
 {
 	unsigned call = 0;
 
-	while (call < DISK_CALL_COUNT && strcmp(call_names[call], name) != 0)
-		call++;
+	for (; call < DISK_CALL_COUNT; call++) {
+		CHECK(call_names[call] != NULL);
+		if (strcmp(call_names[call], name) == 0)
+			break;
+	}
 	return (enum disk_call)call;
 }
 
