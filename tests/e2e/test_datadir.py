@@ -28,8 +28,8 @@ def must_refuse(broker, *words):
     return said
 
 
-def used_directory(start):
-    broker = start()
+def used_directory(start, **arguments):
+    broker = start(**arguments)
     broker.produce("t", "x")
     broker.stop()
     return broker
@@ -130,7 +130,7 @@ def test_parent_that_is_not_there(start, tmp_path):
 
 
 def test_another_engine_is_refused_with_the_remedy(start):
-    broker = used_directory(start)
+    broker = used_directory(start, storage="log")
     broker.storage = "rocksdb"
     before = digest(broker.data)
     code, _said = broker.refuses_to_start()

@@ -49,7 +49,7 @@ def test_marker_and_lock(start):
 
 
 def test_wal_frames(start):
-    broker = start()
+    broker = start(storage="log")
     fill(broker)
     expected = told(broker, "t")
     broker.kill()
@@ -71,7 +71,7 @@ def test_wal_frames(start):
 
 
 def test_trim_is_a_frame(start):
-    broker = start()
+    broker = start(storage="log")
     fill(broker, 5)
     broker.client.post("/v1/topics/t/purge", '{"partition":0,"upto":3}')
     broker.kill()
@@ -81,7 +81,7 @@ def test_trim_is_a_frame(start):
 
 
 def test_manifest_and_segments(start):
-    broker = start()
+    broker = start(storage="log")
     began = time.time() * 1000
     for _ in range(3):  # three runs
         fill(broker)
@@ -154,7 +154,7 @@ def made_newer(path, crc_at):
 
 @pytest.mark.parametrize("name, crc_at", [("manifest", None), ("wal/*.wal", 56), ("catalog/*.wal", 56)])
 def test_newer_files_are_refused(start, name, crc_at):
-    broker = start()
+    broker = start(storage="log")
     fill(broker, 3)
     broker.kill()
     path = max(broker.data.glob(name))

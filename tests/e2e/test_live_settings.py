@@ -7,7 +7,7 @@ import pytest
 
 from harness.http import Connection, is_problem
 
-ENGINES = pytest.mark.parametrize("engine", ["memory", "log"])
+ENGINES = pytest.mark.parametrize("engine", ["memory", "log", "rocksdb"])
 CLASSES = ["none", "os", "interval", "commit"]
 
 
@@ -163,7 +163,7 @@ def test_smaller_batches_refuse_nothing_that_is_small(start, shards, engine):
     assert missing(broker, load.acks) == []
 
 
-@ENGINES
+@pytest.mark.parametrize("engine", ["memory", "log"])  # rocksdb has none
 def test_segments_follow_their_settings(start, shards, engine):
     broker = start(shards=shards, storage=engine)
     broker.create("t")

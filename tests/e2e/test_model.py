@@ -268,7 +268,7 @@ class Driver:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("run", range(2))
-@pytest.mark.parametrize("engine", ["memory", "log"])
+@pytest.mark.parametrize("engine", ["memory", "log", "rocksdb"])
 def test_local_engines_agree_with_the_model(start, shards, seed, engine, run):
     print(f"BOURN_SEED={seed} run={run}")
     broker = start(shards=shards, storage=engine)

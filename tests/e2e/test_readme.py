@@ -41,7 +41,7 @@ def matches(expected, actual):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_says_to_type_answers_as_printed(start, tmp_path, page):
-    broker = start(data=tmp_path / "data")
+    broker = start(data=tmp_path / "data", storage="log")  # whose files pages show
     text = page.read_text()
     tour = [command for block in blocks(text) for command in commands(block)]
     assert tour or page.stem in ("benchmarks", "formats", "hooks")  # test_hooks.py runs that one

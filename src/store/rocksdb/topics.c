@@ -166,21 +166,64 @@ void rocks_topic_create(struct store_topic_op *op)
 
 /* --- alter ----------------------------------------------------------------------------------- */
 
+/* A partition keeps to new limits when the change is answered: behind the trims that are under way there
+ * is one for them, and behind that it is so. */
+struct settling {
+	struct rocks_turn turn;
+	struct rocks_partition *partition;
+	struct fanout_visit *visit;
+	bool retained;
+};
+
+static void leave_if_last(struct fanout_visit *v)
+{
+	if (--v->pending == 0)
+		fanout_leave(v);
+}
+
+static void settle(struct task *t)
+{
+	struct settling *x = CONTAINER_OF(t, struct settling, turn.begin);
+	struct rocks_partition *p = x->partition;
+	struct fanout_visit *v = x->visit;
+
+	rocks_turn_end(p, &x->turn);
+	if (!x->retained) {
+		x->retained = true;
+		rocks_retain(p, true);
+		rocks_turn_ask(p, &x->turn);
+		return;
+	}
+	free(x);
+	leave_if_last(v);
+}
+
+static void settle_begin(struct rocks_partition *p, struct fanout_visit *v)
+{
+	struct settling *x = calloc(1, sizeof(*x));
+
+	CHECK(x);
+	*x = (struct settling){.turn.begin.run = settle, .partition = p, .visit = v};
+	v->pending++;
+	rocks_turn_ask(p, &x->turn);
+}
+
 static void apply(struct fanout_visit *v)
 {
 	struct topic_job *j = v->fanout->context;
 
+	v->pending = 1; /* this visit itself */
 	for (uint32_t i = 0; i < j->before; i++) {
 		struct rocks_partition *p = rocks_topic_partition(j->topic, i);
 
 		if (p->base.shard != v->shard)
 			continue;
 		p->base.settings = j->change.spec.settings;
-		rocks_retain(p, true);
+		settle_begin(p, v);
 		store_partition_moved(&p->base, p->shard->loop);
 	}
 	rocks_topic_attach(j->topic, j->before, &j->store->shards[v->shard]);
-	fanout_leave(v);
+	leave_if_last(v);
 }
 
 /* The old one goes with the last reference to it. */
@@ -304,8 +347,7 @@ static void partition_gone(struct rocks_partition *p)
 	struct fanout_visit *v = p->quiet_context;
 
 	list_remove(&p->node);
-	if (--v->pending == 0)
-		fanout_leave(v);
+	leave_if_last(v);
 }
 
 static void drop(struct fanout_visit *v)
@@ -322,8 +364,7 @@ static void drop(struct fanout_visit *v)
 		v->pending++;
 		rocks_partition_drop(p, partition_gone, v);
 	}
-	if (--v->pending == 0)
-		fanout_leave(v);
+	leave_if_last(v);
 }
 
 static void deleted(struct catalog_change *change)
