@@ -69,7 +69,8 @@ def copies_text(name, result):
     of_copies = ratios({"bare": result["copies"], "ours": result["ours"]})
     return (f"{TITLES[name]}: the copies alone, without a broker, reach "
             f"{spread([rate(r) for r in result['copies']], lambda v: f'{v:,.0f}')} MB/s on this machine, "
-            f"{spread(of_bare, percent)} of the bare loop; bourn reaches {spread(of_copies, percent)} of that.")
+            f"{spread(of_bare, percent)} of the bare loop, with {cpu_per_gib(result['copies'])} CPU-s a GiB; bourn "
+            f"reaches {spread(of_copies, percent)} of that.")
 
 
 def race_section(results):
