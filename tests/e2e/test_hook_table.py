@@ -1,5 +1,5 @@
 """Every point, verdict, carrier and front: what becomes of it. What makes no sense at a point is a failure
-there, and on_failure is `closed`."""
+there: the table is of on_failure `closed`; with `open` each failure leaves all as it was."""
 
 import time
 
@@ -27,6 +27,14 @@ TABLE = {
 }
 ROWS = [(point, front, verdict, expected) for (point, front), row in TABLE.items()
         for verdict, expected in zip(VERDICTS, row)]
+
+MAY = {"connect": {"stop", "refuse"}, "request_received": {"modify", "stop", "refuse"},
+       "request_executed": set(), "before_response_send": {"modify", "refuse"},
+       "after_response_send": set(), "subscribe": {"refuse"}, "produce": {"modify", "stop", "refuse"},
+       "deliver": {"modify", "stop"}}
+OPEN_ROWS = [(point, front, verdict, "as it was") for point, front, verdict, _ in ROWS
+             if verdict != "continue" and verdict not in MAY[point]]
+WITH_FAILURE = [("closed", *row) for row in ROWS] + [("open", *row) for row in OPEN_ROWS]
 
 EVERY = """
 local function say(event)
@@ -142,8 +150,8 @@ PROBES = {
 
 # --- the carriers --------------------------------------------------------------------
 
-def hook_of(carrier, tmp_path, point, front, verdict):
-    keys = {"points": point, "options": {"verdict": verdict}}
+def hook_of(carrier, tmp_path, point, front, verdict, on_failure):
+    keys = {"points": point, "on_failure": on_failure, "options": {"verdict": verdict}}
     if point == "request_received" or point == "before_response_send":
         keys["topics"] = "t"
     if point != "connect":
@@ -154,9 +162,9 @@ def hook_of(carrier, tmp_path, point, front, verdict):
 
 
 @pytest.mark.parametrize("carrier", ["so", "lua"])
-@pytest.mark.parametrize("point,front,verdict,expected", ROWS)
-def test_in_process(start, tmp_path, shards, carrier, point, front, verdict, expected):
-    hook = hook_of(carrier, tmp_path, point, front, verdict)
+@pytest.mark.parametrize("on_failure,point,front,verdict,expected", WITH_FAILURE)
+def test_in_process(start, tmp_path, shards, carrier, on_failure, point, front, verdict, expected):
+    hook = hook_of(carrier, tmp_path, point, front, verdict, on_failure)
     if point == "connect":  # readiness is asked for over a connection
         broker = start(running=False, shards=shards, config=config(tmp_path, hook))
         broker.spawn()
@@ -173,11 +181,12 @@ ANSWERS = {"continue": Answer(204), "modify": Answer(200, b"changed"), "stop": A
 OVER_HTTP = ["request_received", "request_executed", "before_response_send", "after_response_send", "produce"]
 
 
-@pytest.mark.parametrize("point,front,verdict,expected", [row for row in ROWS if row[0] in OVER_HTTP])
-def test_over_http(start, tmp_path, shards, point, front, verdict, expected):
+@pytest.mark.parametrize("on_failure,point,front,verdict,expected",
+                         [row for row in WITH_FAILURE if row[1] in OVER_HTTP])
+def test_over_http(start, tmp_path, shards, on_failure, point, front, verdict, expected):
     remote = HttpHook(lambda *_: ANSWERS[verdict])
     try:
-        hook = remote.hook(points=[point], **({"fronts": front} if point == "produce" else {}))
+        hook = remote.hook(points=[point], on_failure=on_failure, **({"fronts": front} if point == "produce" else {}))
         broker = start(shards=shards, config=config(tmp_path, hook))
         assert PROBES[point, front](broker) == expected
         while not remote.seen:

@@ -3,6 +3,7 @@ answer."""
 
 import json
 import re
+import subprocess
 import threading
 import time
 
@@ -413,6 +414,7 @@ def test_c_lua_and_http_in_one_chain(hooked, serve, tmp_path):
         script(tmp_path, """
             function produce(event)
               if event.value:find("secret") then return "drop" end
+              if event.value:find("wrong") then return refuse(422, "it is wrong: " .. event.value) end
               event.value = event.value .. " lua"
               event.headers.lua = "2"
             end
@@ -423,6 +425,12 @@ def test_c_lua_and_http_in_one_chain(hooked, serve, tmp_path):
     assert post(broker, "modify secret").json()["dropped"] == 1
     reply = post(broker, "modify nobody")
     assert (reply.status, reply.body) == (422, b"no such thing")
+    said = subprocess.run(["curl", "-s", "-w", " %{http_code} %{content_type}", "-d", "modify wrong",
+                           "-H", "Content-Type: text/plain", f"{broker.url}/produce/t"],
+                          capture_output=True, text=True, check=True).stdout
+    problem, status, content_type = said.rsplit(" ", 2)
+    assert (status, content_type) == ("422", "application/problem+json")
+    assert json.loads(problem)["detail"] == "it is wrong: <modify wrong>"
     [stored] = broker.consume("t")["events"]
     assert stored["value"] == "<modify> lua http"
     assert stored["headers"] == [["said-by", '{"n":1}'], ["lua", "2"], ["http", "3"]]
