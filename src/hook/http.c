@@ -20,6 +20,7 @@ enum {
 	FIELDS_BYTES_MAX = 128 << 10,
 	BACKOFF_MS = 20, /* before the second try; doubles */
 	BACKOFF_SHIFT_MAX = 6,
+	LATE_MS = 500, /* after its time-out: without memory libcurl may forget a transfer */
 };
 
 struct http_module {
@@ -52,8 +53,9 @@ struct ask {
 	struct curl_slist *fields; /* owned; while it is asked */
 	struct buf head;           /* of the answer */
 	struct buf body;
-	struct timer again; /* the next try */
-	int64_t tries;      /* so far */
+	struct timer timer; /* the next try; or when this one is over, whatever libcurl says */
+	bool is_trying;
+	int64_t tries; /* so far */
 	uint64_t number;
 };
 
@@ -194,12 +196,11 @@ static void ask_start(struct ask *a)
 		curl->slist_free_all(a->fields);
 		a->fields = NULL;
 		ask_fail(a, "no memory for a request");
+		return;
 	}
-}
-
-static void ask_again(struct timer *t)
-{
-	ask_start(CONTAINER_OF(t, struct ask, again));
+	a->is_trying = true;
+	timer_start(a->instance->loop, &a->timer,
+	            hook_spec_timeout_ms(a->instance->spec) + LATE_MS);
 }
 
 static void try_again(struct ask *a, const char *why)
@@ -210,7 +211,7 @@ static void try_again(struct ask *a, const char *why)
 	if (a->tries > i->spec->retries)
 		ask_fail(a, why);
 	else
-		timer_start(i->loop, &a->again, BACKOFF_MS << shift);
+		timer_start(i->loop, &a->timer, BACKOFF_MS << shift);
 }
 
 /* Its answer came, or will not. */
@@ -221,6 +222,8 @@ static void ask_answered(struct ask *a, CURLcode code)
 	                                   .body = buf_slice(&a->body)};
 	long status = 0;
 
+	a->is_trying = false;
+	timer_stop(a->instance->loop, &a->timer);
 	curl->easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl->multi_remove_handle(a->instance->multi, a->easy);
 	curl->slist_free_all(a->fields);
@@ -235,6 +238,16 @@ static void ask_answered(struct ask *a, CURLcode code)
 		a->call->failure = "its answer is none that a hook can give";
 		ask_end(a, http_event_verdict(a->call, &answer));
 	}
+}
+
+static void ask_timer_fired(struct timer *t)
+{
+	struct ask *a = CONTAINER_OF(t, struct ask, timer);
+
+	if (a->is_trying)
+		ask_answered(a, CURLE_OPERATION_TIMEDOUT);
+	else
+		ask_start(a);
 }
 
 /* --- libcurl's wishes ----------------------------------------------------------------------------- */
@@ -354,7 +367,7 @@ static struct ask *ask_new(struct http_instance *i)
 	a->instance = i;
 	a->head = BUF_INIT(HEAD_BYTES_MAX);
 	a->body = BUF_INIT(BODY_BYTES_MAX);
-	a->again.fire = ask_again;
+	a->timer.fire = ask_timer_fired;
 	return a;
 }
 

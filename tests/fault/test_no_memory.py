@@ -18,6 +18,7 @@ import pytest
 
 from harness import http
 from harness.broker import BIN
+from harness.hooks import Answer, HttpHook, config, script
 from harness.http import Client, Connection
 from harness.oracle import ENVELOPES, Oracle
 from harness.ws import BINARY, CLOSE, TEXT, WebSocket
@@ -315,21 +316,16 @@ class Sweep:
         return seen
 
 
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("engine", ["memory", "log"])  # RocksDB ends the process when memory does
-def test_no_memory(start, engine, seed, tmp_path, busy, monkeypatch):
-    monkeypatch.setattr(http, "SECONDS", SECONDS)
-    memory = Memory(tmp_path / "memory")
-    broker = start(storage=engine, shards=2, env={**busy, **memory.env, "BOURN_LIMITS_PONG_TIMEOUT": "1s"})
-    oracle = Hardy(broker, tmp_path, "F9 no memory", seed, ["commit", "os"], engine=engine)
+def sweep_allocations(broker, memory, oracle, seed, some, several):
+    """`some` single ones (None: all), and `several` of each kind of more."""
     sweep = Sweep(broker, memory, oracle)
     dice = random.Random(seed)
     sweep.round(0)
     count = sweep.round(0)
     every = range(1, count + count // 8)
-    for first in every if LONG else sorted(dice.sample(every, SOME)):
+    for first in sorted(dice.sample(every, some)) if some else every:
         sweep.round(first)
-    for _ in range(SEVERAL):
+    for _ in range(several):
         sweep.round(dice.choice(every), times=dice.randint(2, 40))
         sweep.round(dice.randint(1, 50), every=dice.randint(3, 60), times=count)
     sweep.round(0)
@@ -340,3 +336,48 @@ def test_no_memory(start, engine, seed, tmp_path, busy, monkeypatch):
     oracle.verify()
     oracle.rounds = sweep.number
     oracle.verdict(allocations=count, failed=sweep.failed)
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(http, "SECONDS", SECONDS)
+    return Memory(tmp_path / "memory")
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("engine", ["memory", "log"])  # RocksDB ends the process when memory does
+def test_no_memory(start, engine, seed, tmp_path, busy, memory):
+    broker = start(storage=engine, shards=2, env={**busy, **memory.env, "BOURN_LIMITS_PONG_TIMEOUT": "1s"})
+    oracle = Hardy(broker, tmp_path, "F9 no memory", seed, ["commit", "os"], engine=engine)
+    sweep_allocations(broker, memory, oracle, seed, None if LONG else SOME, SEVERAL)
+
+
+# Each looks at everything, so that all is decoded, and says that it may go on.
+LOOKS = """
+local function look(event)
+  for name, value in pairs(event.headers) do name = name .. (value or ""):gsub("a*b", "c") end
+  if event.value and #event.value > 0 then event.value = event.value .. "" end
+  return "continue"
+end
+request_received, before_response_send, produce, deliver = look, look, look, look
+function connect() end
+function subscribe() end
+function request_executed() end
+function after_response_send() end
+"""
+
+
+@pytest.mark.timeout(3600)
+def test_no_memory_with_hooks(start, seed, tmp_path, busy, memory):
+    """Hooks at every point, in Lua and over HTTP, that let all pass. Libraries take memory for each call, so a
+    round has some 25,000 allocations: only a sample of them."""
+    remote = HttpHook(lambda *_: Answer(204))
+    points = ["request_received", "before_response_send", "produce", "request_executed", "after_response_send"]
+    hooks = config(tmp_path, script(tmp_path, LOOKS, on_failure="open"), remote.hook(points=points))
+    broker = start(storage="memory", shards=2, config=hooks,
+                   env={**busy, **memory.env, "BOURN_LIMITS_PONG_TIMEOUT": "1s"})
+    oracle = Hardy(broker, tmp_path, "F9 no memory, with hooks", seed, ["commit", "os"], engine="memory")
+    try:
+        sweep_allocations(broker, memory, oracle, seed, *(100, 40) if LONG else (4, 3))
+    finally:
+        remote.close()
