@@ -228,14 +228,19 @@ static enum err check_damage(struct database *d, const char *path, const struct 
 	return OK;
 }
 
-/* With one file there is nothing behind a write that was cut off, and RocksDB says so itself if there
- * is. Else it is read twice, first without modifying anything. */
+/* With one file there is nothing behind a write that was cut off. Whether there is, is found out here:
+ * RocksDB takes a record whose length reaches beyond the file for the last, whatever follows. If so, and
+ * with more files, it is read twice, first without modifying anything. */
 static enum err open_checked(struct database *d, const char *path, const struct uuid *store,
                              const struct store_config *config, bool read_only, struct fault *f)
 {
-	enum err err = ERR_CORRUPT;
+	struct wal_marks marks;
+	enum err err = wal_marks_read(config->disk, path, store, &marks, f);
 
-	if (wal_file_count(config->disk, path) <= 1)
+	if (err)
+		return err;
+	err = ERR_CORRUPT;
+	if (!marks.goes_on && wal_file_count(config->disk, path) <= 1)
 		err = open_as(d, path, rocksdb_tolerate_corrupted_tail_records_recovery, read_only,
 		              f);
 	if (err != ERR_CORRUPT)

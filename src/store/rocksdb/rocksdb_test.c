@@ -483,6 +483,29 @@ TEST(hole__in_what_was_flushed_refuses_the_start)
 	}
 }
 
+/* RocksDB takes it for a record that was not written to its end. */
+TEST(hole__a_length_that_reaches_beyond_the_file_refuses_the_start)
+{
+	struct fixture *x = *state;
+	struct store_partition *p = rig_topic(&x->rig, "t", 1)->partitions[0];
+	char path[PATH_BYTES];
+	struct fault f = {0};
+	int64_t at;
+
+	assert_int_equal(append(x, p, 3), OK);
+	at = largest_file(x, ".log", path);
+	for (int i = 0; i < 3; i++) {
+		x->ahead_ms += 1000; /* each says what was flushed before */
+		assert_int_equal(append(x, p, 3), OK);
+	}
+	kill_it(x);
+	flip_byte(path, at + 5);
+	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CORRUPT);
+	assert_non_null(strstr(f.where, "its WAL is damaged"));
+	flip_byte(path, at + 5);
+	rig_reopen(&x->rig);
+}
+
 /* --- a WAL that was cut off ------------------------------------------------------------------ */
 
 enum { TAIL_BATCHES = 6, TAIL_EVENTS = 3, TAILS = 30, TAIL_BYTES = 300 };
@@ -902,6 +925,7 @@ int main(void)
 		WITH_STORE(damage__at_the_front_fences_its_partition_and_can_be_trimmed),
 		WITH_STORE(hole__in_what_was_never_flushed_ends_the_log_there),
 		WITH_STORE(hole__in_what_was_flushed_refuses_the_start),
+		WITH_STORE(hole__a_length_that_reaches_beyond_the_file_refuses_the_start),
 		WITH_STORE(tail__ends_at_the_last_whole_write),
 		WITH_STORE(flips__nothing_wrong_is_served_and_nothing_hidden),
 		WITH_STORE(open__a_catalog_that_lost_a_topic_is_refused),

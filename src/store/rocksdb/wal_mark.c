@@ -29,6 +29,7 @@ struct reading {
 	const struct uuid *store;
 	struct wal_marks *found;
 	struct fault *fault;
+	bool is_damaged; /* the file, further up */
 	uint8_t block[BLOCK_BYTES];
 };
 
@@ -84,6 +85,8 @@ static void look_at_block(struct reading *r, struct slice rest)
 	while (rest.len > 0) {
 		size_t len = fragment_bytes(rest);
 
+		r->found->goes_on = r->found->goes_on || (len && r->is_damaged);
+		r->is_damaged = r->is_damaged || (!len && rest.len >= HEAD_BYTES);
 		if (len && (rest.ptr[6] == KIND_WHOLE || rest.ptr[6] == KIND_FIRST))
 			look_at_record(r, slice_of(rest.ptr + HEAD_BYTES, len - HEAD_BYTES));
 		len = len ? len : 1;
@@ -131,6 +134,7 @@ static int read_file(void *arg, const char *name)
 	err = disk_open(r->disk, path, O_RDONLY, &fd, r->fault);
 	if (err)
 		return -1;
+	r->is_damaged = false;
 	for (int64_t at = 0; !err && len == BLOCK_BYTES; at += BLOCK_BYTES) {
 		err = read_block(r, fd, at, &len);
 		if (!err)

@@ -20,6 +20,8 @@
 #include "base/err.h"
 #include "base/uuid.h"
 
+#include <stdbool.h>
+
 struct disk;
 
 enum { WAL_MARK_BYTES = 24 }; /* the blob */
@@ -30,6 +32,7 @@ void wal_mark_encode(const struct uuid *store, uint64_t number, uint8_t into[WAL
 struct wal_marks {
 	uint64_t flushed; /* highest number in a mark; 0: there is none */
 	uint64_t last;    /* highest number of a write */
+	bool goes_on;     /* a record stands behind damage in its file: that is no torn end */
 };
 
 /* Of all files of the WAL in the directory. Blocking; ERR_IO. */

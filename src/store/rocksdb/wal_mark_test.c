@@ -106,6 +106,22 @@ TEST(wal_marks__are_found_behind_damage)
 	assert_int_equal(marks_of(w).last, 15);
 }
 
+TEST(wal_marks__tell_whether_records_follow_damage)
+{
+	struct wal *w = *state;
+	size_t second, third;
+
+	add(w, WHOLE, 1, &store, 0);
+	second = add(w, WHOLE, 3, &store, 2);
+	third = add(w, WHOLE, 5, &store, 4);
+	assert_false(marks_of(w).goes_on);
+	w->bytes[third + 5] ^= 0x20; /* its length: beyond the file */
+	assert_false(marks_of(w).goes_on);
+	w->bytes[third + 5] ^= 0x20;
+	w->bytes[second + 5] ^= 0x20;
+	assert_true(marks_of(w).goes_on);
+}
+
 TEST(wal_marks__that_are_none_are_not_taken)
 {
 	struct wal *w = *state;
@@ -139,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_WAL(wal_marks__tell_the_highest),
 		WITH_WAL(wal_marks__are_found_behind_damage),
+		WITH_WAL(wal_marks__tell_whether_records_follow_damage),
 		WITH_WAL(wal_marks__that_are_none_are_not_taken),
 		WITH_WAL(wal_file_count__counts_its_files_only),
 	};
