@@ -1,5 +1,6 @@
 /* bourn verify DIR: is every byte of a data directory as it was written? */
 #include "cli/cli.h"
+#include "cli/units.h"
 
 #include "base/buf.h"
 #include "io/clock.h"
@@ -176,12 +177,21 @@ static void sum_json(const struct verify_totals *t)
 	       t->wal_frames, t->wal_bytes, t->torn_bytes);
 }
 
+static void print_count(uint64_t count, const char *noun, const char *then)
+{
+	printf("%" PRIu64 " %s%s%s", count, noun, units_plural((int64_t)count), then);
+}
+
 static void sum_text(const struct verify_totals *t)
 {
-	printf("%s: %" PRIu64 " topics, %" PRIu64 " partitions, %" PRIu64 " events; %" PRIu64
-	       " bytes in %" PRIu64 " segments, %" PRIu64 " in %" PRIu64 " WAL frames\n",
-	       t->damages ? "damaged" : "clean", t->topics, t->partitions, t->events,
-	       t->segment_bytes, t->segments, t->wal_bytes, t->wal_frames);
+	fputs(t->damages ? "damaged: " : "clean: ", stdout);
+	print_count(t->topics, "topic", ", ");
+	print_count(t->partitions, "partition", ", ");
+	print_count(t->events, "event", "; ");
+	print_count(t->segment_bytes, "byte", " in ");
+	print_count(t->segments, "segment", ", ");
+	printf("%" PRIu64 " in ", t->wal_bytes);
+	print_count(t->wal_frames, "WAL frame", "\n");
 }
 
 /* --- cutting ------------------------------------------------------------------------------------------ */

@@ -17,6 +17,7 @@ enum {
 	WAITING_MAX = 4096,
 	HEAD_BYTES_MAX = 32 << 10,
 	BODY_BYTES_MAX = 1 << 20,
+	BODY_KEPT_BYTES_MAX = 16 << 10, /* of an answer, for the next one */
 	FIELDS_BYTES_MAX = 128 << 10,
 	BACKOFF_MS = 20, /* before the second try; doubles */
 	BACKOFF_SHIFT_MAX = 6,
@@ -84,6 +85,10 @@ static void ask_end(struct ask *a, enum bourn_verdict verdict)
 	struct call *c = a->call;
 
 	a->call = NULL;
+	if (a->body.cap > BODY_KEPT_BYTES_MAX) {
+		buf_fini(&a->body);
+		a->body = BUF_INIT(BODY_BYTES_MAX);
+	}
 	i->asked_count--;
 	list_append(&i->idle, &a->node);
 	hook_said(c, verdict);
