@@ -62,6 +62,7 @@ def test_old_on_new(start, engine, old_binary, end):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("engine", ["memory", "log"], indirect=True)  # which take it over
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_new_on_old(start, engine, old_binary, end):
     broker = start(storage="memory", binary=old_binary)

@@ -206,7 +206,7 @@ FIXTURE_TEST(range__files_stay_open_however_many)
 	struct sim_store *x = *state;
 	const struct store_topic *t = rig_topic(&x->rig, "many", TOPICS);
 	struct got held[TOPICS];
-	unsigned before;
+	unsigned before, after;
 	uint8_t byte;
 
 	for (uint32_t i = 0; i < TOPICS; i++)
@@ -215,14 +215,15 @@ FIXTURE_TEST(range__files_stay_open_however_many)
 	before = open_files(x);
 	for (uint32_t i = 0; i < TOPICS; i++)
 		held[i] = get(x, t->partitions[i], 0, ALL);
-	assert_int_equal(open_files(x), before + TOPICS);
+	after = open_files(x); /* a file of the WAL may have been closed meanwhile */
+	assert_in_range(after, before + TOPICS - 1, before + TOPICS);
 	for (uint32_t i = 0; i < TOPICS; i++) {
 		assert_int_equal(
 			x->disk->ops->pread(x->disk, held[i].range.fd, &byte, 1, held[i].range.at),
 			1);
 		shared_put(held[i].holder);
 	}
-	assert_int_equal(open_files(x), before + COLD_FILES_MAX);
+	assert_int_equal(open_files(x), after - TOPICS + COLD_FILES_MAX);
 }
 
 /* --- damage -------------------------------------------------------------------------------------- */
