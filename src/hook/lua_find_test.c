@@ -207,7 +207,7 @@ TEST(find__matches_as_lua_does_at_random)
 	static const char letters[] = "aabbc()[]^$%*+-?.,01wsdfbx";
 	unsigned seed = 20261122;
 
-	for (int n = 0; n < 4000; n++) {
+	for (int n = 0; n < TEST_TIMES(4000); n++) {
 		uint8_t pattern[12], text[16];
 		size_t pattern_len, text_len;
 
