@@ -4,7 +4,7 @@
 
 enum {
 	BUDGET_BYTES_LEAST = 4 << 10, /* less is no budget: a spill has its price */
-	WAL_CHECKPOINTS = 4,          /* appends wait when it holds as much as makes so many due */
+	WAL_CHECKPOINTS = 2,          /* appends wait when it holds as much as makes so many due */
 	CHECKPOINT_BYTES_LEAST = 4 << 20, /* … but for a smaller storage.snapshot_size */
 };
 

@@ -8,7 +8,7 @@
  *
  * When half of `storage.memory` is unsaved a spill begins (spill.h); when all of it is, appends wait
  * until that one has ended. So memory stays within the budget however much faster appends come than
- * segments are written. When four times what makes a checkpoint due is unpublished, appends wait for
+ * segments are written. When twice what makes a checkpoint due is unpublished, appends wait for
  * one: so a start has no more to replay, however much faster they come than the disk is. While the last
  * spill or checkpoint failed, appends that would wait are refused: with "disk full" if that is why, else
  * as busy.

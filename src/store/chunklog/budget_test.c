@@ -17,8 +17,8 @@ enum {
 	FLOOD = 240, /* events at once: six times the budget, less than what may wait */
 	/* One more chunk is begun before appends wait; what comes last needs none. */
 	SPILLS_LEAST = FLOOD * EVENT_BYTES / (BUDGET + CHUNK_BYTES_MAX),
-	CHECKPOINT = 1 << 20,
-	WAL_BYTES = 4 * CHECKPOINT, /* then appends wait */
+	CHECKPOINT = 2 << 20,
+	WAL_BYTES = 2 * CHECKPOINT, /* then appends wait */
 	IN_FLIGHT = 2 << 20,
 	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / WAL_BYTES - 1,
 };
