@@ -1,7 +1,7 @@
 #include "hook/hook.h"
 
 #include "base/test.h"
-#include "io/metrics.h"
+#include "hook/testing/hook_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,17 +9,7 @@
 
 /* --- a shard with hooks --------------------------------------------------------------------------- */
 
-static struct {
-	struct metrics metrics;
-	struct log *log;
-	struct loop *loop;
-	struct hook_set *set;
-	struct hooks *hooks;
-	struct hook_chain *chain;
-	struct hook_run run;
-	struct record record;
-	struct buf headers;
-} fx;
+static struct hook_fixture fx;
 
 static struct hook_spec say(const char *options)
 {
@@ -33,51 +23,25 @@ static struct hook_spec say(const char *options)
 
 static void start(const struct hook_spec *specs, size_t count)
 {
-	struct loop_config config = {
-		.clock = clock_system(), .entropy = entropy_system(), .metrics = &fx.metrics};
+	struct hook_set *set;
 	struct fault f;
 
-	fx.log = log_new(STDERR_FILENO, LOG_OFF, false, clock_system());
-	config.log = fx.log;
-	fx.loop = loop_new(&config, &f);
-	assert_non_null(fx.loop);
-	assert_int_equal(hook_set_load(specs, count, &fx.set, &f), OK);
-	assert_int_equal(hooks_new(fx.set, fx.loop, 0, 1, &fx.hooks, &f), OK);
-	fx.chain = hooks_chain(fx.hooks, BOURN_PRODUCE);
-	fx.headers = BUF_INIT(4096);
+	assert_int_equal(hook_set_load(specs, count, &set, &f), OK);
+	hook_fixture_start(&fx, set);
 }
 
 static void stop(void)
 {
-	buf_fini(&fx.headers);
-	hooks_free(fx.hooks);
-	hook_set_free(fx.set);
-	loop_free(fx.loop);
-	log_free(fx.log);
+	hook_fixture_stop(&fx);
 }
 
 static const struct bourn_caller somebody = {.bytes = sizeof(somebody), .peer = "here"};
 
-static void set_record(const char *value)
-{
-	fx.record = (struct record){
-		.value = slice_str(value),
-		.headers = buf_slice(&fx.headers),
-		.header_count = fx.headers.len > 0,
-	};
-}
-
 /* What becomes of an event in that topic; `fx.record` is what it was, then what it became. */
 static enum hook_outcome pass(const char *topic, const char *value)
 {
-	arena_reset(hook_chain_arena(fx.chain));
-	set_record(value);
-	call_init(&fx.run.call, BOURN_PRODUCE, &somebody, hook_chain_arena(fx.chain));
-	fx.run.call.pub.topic = slice_out(slice_str(topic));
-	call_set_record(&fx.run.call, &fx.record);
-	assert_true(hook_run_start(fx.chain, &fx.run));
-	assert_true(call_get_record(&fx.run.call, &fx.record));
-	return fx.run.outcome;
+	fx.record = (struct record){.value = slice_str(value)};
+	return hook_fixture_pass(&fx, &somebody, topic);
 }
 
 static void assert_value(const char *text)

@@ -1,7 +1,7 @@
 #include "hook/hook.h"
 
 #include "base/test.h"
-#include "io/metrics.h"
+#include "hook/testing/hook_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +12,8 @@
 static struct {
 	char path[32];
 	struct hook_spec spec;
-	struct metrics metrics;
-	struct log *log;
-	struct loop *loop;
-	struct hook_set *set;
-	struct hooks *hooks;
-	struct hook_chain *chain;
-	struct hook_run run;
-	struct record record;
-	struct buf headers;
+	struct hook_set *set; /* loaded, not started yet */
+	struct hook_fixture shard;
 	struct fault fault;
 } fx;
 
@@ -50,27 +43,14 @@ static enum err load(const char *script)
 
 static void start(const char *script)
 {
-	struct loop_config config = {
-		.clock = clock_system(), .entropy = entropy_system(), .metrics = &fx.metrics};
-
-	fx.log = log_new(STDERR_FILENO, LOG_OFF, false, clock_system());
-	config.log = fx.log;
-	fx.loop = loop_new(&config, &fx.fault);
-	assert_non_null(fx.loop);
 	if (load(script) != OK)
 		fail_msg("%s", fx.fault.where);
-	assert_int_equal(hooks_new(fx.set, fx.loop, 0, 1, &fx.hooks, &fx.fault), OK);
-	fx.chain = hooks_chain(fx.hooks, BOURN_PRODUCE);
-	fx.headers = BUF_INIT(4096);
+	hook_fixture_start(&fx.shard, fx.set);
 }
 
 static void stop(void)
 {
-	buf_fini(&fx.headers);
-	hooks_free(fx.hooks);
-	hook_set_free(fx.set);
-	loop_free(fx.loop);
-	log_free(fx.log);
+	hook_fixture_stop(&fx.shard);
 }
 
 static int init(void **state)
@@ -92,20 +72,12 @@ static enum hook_outcome pass(const char *value)
 		.request_id = 255,
 	};
 
-	arena_reset(hook_chain_arena(fx.chain));
-	fx.record = (struct record){
+	fx.shard.record = (struct record){
 		.timestamp = 1700000000000,
 		.key = SLICE_LIT("k"),
 		.value = value ? slice_str(value) : SLICE_NONE,
-		.headers = buf_slice(&fx.headers),
-		.header_count = fx.headers.len > 0,
 	};
-	call_init(&fx.run.call, BOURN_PRODUCE, &caller, hook_chain_arena(fx.chain));
-	fx.run.call.pub.topic = slice_out(SLICE_LIT("t"));
-	call_set_record(&fx.run.call, &fx.record);
-	assert_true(hook_run_start(fx.chain, &fx.run));
-	assert_true(call_get_record(&fx.run.call, &fx.record));
-	return fx.run.outcome;
+	return hook_fixture_pass(&fx.shard, &caller, "t");
 }
 
 /* The script's value for `value`. */
@@ -114,9 +86,9 @@ static void assert_makes(const char *value, const char *made)
 	enum hook_outcome outcome = pass(value);
 
 	if (outcome != HOOK_PASSED)
-		fail_msg("%s", fx.run.fault.where);
-	if (!slice_eq(fx.record.value, slice_str(made)))
-		fail_msg("'%.*s' is not '%s'", SLICE_FMT(fx.record.value), made);
+		fail_msg("%s", fx.shard.run.fault.where);
+	if (!slice_eq(fx.shard.record.value, slice_str(made)))
+		fail_msg("'%.*s' is not '%s'", SLICE_FMT(fx.shard.record.value), made);
 }
 
 /* --- verdicts ------------------------------------------------------------------------------------- */
@@ -140,7 +112,7 @@ TEST(lua__a_verdict_by_name_or_by_what_it_did)
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
 		start(rows[i].script);
 		assert_int_equal(pass("v"), rows[i].outcome);
-		assert_int_equal(fx.run.changed, rows[i].changed);
+		assert_int_equal(fx.shard.run.changed, rows[i].changed);
 		stop();
 	}
 }
@@ -149,10 +121,10 @@ TEST(lua__refuses_with_status_reason_and_when_to_come_back)
 {
 	start("function produce(e) return refuse(429, 'too fast', 7) end");
 	assert_int_equal(pass("v"), HOOK_REFUSED);
-	assert_int_equal(fx.run.fault.code, ERR_HOOK_REFUSED);
-	assert_int_equal(fx.run.call.refusal.status, 429);
-	assert_int_equal(fx.run.call.refusal.retry_after_s, 7);
-	assert_string_equal(fx.run.fault.where, "too fast");
+	assert_int_equal(fx.shard.run.fault.code, ERR_HOOK_REFUSED);
+	assert_int_equal(fx.shard.run.call.refusal.status, 429);
+	assert_int_equal(fx.shard.run.call.refusal.retry_after_s, 7);
+	assert_string_equal(fx.shard.run.fault.where, "too fast");
 	stop();
 }
 
@@ -160,11 +132,11 @@ static void assert_fails(const char *script, const char *why)
 {
 	start(script);
 	assert_int_equal(pass("v"), HOOK_REFUSED);
-	assert_int_equal(fx.run.fault.code, ERR_HOOK_FAILED);
-	if (!fx.run.call.failure || !strstr(fx.run.call.failure, why))
+	assert_int_equal(fx.shard.run.fault.code, ERR_HOOK_FAILED);
+	if (!fx.shard.run.call.failure || !strstr(fx.shard.run.call.failure, why))
 		fail_msg("'%s' is not in '%s'", why,
-		         fx.run.call.failure ? fx.run.call.failure : "");
-	assert_true(slice_eq(fx.record.value, SLICE_LIT("v")));
+		         fx.shard.run.call.failure ? fx.shard.run.call.failure : "");
+	assert_true(slice_eq(fx.shard.record.value, SLICE_LIT("v")));
 	stop();
 }
 
@@ -192,7 +164,7 @@ TEST(lua__sees_the_event)
 	start("function produce(e) e.value = table.concat({e.topic, e.key, e.value, e.timestamp, "
 	      "e.point, e.front, e.peer, e.principal, e.request_id, tostring(e.partition), "
 	      "e.headers.a, tostring(e.headers.b)}, ' ') end");
-	header_append(&fx.headers, SLICE_LIT("a"), SLICE_LIT("1"));
+	header_append(&fx.shard.headers, SLICE_LIT("a"), SLICE_LIT("1"));
 	assert_makes("v", "t k v 1700000000000 produce websocket 1.2.3.4:5 me "
 	                  "00000000000000ff nil 1 nil");
 	stop();
@@ -204,12 +176,12 @@ TEST(lua__sets_key_value_and_headers)
 
 	start("function produce(e) e.key = nil e.value = nil e.headers.a = nil "
 	      "e.headers.b = '2' end");
-	header_append(&fx.headers, SLICE_LIT("a"), SLICE_LIT("1"));
+	header_append(&fx.shard.headers, SLICE_LIT("a"), SLICE_LIT("1"));
 	assert_int_equal(pass("v"), HOOK_PASSED);
-	assert_null(fx.record.key.ptr);
-	assert_null(fx.record.value.ptr);
-	assert_false(record_header(&fx.record, "a", &value));
-	assert_true(record_header(&fx.record, "b", &value));
+	assert_null(fx.shard.record.key.ptr);
+	assert_null(fx.shard.record.value.ptr);
+	assert_false(record_header(&fx.shard.record, "a", &value));
+	assert_true(record_header(&fx.shard.record, "b", &value));
 	assert_true(slice_eq(value, SLICE_LIT("2")));
 	stop();
 }
@@ -219,7 +191,7 @@ TEST(lua__walks_over_headers)
 	start("function produce(e) e.headers.b = 'two' local all = '' "
 	      "for name, value in pairs(e.headers) do all = all .. name .. '=' .. value .. ';' end "
 	      "e.value = all end");
-	header_append(&fx.headers, SLICE_LIT("a"), SLICE_LIT("1"));
+	header_append(&fx.shard.headers, SLICE_LIT("a"), SLICE_LIT("1"));
 	assert_makes("v", "a=1;b=two;");
 	stop();
 }
@@ -323,7 +295,7 @@ TEST(lua__memory_is_bounded_and_comes_back)
 	start("function produce(e) if e.value == 'v' then local t = {} "
 	      "while true do t[#t + 1] = ('x'):rep(100000) .. #t end end end");
 	assert_int_equal(pass("v"), HOOK_REFUSED);
-	assert_non_null(strstr(fx.run.call.failure, "not enough memory"));
+	assert_non_null(strstr(fx.shard.run.call.failure, "not enough memory"));
 	assert_int_equal(pass("w"), HOOK_PASSED);
 	stop();
 	assert_fails("function produce(e) return ('x'):rep(1 << 40) end", "");
@@ -404,9 +376,9 @@ static unsigned refresh(const char *script)
 	unsigned refreshed;
 
 	write_script(script);
-	refreshed = hook_set_refresh(fx.set, fx.log);
+	refreshed = hook_set_refresh(fx.set, fx.shard.log);
 	unlink(fx.path);
-	hooks_renew(fx.hooks);
+	hooks_renew(fx.shard.hooks);
 	return refreshed;
 }
 
@@ -429,8 +401,8 @@ TEST(lua__the_old_one_stays_when_the_new_one_fails)
 	assert_makes("v", "1");
 	for (size_t i = 0; i < ARRAY_COUNT(scripts); i++)
 		assert_int_equal(refresh(scripts[i]), 0);
-	assert_int_equal(hook_set_refresh(fx.set, fx.log), 0); /* the file is gone */
-	hooks_renew(fx.hooks);
+	assert_int_equal(hook_set_refresh(fx.set, fx.shard.log), 0); /* the file is gone */
+	hooks_renew(fx.shard.hooks);
 	assert_makes("v", "2");
 	stop();
 }
