@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "io/disk.h"
+#include "store/compact/compact_pace.h"
 
 #include <stdlib.h>
 

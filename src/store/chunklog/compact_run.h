@@ -18,8 +18,6 @@
 #include "store/compact/compact_rewrite.h"
 
 enum {
-	COMPACT_MAP_BYTES = 32 << 20, /* at most; 786,432 keys */
-	COMPACT_SLICE_BYTES = 256 << 10,
 	COMPACT_GROUP_BYTES_MAX = 1 << 30, /* that go into one, if more than segment.bytes */
 };
 

@@ -5,15 +5,13 @@
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/compact_run.h"
 #include "store/chunklog/spill.h"
+#include "store/compact/compact_pace.h"
 
 #include <stdlib.h>
 
 enum {
 	LOOK_MS = 15000,
-	RETRY_US = 60 * 1000000,
-	RETRY_MS = 4,   /* on a shard */
-	REST_SHARE = 3, /* as many times as long as a slice took */
-	REST_MS_MAX = 1000,
+	RETRY_MS = 4,              /* on a shard */
 	PUBLISH_BYTES = 256 << 20, /* read, until those files may go */
 };
 
@@ -111,26 +109,21 @@ static struct choice choose(struct chunklog *log)
 
 /* --- end ------------------------------------------------------------------------------------------- */
 
-static void say_end(struct chunklog *log)
+static void say_end(const struct chunklog *log)
 {
-	struct compaction *c = &log->compaction;
-	struct metrics *m = loop_metrics(home_of(log));
-	struct log *g = log->config.log;
+	const struct compaction *c = &log->compaction;
 	const struct partition *p = c->partition;
-	char text[320];
+	const struct compact_outcome outcome = {
+		.topic = p->topic->name,
+		.partition = p->base.index,
+		.began_mono_us = c->began_mono_us,
+		.bytes_in = c->run->bytes_in,
+		.bytes_out = c->run->bytes_out,
+		.upto = p->saved.compacted,
+		.fault = &c->fault,
+	};
 
-	metric_add(m, METRIC_COMPACTION_READ, c->run->bytes_in);
-	metric_add(m, METRIC_COMPACTION_WRITTEN, c->run->bytes_out);
-	metric_add(m, METRIC_COMPACTION_MS,
-	           (loop_now(home_of(log)).mono_us - c->began_mono_us) / 1000);
-	metric_add(m, c->fault.code ? METRIC_COMPACTION_FAILURES : METRIC_COMPACTIONS, 1);
-	if (c->fault.code)
-		log_line(g, LOG_WARN, "compaction", "%s/%u is not compacted: %s", p->topic->name,
-		         p->base.index, fault_text(&c->fault, text, sizeof(text)));
-	else
-		log_line(g, LOG_DEBUG, "compaction", "%s/%u up to offset %lld: %lld bytes of %lld",
-		         p->topic->name, p->base.index, (long long)p->saved.compacted,
-		         (long long)c->run->bytes_out, (long long)c->run->bytes_in);
+	compact_say_end(&outcome, home_of(log), log->config.log);
 }
 
 static void look_later(struct chunklog *log)
@@ -147,7 +140,7 @@ static void note_failure(struct chunklog *log)
 	if (c->fault.code == ERR_CORRUPT)
 		c->partition->is_uncompactable = true;
 	else if (c->fault.code)
-		c->not_before_mono_us = loop_now(home_of(log)).mono_us + RETRY_US;
+		c->not_before_mono_us = loop_now(home_of(log)).mono_us + COMPACT_RETRY_US;
 }
 
 static void freed(struct work *w)
@@ -385,14 +378,12 @@ static void slice(struct work *w)
 		c->fault = (struct fault){0};
 }
 
-/* So that those who wait for the disk, or the processor, have the larger part of it. */
 static void rest(struct chunklog *log)
 {
 	struct compaction *c = &log->compaction;
 	int64_t us = loop_now(home_of(log)).mono_us - c->slice_mono_us;
-	int64_t ms = (us * REST_SHARE + 999) / 1000;
 
-	timer_start(home_of(log), &c->timer, ms < REST_MS_MAX ? ms : REST_MS_MAX);
+	timer_start(home_of(log), &c->timer, compact_rest_ms(us));
 }
 
 /* It failed for want of a file that is needed no more: the log start has passed it. */
@@ -483,7 +474,7 @@ static void begin(struct chunklog *log, const struct choice *choice)
 
 	c->run = compact_run_new(&job, choice->partition->saved.segments, choice->segments);
 	if (!c->run) {
-		c->not_before_mono_us = loop_now(home_of(log)).mono_us + RETRY_US;
+		c->not_before_mono_us = loop_now(home_of(log)).mono_us + COMPACT_RETRY_US;
 		return;
 	}
 	timer_stop(home_of(log), &c->timer);

@@ -203,21 +203,6 @@ static void put_mark(const struct rocks_partition *p, const struct database *d,
 	                         (const char *)value, sizeof(value));
 }
 
-static void put_batch(const struct rocks_partition *p, const struct database *d,
-                      rocksdb_writebatch_t *batch, const struct batch *b, int64_t total)
-{
-	struct row_key key = row_key(&p->home, b->base_offset);
-	uint8_t front[ROW_TOTAL_BYTES];
-	const char *const keys[] = {(const char *)key.bytes};
-	const char *const values[] = {(const char *)front, (const char *)b->bytes.ptr};
-	const size_t key_bytes[] = {sizeof(key.bytes)};
-	const size_t value_bytes[] = {sizeof(front), b->bytes.len};
-
-	store_le64(front, (uint64_t)total);
-	d->lib.writebatch_putv(batch, ARRAY_COUNT(keys), keys, key_bytes, ARRAY_COUNT(values),
-	                       values, value_bytes);
-}
-
 static void clear_behind(const struct rocks_partition *p, const struct database *d,
                          rocksdb_writebatch_t *batch)
 {
@@ -247,7 +232,7 @@ static void put_frame(struct writer_write *w, const struct database *d, rocksdb_
 
 		CHECK(err == OK);
 		total += (int64_t)b.bytes.len;
-		put_batch(p, d, batch, &b, total);
+		rows_put(d, batch, &p->home, &b, total);
 		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
 	}
 	if (p->frame.saves_epochs)

@@ -16,20 +16,18 @@
  *
  * Only what is finished is compacted: the newest, as much as a segment has elsewhere, is not.
  *
- * Memory: the map (ROWS_COMPACT_MAP_BYTES at most; when it is full the run goes as far as it knows, and the
+ * Memory: the map (COMPACT_MAP_BYTES at most; when it is full the run goes as far as it knows, and the
  * next one goes on there) and a piece. */
 #include "io/log.h"
 #include "io/metrics.h"
+#include "store/compact/compact_pace.h"
 #include "store/rocksdb/rocks.h"
 #include "store/rocksdb/rows_compact.h"
 
 #include <stdlib.h>
 
 enum {
-	RETRY_US = 60 * 1000000,       /* after a failure */
-	NO_PROGRESS_US = 15 * 1000000, /* … or a run that had nothing to do */
-	REST_SHARE = 3,                /* as many times as long as a slice took */
-	REST_MS_MAX = 1000,
+	NO_PROGRESS_US = 15 * 1000000, /* after a run that had nothing to do */
 	STALL_MS = 1000,
 	TIDY_BYTES = 32 << 20, /* that went, until RocksDB is to give back their space */
 };
@@ -132,26 +130,21 @@ static struct choice choose(struct rocks_shard *shard)
 
 /* --- end ------------------------------------------------------------------------------------- */
 
-static void say_end(struct rocks_shard *shard)
+static void say_end(const struct rocks_shard *shard)
 {
-	struct rocks_compaction *c = &shard->compaction;
-	struct metrics *m = loop_metrics(shard->loop);
-	struct log *g = shard->store->config.log;
+	const struct rocks_compaction *c = &shard->compaction;
 	const struct rocks_partition *p = c->partition;
-	char text[320];
+	const struct compact_outcome outcome = {
+		.topic = p->topic->name,
+		.partition = p->base.index,
+		.began_mono_us = c->began_mono_us,
+		.bytes_in = c->run->bytes_in,
+		.bytes_out = c->run->bytes_out,
+		.upto = p->compacted.clean,
+		.fault = &c->fault,
+	};
 
-	metric_add(m, METRIC_COMPACTION_READ, c->run->bytes_in);
-	metric_add(m, METRIC_COMPACTION_WRITTEN, c->run->bytes_out);
-	metric_add(m, METRIC_COMPACTION_MS,
-	           (loop_now(shard->loop).mono_us - c->began_mono_us) / 1000);
-	metric_add(m, c->fault.code ? METRIC_COMPACTION_FAILURES : METRIC_COMPACTIONS, 1);
-	if (c->fault.code)
-		log_line(g, LOG_WARN, "compaction", "%s/%u is not compacted: %s", p->topic->name,
-		         p->base.index, fault_text(&c->fault, text, sizeof(text)));
-	else
-		log_line(g, LOG_DEBUG, "compaction", "%s/%u up to offset %lld: %lld bytes of %lld",
-		         p->topic->name, p->base.index, (long long)p->compacted.clean,
-		         (long long)c->run->bytes_out, (long long)c->run->bytes_in);
+	compact_say_end(&outcome, shard->loop, shard->store->config.log);
 }
 
 /* What was bad on disk stays bad; a full disk or a failing one may get better. */
@@ -163,7 +156,7 @@ static void note_outcome(struct rocks_shard *shard)
 	if (c->fault.code == ERR_CORRUPT)
 		c->partition->is_uncompactable = true;
 	else if (c->fault.code)
-		c->not_before_mono_us = now_us + RETRY_US;
+		c->not_before_mono_us = now_us + COMPACT_RETRY_US;
 	else if (c->run->bytes_in == 0)
 		c->not_before_mono_us = now_us + NO_PROGRESS_US;
 }
@@ -345,14 +338,12 @@ static void slice(struct work *w)
 		c->fault = (struct fault){0};
 }
 
-/* So that those who wait for the disk, or the processor, have the larger part of it. */
 static void rest(struct rocks_shard *shard)
 {
 	struct rocks_compaction *c = &shard->compaction;
 	int64_t us = loop_now(shard->loop).mono_us - c->slice_mono_us;
-	int64_t ms = (us * REST_SHARE + 999) / 1000;
 
-	timer_start(shard->loop, &c->timer, ms < REST_MS_MAX ? ms : REST_MS_MAX);
+	timer_start(shard->loop, &c->timer, compact_rest_ms(us));
 }
 
 /* Rows that are missing have been trimmed, or are just now. */
@@ -440,7 +431,7 @@ static struct rows_compact_job job_of(struct rocks_shard *shard, const struct ch
 		.limit = choice->limit,
 		.log_start = p->base.state.log_start,
 		.now_ms = steady_ms(shard),
-		.map_bytes = ROWS_COMPACT_MAP_BYTES,
+		.map_bytes = COMPACT_MAP_BYTES,
 	};
 
 	job.horizon_ms = keep_ms < INT64_MAX - job.now_ms ? job.now_ms + keep_ms : INT64_MAX;
@@ -456,7 +447,7 @@ static void begin(struct rocks_shard *shard, const struct choice *choice)
 	c->run = rows_compact_new(&job);
 	if (!c->run) {
 		atomic_store(&shard->store->compacts, false);
-		c->not_before_mono_us = loop_now(shard->loop).mono_us + RETRY_US;
+		c->not_before_mono_us = loop_now(shard->loop).mono_us + COMPACT_RETRY_US;
 		return;
 	}
 	metric_add(loop_metrics(shard->loop), METRIC_COMPACTING, 1);

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -143,35 +142,9 @@ static int64_t read_through(struct fixture *x, struct store_partition *p, int64_
 
 /* --- a process that was killed --------------------------------------------------------------- */
 
-static void run_program(const char *const *words)
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		execvp(words[0], (char *const *)(uintptr_t)words);
-		_exit(127);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
-/* Shut, with what the disk held before, as if the process had been killed. */
-static void kill_it(struct fixture *x)
-{
-	char copy[RIG_DIR_BYTES_MAX + 8];
-
-	snprintf(copy, sizeof(copy), "%s.copy", x->rig.dir);
-	run_program((const char *[]){"cp", "-a", x->rig.dir, copy, NULL});
-	rig_shut(&x->rig);
-	run_program((const char *[]){"rm", "-r", x->rig.dir, NULL});
-	run_program((const char *[]){"mv", copy, x->rig.dir, NULL});
-}
-
 static void kill_and_restart(struct fixture *x)
 {
-	kill_it(x);
+	rig_kill(&x->rig);
 	rig_reopen(&x->rig);
 }
 
@@ -442,7 +415,7 @@ static void make_hole(struct fixture *x, enum durability durability)
 		assert_int_equal(append(x, topic->partitions[0], LARGE), OK);
 	x->ahead_ms += 1000;
 	assert_int_equal(append(x, topic->partitions[0], 1), OK); /* says what was flushed before */
-	kill_it(x);
+	rig_kill(&x->rig);
 	at = largest_file(x, ".log", path) / 2 / HOLE_ALIGNMENT * HOLE_ALIGNMENT;
 	fd = open(path, O_RDWR);
 	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), sizeof(zeros));
@@ -498,7 +471,7 @@ TEST(hole__a_length_that_reaches_beyond_the_file_refuses_the_start)
 		x->ahead_ms += 1000; /* each says what was flushed before */
 		assert_int_equal(append(x, p, 3), OK);
 	}
-	kill_it(x);
+	rig_kill(&x->rig);
 	flip_byte(path, at + 5);
 	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CORRUPT);
 	assert_non_null(strstr(f.where, "its WAL is damaged"));
@@ -549,9 +522,9 @@ TEST(tail__ends_at_the_last_whole_write)
 		assert_int_equal(append(x, topic->partitions[0], TAIL_EVENTS), OK);
 		sizes[i] = largest_file(x, ".log", path);
 	}
-	kill_it(x);
+	rig_kill(&x->rig);
 	snprintf(golden, sizeof(golden), "%s.gold", x->rig.dir);
-	run_program((const char *[]){"cp", "-a", x->rig.dir, golden, NULL});
+	rig_copy_dir(x->rig.dir, golden);
 	from = sizes[TAIL_BATCHES - 3];
 	step = getenv("BOURN_LONG") ? 1 : (sizes[TAIL_BATCHES] - from) / (TAILS / 3) + 1;
 	for (int64_t at = from; at <= sizes[TAIL_BATCHES]; at += step)
@@ -560,8 +533,8 @@ TEST(tail__ends_at_the_last_whole_write)
 			int64_t end;
 			enum err why;
 
-			run_program((const char *[]){"rm", "-r", x->rig.dir, NULL});
-			run_program((const char *[]){"cp", "-a", golden, x->rig.dir, NULL});
+			rig_remove_dir(x->rig.dir);
+			rig_copy_dir(golden, x->rig.dir);
 			end = cut_off(x, at, how);
 			while (whole < TAIL_BATCHES && sizes[whole + 1] <= end)
 				whole++;
@@ -571,7 +544,7 @@ TEST(tail__ends_at_the_last_whole_write)
 			assert_int_equal(why, OK);
 			rig_shut(&x->rig);
 		}
-	run_program((const char *[]){"rm", "-r", golden, NULL});
+	rig_remove_dir(golden);
 	rig_reopen(&x->rig);
 }
 
@@ -687,15 +660,15 @@ TEST(flips__nothing_wrong_is_served_and_nothing_hidden)
 
 	write_golden(x);
 	snprintf(golden, sizeof(golden), "%s.gold", x->rig.dir);
-	run_program((const char *[]){"cp", "-a", x->rig.dir, golden, NULL});
+	rig_copy_dir(x->rig.dir, golden);
 	for (int i = 0; i < flips; i++) {
 		struct fault f = {0};
 		char path[PATH_BYTES];
 		bool is_known, is_lost;
 
 		rig_shut(&x->rig);
-		run_program((const char *[]){"rm", "-r", x->rig.dir, NULL});
-		run_program((const char *[]){"cp", "-a", golden, x->rig.dir, NULL});
+		rig_remove_dir(x->rig.dir);
+		rig_copy_dir(golden, x->rig.dir);
 		if (i == 0)
 			assert_int_equal(verified_damages(x), 0);
 		flip_some_bit(x, path);
@@ -713,7 +686,7 @@ TEST(flips__nothing_wrong_is_served_and_nothing_hidden)
 		assert_true(strstr(path, "MANIFEST") || strstr(path, "CURRENT") ||
 		            strstr(path, ".log") || strstr(path, ".sst"));
 	}
-	run_program((const char *[]){"rm", "-r", golden, NULL});
+	rig_remove_dir(golden);
 	printf("{\"test\":\"F5 flipped bits, rocksdb\",\"n\":%d,\"fenced\":%d,\"refused\":%d,"
 	       "\"harmless\":%d,\"verdict\":\"passed\"}\n",
 	       flips, fenced, refused, flips - fenced - refused);
@@ -731,7 +704,7 @@ TEST(open__a_catalog_that_lost_a_topic_is_refused)
 	assert_int_equal(append(x, rig_topic(&x->rig, "t", 1)->partitions[0], 3), OK);
 	rig_shut(&x->rig);
 	snprintf(path, sizeof(path), "%s/catalog", x->rig.dir);
-	run_program((const char *[]){"rm", "-r", path, NULL});
+	rig_remove_dir(path);
 	assert_int_equal(rig_try_open(&x->rig, &f), ERR_CORRUPT);
 	assert_non_null(strstr(f.where, "restore catalog/ from a backup"));
 }

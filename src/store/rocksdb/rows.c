@@ -8,6 +8,23 @@
 
 enum { READ_BYTES_MAX = 1 << 20, POOLED_BYTES_MIN = 512 << 10 };
 
+/* --- writing --------------------------------------------------------------------------------- */
+
+void rows_put(const struct database *d, rocksdb_writebatch_t *batch, const struct row_home *home,
+              const struct batch *b, int64_t total)
+{
+	struct row_key key = row_key(home, b->base_offset);
+	uint8_t front[ROW_TOTAL_BYTES];
+	const char *const keys[] = {(const char *)key.bytes};
+	const char *const values[] = {(const char *)front, (const char *)b->bytes.ptr};
+	const size_t key_bytes[] = {sizeof(key.bytes)};
+	const size_t value_bytes[] = {sizeof(front), b->bytes.len};
+
+	store_le64(front, (uint64_t)total);
+	d->lib.writebatch_putv(batch, ARRAY_COUNT(keys), keys, key_bytes, ARRAY_COUNT(values),
+	                       values, value_bytes);
+}
+
 /* --- walking --------------------------------------------------------------------------------- */
 
 void rows_begin(struct rows *r, const struct database *d, const struct row_home *home, bool verify)

@@ -27,6 +27,10 @@ struct rows {
 void rows_begin(struct rows *r, const struct database *d, const struct row_home *home, bool verify);
 void rows_end(struct rows *r);
 
+/* Add the row of `b` to `batch`; `total`: the running total of bytes behind it. */
+void rows_put(const struct database *d, rocksdb_writebatch_t *batch, const struct row_home *home,
+              const struct batch *b, int64_t total);
+
 /* To the batch that contains `offset`, or else the first one after; to the one with the highest
  * offset; to the next one. ERR_CORRUPT, ERR_IO: as far as `bad_at`. */
 enum err rows_seek(struct rows *r, int64_t offset, struct fault *f) MUST_CHECK;

@@ -1,7 +1,7 @@
 #include "store/rocksdb/rows_compact.h"
 
 #include "base/check.h"
-#include "base/endian.h"
+#include "store/compact/compact_pace.h"
 
 #include <stdlib.h>
 
@@ -89,7 +89,7 @@ static enum err map_batch(struct rows_compact *r, const struct batch *b, bool *d
 
 enum err rows_compact_map(struct rows_compact *r, bool *done, struct fault *f)
 {
-	int64_t left = ROWS_COMPACT_SLICE_BYTES;
+	int64_t left = COMPACT_SLICE_BYTES;
 	struct rows rows;
 	enum err err;
 
@@ -166,7 +166,7 @@ static enum err piece_end(struct rows_compact *r, struct fault *f)
 
 enum err rows_compact_rewrite(struct rows_compact *r, bool *done, struct fault *f)
 {
-	int64_t left = ROWS_COMPACT_SLICE_BYTES;
+	int64_t left = COMPACT_SLICE_BYTES;
 	struct rows rows;
 	enum err err;
 
@@ -193,21 +193,6 @@ enum err rows_compact_rewrite(struct rows_compact *r, bool *done, struct fault *
 
 /* --- the piece ------------------------------------------------------------------------------- */
 
-static void put_row(const struct rows_compact *r, rocksdb_writebatch_t *batch,
-                    const struct batch *b, int64_t total)
-{
-	struct row_key key = row_key(r->job.home, b->base_offset);
-	uint8_t front[ROW_TOTAL_BYTES];
-	const char *const keys[] = {(const char *)key.bytes};
-	const char *const values[] = {(const char *)front, (const char *)b->bytes.ptr};
-	const size_t key_bytes[] = {sizeof(key.bytes)};
-	const size_t value_bytes[] = {sizeof(front), b->bytes.len};
-
-	store_le64(front, (uint64_t)total);
-	r->job.d->lib.writebatch_putv(batch, ARRAY_COUNT(keys), keys, key_bytes,
-	                              ARRAY_COUNT(values), values, value_bytes);
-}
-
 void rows_compact_put(const struct rows_compact *r, rocksdb_writebatch_t *batch)
 {
 	const struct rows_piece *p = &r->piece;
@@ -224,7 +209,7 @@ void rows_compact_put(const struct rows_compact *r, rocksdb_writebatch_t *batch)
 
 		CHECK(err == OK);
 		total += (int64_t)b.bytes.len;
-		put_row(r, batch, &b, total);
+		rows_put(r->job.d, batch, r->job.home, &b, total);
 		rest = slice_of(rest.ptr + b.bytes.len, rest.len - b.bytes.len);
 	}
 }

@@ -20,8 +20,6 @@
 #include "store/rocksdb/rows.h"
 
 enum {
-	ROWS_COMPACT_MAP_BYTES = 32 << 20, /* at most; 786,432 keys */
-	ROWS_COMPACT_SLICE_BYTES = 256 << 10,
 	ROWS_COMPACT_PIECE_BYTES = 256 << 10, /* a piece is finished when it has so much, … */
 	ROWS_COMPACT_READ_BYTES = 4 << 20,    /* … or so much was read for it */
 };
@@ -35,7 +33,7 @@ struct rows_compact_job {
 	int64_t log_start;
 	int64_t now_ms;
 	int64_t horizon_ms; /* for tombstones: compact_rewrite.h */
-	size_t map_bytes;   /* at most; ROWS_COMPACT_MAP_BYTES */
+	size_t map_bytes;   /* at most; COMPACT_MAP_BYTES */
 };
 
 /* Rows of [from, to), which it replaces. */

@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -201,30 +200,9 @@ static void check_bytes(struct fixture *x)
 	compaction(x)->stopping = false;
 }
 
-static void run_program(const char *const *words)
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		execvp(words[0], (char *const *)(uintptr_t)words);
-		_exit(127);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
-/* Shut, with what the disk held before, as if the process had been killed. */
 static void kill_and_start(struct fixture *x)
 {
-	char copy[RIG_DIR_BYTES_MAX + 8];
-
-	snprintf(copy, sizeof(copy), "%s.copy", x->rig.dir);
-	run_program((const char *[]){"cp", "-a", x->rig.dir, copy, NULL});
-	rig_shut(&x->rig);
-	run_program((const char *[]){"rm", "-r", x->rig.dir, NULL});
-	run_program((const char *[]){"mv", copy, x->rig.dir, NULL});
+	rig_kill(&x->rig);
 	reopen(x);
 }
 

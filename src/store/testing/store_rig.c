@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -155,10 +156,40 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 	return remove(path);
 }
 
+void rig_remove_dir(const char *dir)
+{
+	CHECK(nftw(dir, remove_one, NFTW_DESCRIPTORS, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+void rig_copy_dir(const char *from, const char *to)
+{
+	pid_t pid = fork();
+	int status;
+
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		execlp("cp", "cp", "-a", from, to, (char *)NULL);
+		_exit(127);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(status == 0);
+}
+
+void rig_kill(struct store_rig *r)
+{
+	char copy[RIG_DIR_BYTES_MAX + 8];
+
+	snprintf(copy, sizeof(copy), "%s.copy", r->dir);
+	rig_copy_dir(r->dir, copy);
+	rig_shut(r);
+	rig_remove_dir(r->dir);
+	CHECK(rename(copy, r->dir) == 0);
+}
+
 void rig_close(struct store_rig *r)
 {
 	rig_fini(r);
-	CHECK(nftw(r->dir, remove_one, NFTW_DESCRIPTORS, FTW_DEPTH | FTW_PHYS) == 0);
+	rig_remove_dir(r->dir);
 }
 
 bool rig_has_engine(const struct store_ops *ops)

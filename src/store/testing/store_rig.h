@@ -54,6 +54,13 @@ void rig_fini(struct store_rig *r);
 void rig_reopen(struct store_rig *r);
 /* Closes and removes the directory. */
 void rig_close(struct store_rig *r);
+/* Shuts it, and the directory holds what it did before that, as if the process had been killed. On the
+ * system's disk only. */
+void rig_kill(struct store_rig *r);
+
+/* A whole directory; `to` is not there yet. */
+void rig_copy_dir(const char *from, const char *to);
+void rig_remove_dir(const char *dir);
 
 /* Run all loops until `*until`; false when that takes longer than ten seconds. */
 bool rig_run(struct store_rig *r, const bool *until);
