@@ -109,17 +109,15 @@ int cli_config(int argc, char **argv, const struct cli_parts *parts)
 	struct config_options o = {0};
 	struct config c;
 	struct fault f = {0};
+	const struct store_ops *engine;
 	int code = CLI_OK;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	config_init(&c);
-	if (load(&o, &c, &f) != OK)
+	if (load(&o, &c, &f) != OK ||
+	    store_registry_choose(parts->engines, c.storage.type, &engine, &f) != OK)
 		code = fail(&f);
-	else if (!store_registry_find(parts->engines, c.storage.type)) {
-		fault_set(&f, ERR_CONFIG, 0, "storage.type: there is no engine '%.40s'",
-		          c.storage.type);
-		code = fail(&f);
-	} else if (strcmp(o.action, "show") == 0)
+	else if (strcmp(o.action, "show") == 0)
 		show(&c);
 	else if (check_hooks(&c, &f) != OK)
 		code = fail(&f);

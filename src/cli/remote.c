@@ -18,6 +18,17 @@ static const struct argp_option options[] = {
 	{0},
 };
 
+/* A wrong URL is wrong usage, whether it came by flag or environment. */
+static void check_server(const char *url, struct argp_state *state)
+{
+	struct client *c;
+	struct fault f;
+
+	if (client_new(url, NULL, &c, &f) != OK)
+		argp_error(state, "%s", f.where);
+	client_free(c);
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct remote_options *o = state->input;
@@ -33,6 +44,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		}
 		argp_error(state, "-o takes text, json, ndjson or raw, not '%s'", arg);
 		return EINVAL;
+	case ARGP_KEY_END: check_server(o->server, state); return 0;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 }

@@ -94,6 +94,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			           o->action ? "' is not " : "");
 		else if (action->needs_topic && !o->topic)
 			argp_error(state, "which topic?");
+		else if (strcmp(action->method, "PATCH") == 0 && !o->partitions && !o->settings.len)
+			argp_error(state, "alter what? --set NAME=VALUE or --partitions N");
 		return 0;
 	default: return ARGP_ERR_UNKNOWN;
 	}

@@ -55,8 +55,10 @@ struct client {
 
 static enum err bad_url(const char *url, struct fault *f)
 {
-	return fault_set(f, ERR_BAD_PARAMETER, 0, "server URL '%.100s' is not http://host[:port]",
-	                 url);
+	bool tls = slice_starts_with(slice_str(url), SLICE_LIT("https://"));
+
+	return fault_set(f, ERR_BAD_PARAMETER, 0, "server URL '%.100s' is not http://host[:port]%s",
+	                 url, tls ? "; TLS is not built yet" : "");
 }
 
 static enum err parse_url(struct client *c, const char *url, struct fault *f)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { HELP_COLUMN = 40 };
+
 void config_init(struct config *c)
 {
 	struct fault f;
@@ -171,24 +173,6 @@ const char *config_list_next(const struct config_list *list, const char *at)
 
 /* --- showing ----------------------------------------------------------------------------------- */
 
-static void show_duration(int64_t ms, struct buf *out)
-{
-	if (ms % 1000 == 0)
-		buf_printf(out, "%llds", (long long)(ms / 1000));
-	else
-		buf_printf(out, "%lldms", (long long)ms);
-}
-
-static void show_bytes(int64_t bytes, struct buf *out)
-{
-	if (bytes >= 1 << 20 && bytes % (1 << 20) == 0)
-		buf_printf(out, "%lldMiB", (long long)(bytes >> 20));
-	else if (bytes >= 1 << 10 && bytes % (1 << 10) == 0)
-		buf_printf(out, "%lldKiB", (long long)(bytes >> 10));
-	else
-		buf_append_int64(out, bytes);
-}
-
 void config_show_text(const char *text, struct buf *out)
 {
 	buf_append_lit(out, "\"");
@@ -227,8 +211,8 @@ static void show_value(const struct config *c, const struct config_row *row, str
 	case CONFIG_TEXT: config_show_text(*(char *const *)field, out); break;
 	case CONFIG_BOOL: buf_append_str(out, *(const bool *)field ? "true" : "false"); break;
 	case CONFIG_CHOICE: buf_append_str(out, row->choices[number]); break;
-	case CONFIG_DURATION: show_duration(number, out); break;
-	case CONFIG_BYTES: show_bytes(number, out); break;
+	case CONFIG_DURATION: config_append_duration(number, out); break;
+	case CONFIG_BYTES: config_append_bytes(number, out); break;
 	case CONFIG_LIST: show_list(field, out); break;
 	case CONFIG_NUMBER: buf_append_int64(out, number); break;
 	case CONFIG_AUTO:
@@ -242,21 +226,30 @@ static void show_value(const struct config *c, const struct config_row *row, str
 	}
 }
 
-/* The key's own line, below one that names its group where that begins. */
-static void show_key(const struct config_row *row, struct slice *group, struct buf *out)
+/* The beginning of a key's own line, below one that names its group where that begins; returns where
+ * in `out` its line begins. */
+static size_t show_key(const struct config_row *row, struct slice *group, struct buf *out)
 {
 	struct slice key = slice_str(row->key);
 	struct slice first = slice_cut(&key, '.');
+	size_t start;
 
-	if (!key.ptr) {
-		*group = SLICE_NONE;
-		buf_printf(out, "  %s: ", row->key);
-		return;
-	}
-	if (!slice_eq(*group, first))
+	if (key.ptr && !slice_eq(*group, first))
 		buf_printf(out, "  %.*s:\n", SLICE_FMT(first));
-	*group = first;
-	buf_printf(out, "    %.*s: ", SLICE_FMT(key));
+	*group = key.ptr ? first : SLICE_NONE;
+	start = out->len;
+	if (key.ptr)
+		buf_printf(out, "    %.*s: ", SLICE_FMT(key));
+	else
+		buf_printf(out, "  %s: ", row->key);
+	return start;
+}
+
+static void show_help(const char *help, size_t line_bytes, struct buf *out)
+{
+	int blanks = line_bytes < HELP_COLUMN ? HELP_COLUMN - (int)line_bytes : 0;
+
+	buf_printf(out, "%*s # %s", blanks, "", help);
 }
 
 void config_show(const struct config *c, bool help, struct buf *out)
@@ -274,15 +267,10 @@ void config_show(const struct config *c, bool help, struct buf *out)
 			section = row->section;
 			buf_printf(out, "%s:\n", section);
 		}
-		start = out->len;
-		show_key(row, &group, out);
+		start = show_key(row, &group, out);
 		show_value(c, row, out);
 		if (help)
-			buf_printf(out, "%*s # %s",
-			           (int)(40 - (out->len - start)) > 0
-			                   ? (int)(40 - (out->len - start))
-			                   : 0,
-			           "", row->help);
+			show_help(row->help, out->len - start, out);
 		buf_append_lit(out, "\n");
 	}
 	config_hooks_show(c, out);

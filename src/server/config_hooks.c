@@ -71,10 +71,18 @@ static enum err complain_choice(struct config_reading *r, const yaml_node_t *nod
 {
 	struct slice word = config_scalar(node);
 	const char *near = suggest(word, names, count);
+	uint8_t memory[160];
+	struct buf all = BUF_IN(memory);
 
-	return config_complain(r, node, "there is no %s '%.*s'%s%s%s", what,
-	                       word.len > 40 ? 40 : (int)word.len, (const char *)word.ptr,
-	                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	if (word.len > 40)
+		word.len = 40;
+	if (near)
+		return config_complain(r, node, "there is no %s '%.*s'; did you mean '%s'?", what,
+		                       SLICE_FMT(word), near);
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&all, "%s%s", i ? ", " : "", names[i]);
+	return config_complain(r, node, "there is no %s '%.*s'; there are %.*s", what,
+	                       SLICE_FMT(word), SLICE_FMT(buf_slice(&all)));
 }
 
 /* --- options as JSON ------------------------------------------------------------------------------ */

@@ -149,6 +149,28 @@ const char *config_suggest_key(struct slice section, struct slice word)
 	return suggest(word, names, count);
 }
 
+void config_append_duration(int64_t ms, struct buf *out)
+{
+	if (ms % day_ms == 0)
+		buf_printf(out, "%lldd", (long long)(ms / day_ms));
+	else if (ms % 1000 == 0)
+		buf_printf(out, "%llds", (long long)(ms / 1000));
+	else
+		buf_printf(out, "%lldms", (long long)ms);
+}
+
+void config_append_bytes(int64_t bytes, struct buf *out)
+{
+	static const char *const units[] = {"", "KiB", "MiB", "GiB"};
+	size_t unit = 0;
+
+	while (bytes > 0 && bytes % KIB == 0 && unit + 1 < ARRAY_COUNT(units)) {
+		bytes /= KIB;
+		unit++;
+	}
+	buf_printf(out, "%lld%s", (long long)bytes, units[unit]);
+}
+
 static enum err set_text(char **field, const struct config_row *row, struct slice value,
                          struct fault *f)
 {
@@ -221,6 +243,19 @@ static enum err set_choice(int64_t *field, const struct config_row *row, struct 
 	return ERR_CONFIG;
 }
 
+static enum err out_of_range(const struct config_row *row, struct slice value,
+                             void append(int64_t number, struct buf *out), struct fault *f)
+{
+	uint8_t memory[64];
+	struct buf range = BUF_IN(memory);
+
+	append(row->min, &range);
+	buf_append_lit(&range, " to ");
+	append(row->max, &range);
+	return fault_set(f, ERR_CONFIG, 0, "'%.*s' is not from %.*s", SLICE_FMT(value),
+	                 SLICE_FMT(buf_slice(&range)));
+}
+
 static enum err set_duration(int64_t *field, const struct config_row *row, struct slice value,
                              struct fault *f)
 {
@@ -230,8 +265,7 @@ static enum err set_duration(int64_t *field, const struct config_row *row, struc
 		return fault_set(f, ERR_CONFIG, 0, "'%.*s' is not a duration like 500ms, 5s or 2m",
 		                 SLICE_FMT(value));
 	if (ms < row->min || ms > row->max)
-		return fault_set(f, ERR_CONFIG, 0, "'%.*s' is not from %lldms to %lldms",
-		                 SLICE_FMT(value), (long long)row->min, (long long)row->max);
+		return out_of_range(row, value, config_append_duration, f);
 	*field = ms;
 	return OK;
 }
@@ -245,8 +279,7 @@ static enum err set_bytes(int64_t *field, const struct config_row *row, struct s
 		return fault_set(f, ERR_CONFIG, 0, "'%.*s' is not a size like 4096, 64KiB or 1GiB",
 		                 SLICE_FMT(value));
 	if (bytes < row->min || bytes > row->max)
-		return fault_set(f, ERR_CONFIG, 0, "'%.*s' is not from %lld to %lld bytes",
-		                 SLICE_FMT(value), (long long)row->min, (long long)row->max);
+		return out_of_range(row, value, config_append_bytes, f);
 	*field = bytes;
 	return OK;
 }

@@ -51,6 +51,10 @@ const char *config_suggest_key(struct slice section, struct slice word);
 enum err config_row_set(struct config *c, const struct config_row *row, struct slice value,
                         struct fault *f) MUST_CHECK;
 
+/* As it would be written in a file: "50ms" "60s" "1d"; "4096" "64KiB" "1GiB". */
+void config_append_duration(int64_t ms, struct buf *out);
+void config_append_bytes(int64_t bytes, struct buf *out);
+
 /* Empty a list before it is set anew. */
 void config_row_clear(struct config *c, const struct config_row *row);
 

@@ -104,7 +104,11 @@ TEST(config__what_is_wrong_is_told_with_its_place)
 	assert_refused("server: {port: [1]}\n",
 	               "b.yaml:1:16: server.port: wants a single value, not a list");
 	assert_refused("server: {port: 1, port: 2}\n", "b.yaml:1:19: server.port: is set twice");
-	assert_refused("hooks: [{lua: x}]\n", "b.yaml:1:10: there is no key of hooks 'lua'");
+	assert_refused(
+		"hooks: [{lua: x}]\n",
+		"b.yaml:1:10: there is no key of hooks 'lua'; there are name, type, "
+		"path, url, points, topics, fronts, on_failure, options, instructions, memory, "
+		"timeout, retries, in_flight");
 	assert_refused("hooks: [{name: x, type: so, path: x.so, points: commit}]\n",
 	               "b.yaml:1:9: hook 'x': the point 'commit' is not built yet");
 	assert_refused("hooks: 3\n", "b.yaml:1:8: hooks: wants a list");

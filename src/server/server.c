@@ -520,14 +520,10 @@ static enum err make_fronts(struct server *s, struct fault *f)
 static enum err compose(struct server *s, struct fault *f)
 {
 	const struct config *c = s->parts.config;
-	enum err err;
+	enum err err = store_registry_choose(s->parts.engines, c->storage.type, &s->engine, f);
 
-	s->engine = store_registry_find(s->parts.engines, c->storage.type);
-	if (!s->engine)
-		return fault_set(
-			f, ERR_CONFIG, 0,
-			"storage.type '%.40s' is no engine of this build; 'log' and 'memory' are",
-			c->storage.type);
+	if (err)
+		return err;
 	err = make_loops(s, f);
 	if (err)
 		return err;

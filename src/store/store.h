@@ -333,4 +333,8 @@ const struct store_registry *store_registry_default(void);
 /* NULL when there is none of that name. */
 const struct store_ops *store_registry_find(const struct store_registry *r, const char *name);
 
+/* For a name out of a configuration: ERR_CONFIG, with the names that there are. */
+enum err store_registry_choose(const struct store_registry *r, const char *name,
+                               const struct store_ops **out, struct fault *f) MUST_CHECK;
+
 #endif

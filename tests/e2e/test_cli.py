@@ -1,6 +1,7 @@
 """The command: what it prints where, and how it ends."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -64,6 +65,18 @@ def test_wrong_usage(words):
     assert done.returncode == USAGE, done
     assert done.stdout == b""
     assert done.stderr
+
+
+@pytest.mark.parametrize("url,said", [
+    ("localhost:3030", "http://host[:port]"),
+    ("http://localhost:99999", "http://host[:port]"),
+    ("https://localhost", "TLS is not built yet"),
+])
+def test_a_wrong_url_is_wrong_usage(url, said):
+    for done in (bourn("topic", "list", "--server", url),
+                 bourn("consume", "t", env={**os.environ, "BOURN_URL": url})):
+        assert done.returncode == USAGE and done.stdout == b""
+        assert url in done.stderr.decode() and said in done.stderr.decode()
 
 
 def test_a_mistyped_verb_is_guessed():
@@ -668,6 +681,11 @@ def test_aliases(tmp_path):
     ("broker:\n  auto_create_topics: yess\n", ":2:23", "true"),
     ("storage:\n  durability: comit\n", ":2:15", "commit"),
     ("storage:\n  flush: 5parsecs\n", ":2:10", "ms"),
+    ("storage:\n  flush: 2m\n", ":2:10", "1ms to 60s"),
+    ("storage:\n  memory: 12\n", ":2:11", "1MiB to 1024GiB"),
+    ("storage:\n  snapshot_age: 2d\n", ":2:17", "100ms to 1d"),
+    ("hooks:\n  - {name: a, file: a.lua}\n", ":2:15", "there are name, type, path"),
+    ("hooks:\n  - {name: a, type: python}\n", ":2:21", "there are so, lua, http"),
     ("server: {port: 1\n", ":", ""),
     ("server: 3\n", ":1:9", ""),
     ("- a\n", ":1:1", ""),
@@ -679,6 +697,20 @@ def test_config_errors_name_the_place_and_the_likely_right_thing(tmp_path, text,
     said = done.stderr.decode()
     assert "bourn.yaml" + place in said, said
     assert hint in said, said
+
+
+@pytest.mark.parametrize("words", [["config", "check", "bourn.yaml"], ["serve", "--port", "0"]])
+def test_an_unknown_engine_is_told_of_those_there_are(tmp_path, words):
+    (tmp_path / "bourn.yaml").write_text("storage: {type: rock}\n")
+    done = bourn(*words, cwd=tmp_path)
+    assert done.returncode == FAILED
+    assert b"there is no engine 'rock'; there are memory, log, rocksdb" in done.stderr
+
+
+def test_the_help_of_settings_stands_in_one_column():
+    shown = bourn("config", "show", "--defaults").stdout.decode()
+    columns = {line.index(" # ") for line in shown.splitlines() if " # " in line}
+    assert len(columns) == 1, shown
 
 
 def test_more_partitions_than_a_cursor_holds_are_not_read_in_a_circle(broker):

@@ -1,5 +1,6 @@
 """HTTP/1.1 as seen on the wire: every status, every way to break framing."""
 
+import re
 import threading
 import time
 
@@ -140,7 +141,7 @@ def test_unknown_expectation(shared_broker):
 
 @pytest.mark.parametrize("method,path,status,code", [
     ("GET", "/nowhere", 404, "not_found"),
-    ("GET", "/", 404, "not_found"),
+    ("GET", "/?a=b", 400, "bad_parameter"),
     ("GET", "/produce", 404, "not_found"),
     ("GET", "/consume/", 400, "bad_topic_name"),
     ("GET", "/consume/t/x", 404, "not_found"),
@@ -178,6 +179,13 @@ def test_wrong_method(shared_broker, method, path, allowed):
         reply = connection.read_reply()
         is_problem(reply, 405, "method_not_allowed")
         assert allowed in [word.strip() for word in reply.header("allow").split(",")]
+        assert reply.json()["detail"].endswith(f"allowed: {reply.header('allow')}")
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/", "/" + "long" * 500])
+def test_a_wrong_address_is_told_where_to_ask(shared_broker, path):
+    detail = shared_broker.client.get(path).json()["detail"]
+    assert path[:50] in detail and detail.endswith("; GET / says what there is")
 
 
 def test_settings_are_json_whatever_the_client_calls_them(shared_broker):
@@ -430,6 +438,20 @@ def test_waiting_is_not_idling(hasty):
 def test_livez_readyz(shared_broker):
     assert shared_broker.client.get("/livez").status == 200
     assert shared_broker.client.get("/readyz").status == 200
+
+
+def test_the_greeting_names_what_there_is(shared_broker):
+    """Every address in it answers as it says, but for a wrong topic."""
+    reply = shared_broker.client.get("/")
+    assert reply.status == 200 and reply.header("content-type").startswith("text/plain")
+    text = reply.body.decode()
+    assert text.startswith("bourn ") and max(map(len, text.splitlines())) <= 80
+    paths = re.findall(r"(?<![\w.])/\w[\w/]*", text)
+    assert {"/produce/greetings", "/consume/greetings", "/v1/topics", "/metrics", "/readyz"} <= set(paths)
+    for path in set(paths) - {"/http"}:
+        with shared_broker.connect() as connection:
+            connection.request("OPTIONS", path)
+            assert connection.read_reply().status == 204, path
 
 
 def test_info(start, shards):

@@ -264,6 +264,8 @@ def test_growth_at_the_command_line(broker):
     assert done.stdout.decode().splitlines()[-1].split()[0] == "3"
     assert b"keys" in done.stderr and b"from 2 to 4" in done.stderr
     assert json.loads(broker.cli("topic", "alter", "t", "-p", "4", "--json").stdout)["name"] == "t"
+    asked = broker.cli("topic", "alter", "t")
+    assert asked.returncode == 2 and b"alter what?" in asked.stderr
     refused = broker.cli("topic", "alter", "t", "--partitions", "3")
     assert refused.returncode == 4 and b"the topic has 4" in refused.stderr
 

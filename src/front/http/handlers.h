@@ -16,6 +16,7 @@ route_handle topic_put_handle, topic_patch_handle;
 route_handle topic_delete_handle, topic_purge_handle;
 route_handle livez_handle, readyz_handle, metrics_handle; /* admin.c */
 route_handle info_handle, snapshot_handle;
+route_handle greeting_handle;                         /* greeting.c */
 route_handle backup_make_handle, backups_list_handle; /* backups.c */
 route_handle backup_remove_handle;
 route_handle connections_list_handle; /* connections.c */

@@ -57,6 +57,7 @@ static const struct route routes[] = {
 	{POST, "/v1/groups/{g}/ack", 0, not_built},
 	{POST, "/v1/groups/{g}/nack", 0, not_built},
 	{POST, "/v1/groups/{g}/extend", 0, not_built},
+	{GET, "/", 0, greeting_handle},
 };
 
 #undef GET
@@ -65,7 +66,11 @@ static const struct route routes[] = {
 #undef PATCH
 #undef DELETE
 
-enum { PATH_PARAMETERS_MAX = 2 };
+enum {
+	PATH_PARAMETERS_MAX = 2,
+	PATH_BYTES_SHOWN = 100,
+	ALLOW_BYTES_MAX = 128, /* all methods there are */
+};
 
 /* True when `path` has the pattern's shape; the parameters' segments are left encoded. */
 static bool matches(const char *pattern, struct slice path,
@@ -153,18 +158,30 @@ static unsigned methods_of(struct slice path)
 	return methods;
 }
 
+/* Of a long path the beginning, so that what is said after it has its place. */
+static int path_length(const struct http_request *r)
+{
+	return r->path.len < PATH_BYTES_SHOWN ? (int)r->path.len : PATH_BYTES_SHOWN;
+}
+
 static void find_no_route(struct exchange *x, const struct http_request *r)
 {
 	bool everything = slice_eq(r->path, SLICE_LIT("*"));
+	uint8_t memory[ALLOW_BYTES_MAX];
+	struct buf allowed = BUF_IN(memory);
 
 	x->allow = everything ? 1U << HTTP_METHOD_OPTIONS : methods_of(r->path);
-	if (!x->allow)
-		fault_set(&x->fault, ERR_NOT_FOUND, 0, "'%.*s'", SLICE_FMT(r->path));
-	else if (r->method != HTTP_METHOD_OPTIONS)
-		fault_set(&x->fault, ERR_METHOD, 0, "%s '%.*s'", http_method_name(r->method),
-		          SLICE_FMT(r->path));
-	else
+	if (!x->allow) {
+		fault_set(&x->fault, ERR_NOT_FOUND, 0, "'%.*s'; GET / says what there is",
+		          path_length(r), (const char *)r->path.ptr);
+	} else if (r->method != HTTP_METHOD_OPTIONS) {
+		router_allow(x->allow, &allowed);
+		fault_set(&x->fault, ERR_METHOD, 0, "%s '%.*s'; allowed: %.*s",
+		          http_method_name(r->method), path_length(r), (const char *)r->path.ptr,
+		          SLICE_FMT(buf_slice(&allowed)));
+	} else {
 		x->route = &options_route;
+	}
 }
 
 void router_find(struct exchange *x, const struct http_request *r)
