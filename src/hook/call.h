@@ -51,6 +51,7 @@ struct call {
 	struct refusal refusal;  /* what points into the arena */
 	const struct hook *hook; /* the one that is being called */
 	const char *failure;     /* why it failed, where its carrier knows; borrowed */
+	bool skipped;            /* it was not even asked, which the log was told before */
 	bool any_case;           /* names of headers are fields of HTTP */
 };
 

@@ -53,6 +53,11 @@ struct hook_carrier {
 /* The verdict of a call that was to follow. */
 void hook_said(struct call *c, enum bourn_verdict verdict);
 
+/* This call was the last of `failures` in a row, c->failure says why: its hook is not asked for a
+ * while. And: it is again. The log and the metrics are told. */
+void hook_pauses(struct call *c, int64_t failures);
+void hook_resumes(struct call *c);
+
 extern const struct hook_carrier carrier_so;   /* so.c */
 extern const struct hook_carrier carrier_lua;  /* lua.c */
 extern const struct hook_carrier carrier_http; /* http.c */

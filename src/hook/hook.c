@@ -21,6 +21,7 @@ struct hook {
 	unsigned version; /* of the module that it was opened with */
 	struct loop *loop;
 	struct log_limiter *lines; /* for what it does wrong or says */
+	struct log_limiter pauses; /* for when it is not asked for a while, and when it is again */
 	struct hook_stats stats;
 };
 
@@ -319,7 +320,8 @@ static enum hook_outcome fail(struct hook_run *run, const char *why)
 {
 	const struct hook *hook = run->call.hook;
 
-	hook_log(hook, LOG_WARN, why);
+	if (!run->call.skipped)
+		hook_log(hook, LOG_WARN, why);
 	run->call.refusal = (struct refusal){0};
 	if (hook->spec->open)
 		return HOOK_PASSED;
@@ -335,13 +337,18 @@ static enum hook_outcome refuse(struct hook_run *run)
 	return HOOK_REFUSED;
 }
 
+static struct hook *asked(const struct hook_run *run)
+{
+	return run->chain->links[run->next - 1];
+}
+
 /* What the hook that was asked says is put to use. */
 static enum hook_outcome take(struct hook_run *run, enum bourn_verdict verdict)
 {
-	struct hook *hook = run->chain->links[run->next - 1];
+	struct hook *hook = asked(run);
 	const char *why = NULL;
 
-	if (run->asked_us)
+	if (run->asked_us && !run->call.skipped)
 		stats_took(&hook->stats, loop_clock_us(hook->loop) - run->asked_us);
 	if (verdict != BOURN_CONTINUE)
 		why = objection(&run->call, verdict);
@@ -370,6 +377,7 @@ static bool ask(struct hook *hook, struct hook_run *run, enum bourn_verdict *ver
 	run->before = call_content(&run->call);
 	run->call.hook = hook;
 	run->call.failure = NULL;
+	run->call.skipped = false;
 	run->call.headers.cap = 0; /* what it changes it copies first */
 	run->asked_us = timed ? loop_clock_us(hook->loop) : 0;
 	return hook->carrier->call(hook->instance, &run->call, verdict);
@@ -412,6 +420,27 @@ void hook_said(struct call *c, enum bourn_verdict verdict)
 		run->done(run);
 }
 
+void hook_pauses(struct call *c, int64_t failures)
+{
+	struct hook *hook = asked(CONTAINER_OF(c, struct hook_run, call));
+
+	stats_add(&hook->stats.pauses, 1);
+	stats_add(&hook->stats.is_paused, 1);
+	log_limited(loop_log(hook->loop), &hook->pauses, LOG_WARN, "hook",
+	            "%s failed %lld times in a row, last with \"%s\": it is not asked for a while, "
+	            "then again now and then; does its server run, where its 'url' says?",
+	            hook->spec->name, (long long)failures, c->failure);
+}
+
+void hook_resumes(struct call *c)
+{
+	struct hook *hook = asked(CONTAINER_OF(c, struct hook_run, call));
+
+	stats_add(&hook->stats.is_paused, -1);
+	log_limited(loop_log(hook->loop), &hook->pauses, LOG_INFO, "hook",
+	            "%s answers again, and is asked as before", hook->spec->name);
+}
+
 /* --- metrics ------------------------------------------------------------------------------------ */
 
 enum { SHARDS_MAX = 256 };
@@ -452,4 +481,12 @@ void hooks_render(struct buf *out, struct hooks *const *shards, unsigned count)
 	buf_append_lit(out, "# HELP bourn_hook_seconds how long calls took, of one in eight\n"
 	                    "# TYPE bourn_hook_seconds histogram\n");
 	render_all(out, stats_render_seconds, shards, count);
+	buf_append_lit(out,
+	               "# HELP bourn_hook_paused event loops that do not ask it for a while, as "
+	               "it failed again and again\n"
+	               "# TYPE bourn_hook_paused gauge\n");
+	render_all(out, stats_render_paused, shards, count);
+	buf_append_lit(out, "# HELP bourn_hook_pauses_total how often a loop came to that\n"
+	                    "# TYPE bourn_hook_pauses_total counter\n");
+	render_all(out, stats_render_pauses, shards, count);
 }

@@ -4,12 +4,15 @@
  *	                     ↑ after a while ── failed, tries left
  *
  * At most `in_flight` are asked at a time on each shard; the others wait their turn, in order. Nothing
- * here waits for an answer: verdicts come later (hook_said). */
+ * here waits for an answer: verdicts come later (hook_said). When so many calls in a row have failed,
+ * with all their tries, the breaker has the next ones fail at once, also those that wait, and what is
+ * under way is not tried again; a probe is tried once. An answer of any status below 500 is a success
+ * to the breaker: somebody is there. */
+#include "hook/breaker.h"
 #include "hook/carrier.h"
-#include "hook/curl.h"
 #include "hook/hook.h"
 #include "hook/http_event.h"
-#include "io/watch.h"
+#include "hook/transfers.h"
 
 #include <stdlib.h>
 
@@ -34,9 +37,8 @@ struct http_instance {
 	const struct curl *curl;
 	const struct hook_spec *spec;
 	struct loop *loop;
-	CURLM *multi;
-	struct timer timer;  /* when libcurl wants to be called */
-	struct task at_once; /* the same, now */
+	struct transfers transfers;
+	struct breaker breaker;
 	struct task start;   /* asks those that wait */
 	struct list waiting; /* struct ask */
 	struct list idle;    /* struct ask, with their handles */
@@ -67,7 +69,10 @@ static struct http_instance *instance_of(struct hook_instance *i)
 
 /* --- one call ------------------------------------------------------------------------------------- */
 
-static void start_waiting(struct http_instance *i);
+static int64_t now_ms(const struct http_instance *i)
+{
+	return loop_now(i->loop).mono_us / 1000;
+}
 
 static void ask_free(struct ask *a)
 {
@@ -91,13 +96,30 @@ static void ask_end(struct ask *a, enum bourn_verdict verdict)
 	}
 	i->asked_count--;
 	list_append(&i->idle, &a->node);
+	loop_defer(i->loop, LOOP_WORK, &i->start);
 	hook_said(c, verdict);
-	start_waiting(i);
+}
+
+static void call_skip(struct call *c)
+{
+	c->failure = "it is not asked for a while, as it failed again and again";
+	c->skipped = true;
+}
+
+/* Nobody is asked. */
+static void ask_skip(struct ask *a)
+{
+	call_skip(a->call);
+	ask_end(a, BOURN_FAIL);
 }
 
 static void ask_fail(struct ask *a, const char *why)
 {
+	struct http_instance *i = a->instance;
+
 	a->call->failure = why;
+	if (breaker_failed(&i->breaker, now_ms(i)))
+		hook_pauses(a->call, i->spec->failures_max);
 	ask_end(a, BOURN_FAIL);
 }
 
@@ -193,11 +215,15 @@ static void ask_start(struct ask *a)
 {
 	const struct curl *curl = a->instance->curl;
 
+	if (!breaker_lets(&a->instance->breaker, now_ms(a->instance))) {
+		ask_skip(a);
+		return;
+	}
 	a->tries++;
 	buf_clear(&a->head);
 	buf_clear(&a->body);
 	if (!make_handle(a) || !make_fields(a) || !set_request(a) ||
-	    curl->multi_add_handle(a->instance->multi, a->easy) != CURLM_OK) {
+	    !transfers_add(&a->instance->transfers, a->easy)) {
 		curl->slist_free_all(a->fields);
 		a->fields = NULL;
 		ask_fail(a, "no memory for a request");
@@ -213,36 +239,47 @@ static void try_again(struct ask *a, const char *why)
 	struct http_instance *i = a->instance;
 	int64_t shift = a->tries - 1 < BACKOFF_SHIFT_MAX ? a->tries - 1 : BACKOFF_SHIFT_MAX;
 
-	if (a->tries > i->spec->retries)
+	if (a->tries > i->spec->retries || i->breaker.state != BREAKER_CLOSED)
 		ask_fail(a, why);
 	else
 		timer_start(i->loop, &a->timer, BACKOFF_MS << shift);
 }
 
+static void ask_answered(struct ask *a, int status)
+{
+	const struct http_event_answer answer = {
+		.status = status, .head = buf_slice(&a->head), .body = buf_slice(&a->body)};
+
+	if (breaker_succeeded(&a->instance->breaker))
+		hook_resumes(a->call);
+	a->call->failure = "its answer is none that a hook can give";
+	ask_end(a, http_event_verdict(a->call, &answer));
+}
+
 /* Its answer came, or will not. */
-static void ask_answered(struct ask *a, CURLcode code)
+static void try_over(struct ask *a, CURLcode code)
 {
 	const struct curl *curl = a->instance->curl;
-	struct http_event_answer answer = {.head = buf_slice(&a->head),
-	                                   .body = buf_slice(&a->body)};
 	long status = 0;
 
 	a->is_trying = false;
 	timer_stop(a->instance->loop, &a->timer);
 	curl->easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl->multi_remove_handle(a->instance->multi, a->easy);
+	transfers_remove(&a->instance->transfers, a->easy);
 	curl->slist_free_all(a->fields);
 	a->fields = NULL;
-	answer.status = (int)status;
-	if (code != CURLE_OK) {
+	if (code != CURLE_OK)
 		try_again(a, a->body.failed ? "its answer is larger than 1 MiB"
 		                            : curl->easy_strerror(code));
-	} else if (status >= 500) {
+	else if (status >= 500)
 		try_again(a, "it answered with a 5xx");
-	} else {
-		a->call->failure = "its answer is none that a hook can give";
-		ask_end(a, http_event_verdict(a->call, &answer));
-	}
+	else
+		ask_answered(a, (int)status);
+}
+
+static void transfer_done(void *ask, CURLcode code)
+{
+	try_over(ask, code);
 }
 
 static void ask_timer_fired(struct timer *t)
@@ -250,106 +287,17 @@ static void ask_timer_fired(struct timer *t)
 	struct ask *a = CONTAINER_OF(t, struct ask, timer);
 
 	if (a->is_trying)
-		ask_answered(a, CURLE_OPERATION_TIMEDOUT);
+		try_over(a, CURLE_OPERATION_TIMEDOUT);
 	else
 		ask_start(a);
 }
 
-/* --- libcurl's wishes ----------------------------------------------------------------------------- */
-
-/* Verdicts may have new calls made, and those added: one at a time. */
-static void take_answers(struct http_instance *i)
-{
-	CURLMsg *message;
-	struct ask *a;
-	int left;
-
-	while ((message = i->curl->multi_info_read(i->multi, &left))) {
-		CURLcode code = message->data.result;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		i->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &a);
-		ask_answered(a, code);
-	}
-}
-
-static void socket_ready(void *owner, int fd, unsigned ready)
-{
-	struct http_instance *i = owner;
-	int events = 0;
-	int running;
-
-	if (ready & STREAM_READABLE)
-		events |= CURL_CSELECT_IN;
-	if (ready & STREAM_WRITABLE)
-		events |= CURL_CSELECT_OUT;
-	i->curl->multi_socket_action(i->multi, fd, events, &running);
-	take_answers(i);
-}
-
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
-{
-	struct http_instance *i = arg;
-	struct watch *w = socket;
-	unsigned want = 0;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (w)
-			watch_free(w);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		want |= STREAM_READABLE;
-	if (what & CURL_POLL_OUT)
-		want |= STREAM_WRITABLE;
-	if (!w) {
-		w = watch_new(i->loop, fd, socket_ready, i);
-		if (!w)
-			return -1;
-		i->curl->multi_assign(i->multi, fd, w);
-	}
-	watch_want(w, want);
-	return 0;
-}
-
-static int want_time(CURLM *multi, long ms, void *arg)
-{
-	struct http_instance *i = arg;
-
-	(void)multi;
-	if (ms < 0)
-		timer_stop(i->loop, &i->timer);
-	else if (ms == 0)
-		loop_defer(i->loop, LOOP_WORK, &i->at_once);
-	else
-		timer_start(i->loop, &i->timer, ms);
-	return 0;
-}
-
-static void time_has_come(struct http_instance *i)
-{
-	int running;
-
-	i->curl->multi_socket_action(i->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	take_answers(i);
-}
-
-static void timer_fired(struct timer *t)
-{
-	time_has_come(CONTAINER_OF(t, struct http_instance, timer));
-}
-
-static void run_at_once(struct task *t)
-{
-	time_has_come(CONTAINER_OF(t, struct http_instance, at_once));
-}
-
 /* --- calls ---------------------------------------------------------------------------------------- */
 
-static void start_waiting(struct http_instance *i)
+static void start_waiting(struct task *t)
 {
+	struct http_instance *i = CONTAINER_OF(t, struct http_instance, start);
+
 	while (i->asked_count < i->spec->in_flight && !list_is_empty(&i->waiting)) {
 		struct ask *a = LIST_ENTRY(list_take_first(&i->waiting), struct ask, node);
 
@@ -379,11 +327,16 @@ static struct ask *ask_new(struct http_instance *i)
 static bool http_call(struct hook_instance *base, struct call *c, enum bourn_verdict *verdict)
 {
 	struct http_instance *i = instance_of(base);
-	struct ask *a = i->waiting_count < WAITING_MAX ? ask_new(i) : NULL;
+	struct ask *a;
 
+	*verdict = BOURN_FAIL;
+	if (breaker_refuses(&i->breaker, now_ms(i))) {
+		call_skip(c);
+		return true;
+	}
+	a = i->waiting_count < WAITING_MAX ? ask_new(i) : NULL;
 	if (!a) {
 		c->failure = "too many calls wait for it";
-		*verdict = BOURN_FAIL;
 		return true;
 	}
 	a->call = c;
@@ -393,11 +346,6 @@ static bool http_call(struct hook_instance *base, struct call *c, enum bourn_ver
 	i->waiting_count++;
 	loop_defer(i->loop, LOOP_WORK, &i->start);
 	return false;
-}
-
-static void run_start(struct task *t)
-{
-	start_waiting(CONTAINER_OF(t, struct http_instance, start));
 }
 
 /* --- life ----------------------------------------------------------------------------------------- */
@@ -444,20 +392,6 @@ static enum err http_refresh(struct hook_module *base, bool *fresh, struct fault
 	return OK;
 }
 
-static bool set_multi(struct http_instance *i)
-{
-	const struct curl *curl = i->curl;
-	bool ok = true;
-
-	ok &= curl->multi_setopt(i->multi, CURLMOPT_SOCKETFUNCTION, want_socket) == CURLM_OK;
-	ok &= curl->multi_setopt(i->multi, CURLMOPT_SOCKETDATA, i) == CURLM_OK;
-	ok &= curl->multi_setopt(i->multi, CURLMOPT_TIMERFUNCTION, want_time) == CURLM_OK;
-	ok &= curl->multi_setopt(i->multi, CURLMOPT_TIMERDATA, i) == CURLM_OK;
-	ok &= curl->multi_setopt(i->multi, CURLMOPT_MAXCONNECTS, (long)i->spec->in_flight) ==
-	      CURLM_OK;
-	return ok;
-}
-
 static void http_close(struct hook_instance *base)
 {
 	struct http_instance *i = instance_of(base);
@@ -467,13 +401,8 @@ static void http_close(struct hook_instance *base)
 	CHECK(list_is_empty(&i->waiting));
 	while ((node = list_take_first(&i->idle)))
 		ask_free(LIST_ENTRY(node, struct ask, node));
-	if (i->multi)
-		i->curl->multi_cleanup(i->multi);
-	if (i->loop) {
-		timer_stop(i->loop, &i->timer);
-		task_cancel(&i->at_once);
-		task_cancel(&i->start);
-	}
+	transfers_close(&i->transfers);
+	task_cancel(&i->start);
 	free(i);
 }
 
@@ -487,13 +416,11 @@ static enum err http_open(struct hook_module *base, const struct hook_place *pla
 	i->curl = &CONTAINER_OF(base, struct http_module, base)->curl;
 	i->spec = base->spec;
 	i->loop = place->loop;
-	i->timer.fire = timer_fired;
-	i->at_once.run = run_at_once;
-	i->start.run = run_start;
+	i->start.run = start_waiting;
 	list_init(&i->waiting);
 	list_init(&i->idle);
-	i->multi = i->curl->multi_init();
-	if (!i->multi || !set_multi(i)) {
+	breaker_init(&i->breaker, i->spec->failures_max);
+	if (!transfers_open(&i->transfers, i->curl, i->loop, i->spec->in_flight, transfer_done)) {
 		http_close(&i->base);
 		return fault_set(f, ERR_CONFIG, 0, "libcurl does not start");
 	}

@@ -44,6 +44,7 @@ void hook_spec_init(struct hook_spec *spec)
 		.memory_bytes = HOOK_MEMORY_BYTES_DEFAULT,
 		.retries = HOOK_RETRIES_DEFAULT,
 		.in_flight = HOOK_IN_FLIGHT_DEFAULT,
+		.failures_max = HOOK_FAILURES_DEFAULT,
 	};
 }
 

@@ -27,8 +27,10 @@ struct hook_spec {
 	int64_t memory_bytes; /* of a shard's state */
 
 	/* HOOK_HTTP */
-	int64_t retries;   /* tries after the first */
-	int64_t in_flight; /* calls at a time, of one shard */
+	int64_t retries;      /* tries after the first */
+	int64_t in_flight;    /* calls at a time, of one shard */
+	int64_t failures_max; /* calls in a row, of one shard: then it is not asked for a while; 0: it
+	                         always is */
 };
 
 enum {
@@ -44,6 +46,8 @@ enum {
 	HOOK_RETRIES_MAX = 10,
 	HOOK_IN_FLIGHT_DEFAULT = 16,
 	HOOK_IN_FLIGHT_MAX = 1024,
+	HOOK_FAILURES_DEFAULT = 5,
+	HOOK_FAILURES_MAX = 1000,
 };
 
 /* Points that may wait for an answer that comes later: 1 << enum bourn_point. */

@@ -61,3 +61,17 @@ void stats_render_seconds(struct buf *out, const char *hook, const struct hook_s
 	           us / 1000000, us % 1000000);
 	buf_printf(out, "bourn_hook_seconds_count{hook=\"%s\"} %" PRId64 "\n", hook, timed);
 }
+
+void stats_render_paused(struct buf *out, const char *hook, const struct hook_stats *const *sets,
+                         unsigned count)
+{
+	buf_printf(out, "bourn_hook_paused{hook=\"%s\"} %" PRId64 "\n", hook,
+	           sum(sets, count, offsetof(struct hook_stats, is_paused)));
+}
+
+void stats_render_pauses(struct buf *out, const char *hook, const struct hook_stats *const *sets,
+                         unsigned count)
+{
+	buf_printf(out, "bourn_hook_pauses_total{hook=\"%s\"} %" PRId64 "\n", hook,
+	           sum(sets, count, offsetof(struct hook_stats, pauses)));
+}

@@ -15,6 +15,8 @@ struct hook_stats {
 	                                           bucket before */
 	_Atomic int64_t timed;                  /* calls that were timed */
 	_Atomic int64_t microseconds;           /* that they took in all */
+	_Atomic int64_t pauses;                 /* how often it came to be not asked for a while */
+	_Atomic int64_t is_paused;              /* 1: it is not, now */
 	uint32_t turn;                          /* which calls are timed */
 };
 
@@ -33,5 +35,9 @@ void stats_render_verdicts(struct buf *out, const char *hook, const struct hook_
                            unsigned count);
 void stats_render_seconds(struct buf *out, const char *hook, const struct hook_stats *const *sets,
                           unsigned count);
+void stats_render_paused(struct buf *out, const char *hook, const struct hook_stats *const *sets,
+                         unsigned count);
+void stats_render_pauses(struct buf *out, const char *hook, const struct hook_stats *const *sets,
+                         unsigned count);
 
 #endif

@@ -361,6 +361,12 @@ static enum err take_in_flight(struct config_reading *r, struct hook_spec *spec,
 	return take_count(r, node, "in_flight", 1, HOOK_IN_FLIGHT_MAX, &spec->in_flight);
 }
 
+static enum err take_max_failures(struct config_reading *r, struct hook_spec *spec,
+                                  const yaml_node_t *node)
+{
+	return take_count(r, node, "max_failures", 0, HOOK_FAILURES_MAX, &spec->failures_max);
+}
+
 enum { LUA = 1 << HOOK_LUA, HTTP = 1 << HOOK_HTTP, FILES = 1 << HOOK_SO | LUA };
 
 static const struct hook_key {
@@ -368,13 +374,21 @@ static const struct hook_key {
 	unsigned types; /* 1 << enum hook_type: those that have it; 0: all */
 	enum err (*take)(struct config_reading *r, struct hook_spec *spec, const yaml_node_t *node);
 } hook_keys[] = {
-	{"name", 0, take_name},           {"type", 0, take_type},
-	{"path", FILES, take_path},       {"url", HTTP, take_url},
-	{"points", 0, take_points},       {"topics", 0, take_topics},
-	{"fronts", 0, take_fronts},       {"on_failure", 0, take_on_failure},
-	{"options", FILES, take_options}, {"instructions", LUA, take_instructions},
-	{"memory", LUA, take_memory},     {"timeout", LUA | HTTP, take_timeout},
-	{"retries", HTTP, take_retries},  {"in_flight", HTTP, take_in_flight},
+	{"name", 0, take_name},
+	{"type", 0, take_type},
+	{"path", FILES, take_path},
+	{"url", HTTP, take_url},
+	{"points", 0, take_points},
+	{"topics", 0, take_topics},
+	{"fronts", 0, take_fronts},
+	{"on_failure", 0, take_on_failure},
+	{"options", FILES, take_options},
+	{"instructions", LUA, take_instructions},
+	{"memory", LUA, take_memory},
+	{"timeout", LUA | HTTP, take_timeout},
+	{"retries", HTTP, take_retries},
+	{"in_flight", HTTP, take_in_flight},
+	{"max_failures", HTTP, take_max_failures},
 };
 
 /* --- the list ------------------------------------------------------------------------------------- */
@@ -554,8 +568,9 @@ static void show_hook(const struct hook_spec *spec, struct buf *out)
 		buf_printf(out, "    instructions: %lld\n    memory: %lld\n",
 		           (long long)spec->instructions, (long long)spec->memory_bytes);
 	if (spec->type == HOOK_HTTP)
-		buf_printf(out, "    retries: %lld\n    in_flight: %lld\n",
-		           (long long)spec->retries, (long long)spec->in_flight);
+		buf_printf(out, "    retries: %lld\n    in_flight: %lld\n    max_failures: %lld\n",
+		           (long long)spec->retries, (long long)spec->in_flight,
+		           (long long)spec->failures_max);
 	if (spec->options)
 		buf_printf(out, "    options: %s\n", spec->options);
 }

@@ -108,7 +108,7 @@ TEST(config__what_is_wrong_is_told_with_its_place)
 		"hooks: [{lua: x}]\n",
 		"b.yaml:1:10: there is no key of hooks 'lua'; there are name, type, "
 		"path, url, points, topics, fronts, on_failure, options, instructions, memory, "
-		"timeout, retries, in_flight");
+		"timeout, retries, in_flight, max_failures");
 	assert_refused("hooks: [{name: x, type: so, path: x.so, points: commit}]\n",
 	               "b.yaml:1:9: hook 'x': the point 'commit' is not built yet");
 	assert_refused("hooks: 3\n", "b.yaml:1:8: hooks: wants a list");

@@ -16,11 +16,11 @@ from harness.ws import CLOSE, TEXT, WebSocket
 
 @pytest.fixture
 def serve():
-    """serve(answer): an HttpHook, closed at the end."""
+    """serve(answer, port=0): an HttpHook, closed at the end."""
     servers = []
 
-    def serve_one(answer):
-        servers.append(HttpHook(answer))
+    def serve_one(answer, **where):
+        servers.append(HttpHook(answer, **where))
         return servers[-1]
     yield serve_one
     for server in servers:
@@ -170,6 +170,104 @@ def test_hundreds_of_requests_aside_hold_up_nobody_else(hooked, serve):
         assert [c.read_reply().status for _ in range(60)] == [201] * 60
         c.close()
     assert broker.client.get("/v1/topics/slow").json()["partitions"][0]["high_watermark"] == 3600
+
+
+# --- one that fails again and again ------------------------------------------
+
+def metric(broker, name, hook="remote"):
+    [value] = re.findall(rf'^{name}{{hook="{hook}"}} (\d+)$', broker.client.get("/metrics").body.decode(), re.M)
+    return int(value)
+
+
+def posts_until(broker, status, seconds=20):
+    """Events, one after the other, until one has that status. Returns how many had another."""
+    until = time.monotonic() + seconds
+    count = 0
+    while post(broker, "x").status != status:
+        count += 1
+        assert time.monotonic() < until, f"still no {status}"
+    return count
+
+
+@pytest.mark.parametrize("on_failure", ["open", "closed"])
+def test_killed_and_started_again(hooked, serve, on_failure):
+    """While it is down events go as `on_failure` says; it is asked again soon after it is back."""
+    remote = serve(by_word)
+    broker = hooked(remote.hook(on_failure=on_failure))
+    assert post(broker, "replace 0").status == 201
+    remote.close()
+    without = 201 if on_failure == "open" else 503
+    for _ in range(50):
+        assert post(broker, "replace 1").status == without
+    assert metric(broker, "bourn_hook_paused") == metric(broker, "bourn_hook_pauses_total") == 1
+    again = serve(by_word, port=remote.port)
+    until = time.monotonic() + 20
+    while not again.seen:
+        assert post(broker, "replace 2").status in (without, 201)
+        assert time.monotonic() < until
+    assert post(broker, "replace 3").status == 201
+    assert metric(broker, "bourn_hook_paused") == 0 and metric(broker, "bourn_hook_pauses_total") == 1
+    values = broker.client.get("/consume/t?limit=10000").json()["events"]
+    assert values[0]["value"] == "made of replace 0" and values[-1]["value"] == "made of replace 3"
+    assert sum(e["value"] == "replace 1" for e in values) == (50 if on_failure == "open" else 0)
+
+
+def test_is_not_asked_for_a_while(hooked, serve):
+    """After five in a row with all their tries it is only probed, once each time."""
+    remote = serve(lambda *_: None)
+    broker = hooked(remote.hook(retries=2))
+    began = time.monotonic()
+    for _ in range(300):
+        assert post(broker, "x").json()["code"] == "hook_failed"
+    probes = len(remote.seen) - 5 * 3
+    assert 0 <= probes <= 1 + (time.monotonic() - began) / 0.1
+    assert 'bourn_hook_calls_total{hook="remote",verdict="fail"} 300\n' in broker.client.get("/metrics").body.decode()
+    remote.answer = by_word
+    assert posts_until(broker, 201) >= 0
+    assert metric(broker, "bourn_hook_paused") == 0
+
+
+def test_time_outs_of_many_that_wait_are_not_waited_for(hooked, serve):
+    """Sixty events wait for one that hangs, a second each: five take that, the others fail with the fifth."""
+    over = threading.Event()
+    remote = serve(lambda *_: over.wait(60) and None)
+    broker = hooked(remote.hook(timeout="1s", retries=0, in_flight=1))
+    began = time.monotonic()
+    with broker.connect() as c:
+        for _ in range(60):
+            c.request("POST", "/produce/t", [("Content-Length", "1")], b"x")
+        assert [c.read_reply().status for _ in range(60)] == [503] * 60
+    assert time.monotonic() - began < 40
+    over.set()
+
+
+def test_order_is_kept_when_some_are_not_asked(hooked, serve):
+    remote = serve(lambda _, body: None if int(body) % 100 < 50 else Answer(204))
+    broker = hooked(remote.hook(on_failure="open", retries=0))
+    with WebSocket(broker.port, "/produce/t") as ws:
+        for i in range(400):
+            ws.send(TEXT, str(i))
+        ws.send(CLOSE, (1000).to_bytes(2, "big"))
+        ws.expect_close(1000)
+    assert broker.values("t") == list(range(400))
+    assert metric(broker, "bourn_hook_pauses_total") >= 1
+
+
+@pytest.mark.parametrize("answer", [Answer(422), Answer(302, location="/"), Answer(204)])
+def test_whatever_it_answers_somebody_is_there(hooked, serve, answer):
+    remote = serve(lambda *_: answer)
+    broker = hooked(remote.hook())
+    for _ in range(20):
+        post(broker, "x")
+    assert len(remote.seen) == 20 and metric(broker, "bourn_hook_pauses_total") == 0
+
+
+def test_may_be_asked_always(hooked, serve):
+    remote = serve(lambda *_: Answer(500))
+    broker = hooked(remote.hook(retries=0, max_failures=0))
+    for _ in range(20):
+        assert post(broker, "x").status == 503
+    assert len(remote.seen) == 20
 
 
 # --- order -------------------------------------------------------------------
@@ -443,6 +541,7 @@ def test_refused_at_the_start(start, tmp_path, serve):
                        (remote.hook(retries=99), "0 to 10"),
                        (remote.hook(timeout="0s"), "1ms to 60s"),
                        (remote.hook(in_flight=0), "1 to 1024"),
+                       (remote.hook(max_failures=-1), "0 to 1000"),
                        ({"name": "x", "type": "http"}, "no url"),
                        ({"name": "x", "type": "http", "url": "ftp://x"}, "http:// or https://")]:
         code, said = start(running=False, config=config(tmp_path, hook)).refuses_to_start()

@@ -78,18 +78,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 class HttpHook:
     """A server that hooks ask: `answer(headers, body)` returns an Answer, bytes as they are, or None
-    to hang up. A thread for each connection."""
+    to hang up; it may be changed. A thread for each connection. `port` of one that was closed: it is there
+    again."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, port=0):
         self.answer = answer
         self.seen = []
         self.connections = []
         self.lock = threading.Lock()
         self.at_once = self.most_at_once = 0
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         self.server.daemon_threads = True
         self.server.owner = self
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/check"
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/check"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def hook(self, name="remote", **keys):
