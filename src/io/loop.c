@@ -30,6 +30,7 @@ void loop_turn_begin(struct loop *l)
 	if (l->turn_begun)
 		return;
 	l->turn_begun = true;
+	atomic_store_explicit(&l->sleeps, false, memory_order_relaxed);
 	l->now = l->config.clock->now(l->config.clock);
 }
 
@@ -82,7 +83,9 @@ static void on_before_poll(uv_prepare_t *p)
 	struct loop *l = p->loop->data;
 
 	run_tasks(&l->arming);
-	if (has_tasks(l))
+	/* In this order, and loop_post in the other: one of the two sees the other. */
+	atomic_store(&l->sleeps, true);
+	if (has_tasks(l) || atomic_load(&l->mailbox))
 		uv_idle_start(&l->no_block, no_block_turned);
 	else
 		uv_idle_stop(&l->no_block);
@@ -372,16 +375,39 @@ void timer_stop(struct loop *l __attribute__((unused)), struct timer *t)
 		list_remove(&t->node);
 }
 
-void loop_post(struct loop *l, struct message *m)
+static void post(struct loop *l, struct message *last, struct message *first)
 {
 	struct message *top = atomic_load_explicit(&l->mailbox, memory_order_relaxed);
 
 	do {
-		m->next = top;
-	} while (!atomic_compare_exchange_weak_explicit(&l->mailbox, &top, m, memory_order_release,
-	                                                memory_order_relaxed));
-	if (!top) /* else whoever posted `top` or one below it has woken the loop */
+		first->next = top;
+	} while (!atomic_compare_exchange_weak(&l->mailbox, &top, last));
+	/* A loop that is at work looks before it sleeps: it costs its sender no system call. */
+	if (atomic_load(&l->sleeps) && atomic_exchange(&l->sleeps, false))
 		wake(l);
+}
+
+void loop_post(struct loop *l, struct message *m)
+{
+	post(l, m, m);
+}
+
+void mailbag_put(struct mailbag *bag, struct loop *l, struct message *m)
+{
+	if (bag->loop != l)
+		mailbag_send(bag);
+	bag->loop = l;
+	m->next = bag->last;
+	bag->last = m;
+	if (!bag->first)
+		bag->first = m;
+}
+
+void mailbag_send(struct mailbag *bag)
+{
+	if (bag->last)
+		post(bag->loop, bag->last, bag->first);
+	*bag = (struct mailbag){0};
 }
 
 static void run_work(uv_work_t *req)

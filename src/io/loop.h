@@ -9,7 +9,7 @@
  *      runs in the next turn, which then does not wait for the kernel.
  * `loop_now` is read once, when step 1 begins, and stands still for the whole turn.
  *
- * Everything here is for the loop's own thread, except loop_post and loop_stop. */
+ * Everything here is for the loop's own thread, except messages and loop_stop. */
 #ifndef BOURN_IO_LOOP_H
 #define BOURN_IO_LOOP_H
 
@@ -106,6 +106,19 @@ struct message {
 
 /* Any thread. Messages of one sender arrive in the order posted. */
 void loop_post(struct loop *l, struct message *m);
+
+/* Messages to be posted at once, so that a loop which sleeps is woken when all are there and deals
+ * with them in one turn. Zeroed is empty. */
+struct mailbag {
+	struct loop *loop; /* whose they are */
+	struct message *first, *last;
+};
+
+/* Behind those that are in it; if those are another loop's they are sent first. */
+void mailbag_put(struct mailbag *bag, struct loop *l, struct message *m);
+
+/* Post them, if there are any. Any thread, as long as it is one at a time. */
+void mailbag_send(struct mailbag *bag);
 
 /* --- work off the loop --------------------------------------------------------------- */
 

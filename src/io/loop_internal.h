@@ -31,6 +31,7 @@ struct loop {
 	int wake_fd;            /* an eventfd */
 
 	atomic_bool stop_asked;
+	atomic_bool sleeps;                /* or is about to: whoever posts has to end poll */
 	_Atomic(struct message *) mailbox; /* a stack: the last one posted on top */
 	struct wheel wheel;
 	struct list stages[LOOP_STAGE_COUNT]; /* struct task */

@@ -284,6 +284,60 @@ static void ball_deliver(struct message *m)
 	loop_post(ball->loops[ball->passes % 2], m);
 }
 
+/* Writes down which letter came, and in which turn. */
+struct postcard {
+	struct message message;
+	struct task after;
+	char letter;
+	char *text;
+	struct loop *l;
+};
+
+static void turn_ends(struct task *t)
+{
+	struct postcard *p = CONTAINER_OF(t, struct postcard, after);
+
+	strcat(p->text, "|");
+}
+
+static void postcard_deliver(struct message *m)
+{
+	struct postcard *p = CONTAINER_OF(m, struct postcard, message);
+
+	strncat(p->text, &p->letter, 1);
+	if (p->letter == 'c')
+		loop_defer(p->l, LOOP_WORK, &p->after);
+}
+
+TEST(mailbag__all_arrive_in_order_in_one_turn)
+{
+	struct loop *loops[] = {new_loop(clock_system()), new_loop(clock_system())};
+	struct mailbag bag = {0};
+	struct postcard cards[4];
+	char texts[2][16] = {"", ""};
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned to = i == 3; /* the last is for the other loop: those before it leave */
+
+		cards[i] = (struct postcard){.message.deliver = postcard_deliver,
+		                             .after.run = turn_ends,
+		                             .letter = (char)('a' + i),
+		                             .text = texts[to],
+		                             .l = loops[to]};
+		mailbag_put(&bag, loops[to], &cards[i].message);
+	}
+	loop_turn(loops[0], PATIENCE_MS);
+	loop_turn(loops[1], 0);
+	assert_string_equal(texts[0], "abc|");
+	assert_string_equal(texts[1], "");
+	mailbag_send(&bag);
+	mailbag_send(&bag); /* it is empty now */
+	loop_turn(loops[1], PATIENCE_MS);
+	assert_string_equal(texts[1], "d");
+	loop_free(loops[0]);
+	loop_free(loops[1]);
+}
+
 static void *run_loop(void *arg)
 {
 	loop_run(arg);
@@ -454,6 +508,7 @@ int main(void)
 		cmocka_unit_test(timer__the_loops_own_clock_decides),
 		cmocka_unit_test(loop_post__keeps_each_senders_order),
 		cmocka_unit_test(loop_post__wakes_a_sleeping_loop),
+		cmocka_unit_test(mailbag__all_arrive_in_order_in_one_turn),
 		cmocka_unit_test(loop_stop__before_the_run_is_not_lost),
 		cmocka_unit_test(loop_now__stands_still_within_a_turn),
 		cmocka_unit_test(loop_work__runs_elsewhere_and_is_done_here_once),

@@ -36,18 +36,25 @@ static void deliver_roll(struct message *m)
 	r->done(r);
 }
 
-static void complete(struct wal_write *ww, const struct fault *fault)
+/* Its loop hears of it by `tell`, once for all of a group: woken by the first it would take the
+ * processor, and deal with that one alone. */
+static void complete(struct wal *w, struct wal_write *ww, const struct fault *fault)
 {
 	ww->fault = *fault;
 	ww->message.deliver = deliver_write;
-	loop_post(ww->loop, &ww->message);
+	mailbag_put(&w->completed, ww->loop, &ww->message);
 }
 
-static void complete_ok(struct wal_write *ww)
+static void complete_ok(struct wal *w, struct wal_write *ww)
 {
 	static const struct fault none;
 
-	complete(ww, &none);
+	complete(w, ww, &none);
+}
+
+static void tell(struct wal *w)
+{
+	mailbag_send(&w->completed);
 }
 
 static bool is_refused(const struct wal *w, const struct wal_write *ww)
@@ -79,7 +86,7 @@ static void complete_refused(struct wal *w)
 		struct wal_write *after = ww->next;
 		struct fault full = ww->fault;
 
-		complete(ww, &full);
+		complete(w, ww, &full);
 		ww = after;
 	}
 }
@@ -166,6 +173,7 @@ static void refuse_unheard(struct wal *w)
 	while (w->pending && is_refused(w, w->pending))
 		refuse(w, take_pending(w), &full);
 	complete_refused(w);
+	tell(w);
 }
 
 /* Move the next group out of what is pending: bounded, in order, one frame at least if there is
@@ -378,9 +386,10 @@ static void complete_written(struct wal *w)
 		if (ww->frame.durability == DURABILITY_COMMIT)
 			w->group[kept++] = ww;
 		else
-			complete_ok(ww);
+			complete_ok(w, ww);
 	}
 	w->group_count = kept;
+	tell(w);
 }
 
 /* A mark that must stand on disk before the answer: without space for it, what it would protect is
@@ -411,7 +420,7 @@ static enum err commit(struct wal *w, int64_t bytes, struct fault *f)
 	if (err)
 		return err;
 	for (size_t i = 0; i < w->group_count; i++)
-		complete_ok(w->group[i]);
+		complete_ok(w, w->group[i]);
 	w->group_count = 0;
 	return OK;
 }
@@ -435,8 +444,9 @@ static void commit_next(struct wal *w)
 		err = commit(w, bytes, &f);
 	if (err)
 		for (size_t i = 0; i < w->group_count; i++)
-			complete(w->group[i], &w->failure);
+			complete(w, w->group[i], &w->failure);
 	complete_refused(w);
+	tell(w);
 }
 
 /* --- the thread --------------------------------------------------------------------------------------- */
@@ -499,9 +509,10 @@ static void fail_pending(struct wal *w)
 		struct wal_write *ww = w->pending;
 
 		w->pending = ww->next;
-		complete(ww, &w->failure);
+		complete(w, ww, &w->failure);
 	}
 	w->pending_end = &w->pending;
+	tell(w);
 }
 
 static void do_what_is_due(struct wal *w)

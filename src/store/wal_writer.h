@@ -45,7 +45,8 @@ struct wal {
 	struct wal_roll *rolls;
 	struct wal_write *group[WAL_GROUP_FRAMES_MAX];
 	size_t group_count;
-	uint8_t *buffer; /* owned, aligned: a group's bytes */
+	struct mailbag completed; /* their loops are not told yet */
+	uint8_t *buffer;          /* owned, aligned: a group's bytes */
 
 	struct wal_files files;
 	uint64_t last_sequence;   /* given to a frame */
