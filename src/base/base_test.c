@@ -219,6 +219,19 @@ TEST(crc32c__joined_is_that_of_the_whole)
 		                 crc32c(0, bytes, sizeof(bytes)));
 }
 
+TEST(crc32c__joined_the_same_without_the_instruction)
+{
+	uint32_t first = 0xe3069283;
+
+	for (unsigned bit = 0; bit < 32; bit++) {
+		size_t len = (UINT64_C(1) << bit) + (first >> 7) % 4096;
+
+		assert_int_equal(crc32c_join_portable(first, bit, len),
+		                 crc32c_join(first, bit, len));
+		first = crc32c_join(first, bit, len);
+	}
+}
+
 TEST(crc32c__the_instruction_agrees_with_the_table)
 {
 	uint8_t bytes[2500];
@@ -292,6 +305,7 @@ int main(void)
 		cmocka_unit_test(varint__longer_than_64_bits_is_refused),
 		cmocka_unit_test(crc32c__known_answers),
 		cmocka_unit_test(crc32c__joined_is_that_of_the_whole),
+		cmocka_unit_test(crc32c__joined_the_same_without_the_instruction),
 		cmocka_unit_test(crc32c__the_instruction_agrees_with_the_table),
 		cmocka_unit_test(uuid__text_round_trips_and_garbage_is_refused),
 		cmocka_unit_test(shared__the_last_holder_frees_once),

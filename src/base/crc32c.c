@@ -23,13 +23,14 @@ uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t len)
 
 /* --- joining ---------------------------------------------------------------------------------------- */
 
-/* x^(8 * 2^n) modulo the polynomial, reflected: what moves a sum over 2^n bytes. */
+/* A sum moves over n bytes by a product with x^(8n) modulo the polynomial. This is x^(8 * 2^n - 33),
+ * reflected as sums are; both ways of taking the product put in the x^33 that is missing. */
 static const uint32_t moves[32] = {
-	0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955,
-	0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564,
-	0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915,
-	0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42,
-	0x40000000, 0x20000000, 0x08000000, 0x00800000,
+	0xbf818109, 0x780d5a4d, 0x05ec76f1, 0x00000001, 0x493c7d27, 0xba4fc28e, 0x9e4addf8,
+	0x0d3b6092, 0xb9e02b86, 0xdd7e3b0c, 0x170076fa, 0xa51b6135, 0x82f89c77, 0x54a86326,
+	0x1dc403cc, 0x5ae703ab, 0xc5013a36, 0xac2ac6dd, 0x9b4615a9, 0x688d1c61, 0xf6af14e6,
+	0xb6ffe386, 0xb717425b, 0x478b0d30, 0x54cc62e5, 0x7b2102ee, 0x8a99adef, 0xa7568c8f,
+	0xd610d67e, 0x6b086b3f, 0xd94f3c0b, 0xbf818109,
 };
 
 /* The product of two polynomials, reflected as sums are, modulo ours. */
@@ -45,11 +46,13 @@ static uint32_t multiply(uint32_t a, uint32_t b)
 	return product;
 }
 
-uint32_t crc32c_join(uint32_t first, uint32_t second, size_t len)
+uint32_t crc32c_join_portable(uint32_t first, uint32_t second, size_t len)
 {
+	const uint32_t x33 = 0x417b1dbc;
+
 	for (size_t n = 0; len >> n; n++)
 		if (len >> n & 1)
-			first = multiply(moves[n], first);
+			first = multiply(x33, multiply(moves[n], first));
 	return first ^ second;
 }
 
@@ -60,16 +63,14 @@ uint32_t crc32c_join(uint32_t first, uint32_t second, size_t len)
 #include <immintrin.h>
 
 /* The instruction takes three cycles, but one can be begun each cycle: so three neighbouring lanes
- * are summed at once, and then moved to where they stand. A sum moves over n bytes by a product with
- * x^(8n): without carries by x^(8n - 33), and the instruction, given the product, adds x^33. */
-enum { LANE_BYTES = 256 };
-static const uint32_t move_one_lane = 0xb9e02b86;  /* x^(8 * 256 - 33), reduced and reflected */
-static const uint32_t move_two_lanes = 0xdd7e3b0c; /* x^(8 * 512 - 33) */
+ * are summed at once, and then moved to where they stand. */
+enum { LANE_BYTES_LOG = 8, LANE_BYTES = 1 << LANE_BYTES_LOG };
 
-__attribute__((target("sse4.2,pclmul"))) static uint64_t moved(uint64_t sum, uint32_t by)
+/* A sum over 2^n bytes: a product without carries, and the instruction, given that, adds x^33. */
+__attribute__((target("sse4.2,pclmul"))) static uint64_t moved(uint64_t sum, unsigned n)
 {
 	__m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)sum),
-	                                       _mm_cvtsi64_si128((long long)by), 0);
+	                                       _mm_cvtsi64_si128((long long)moves[n]), 0);
 
 	return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
@@ -93,7 +94,7 @@ __attribute__((target("sse4.2,pclmul"))) static uint64_t three_lanes(uint64_t fi
 		second = _mm_crc32_u64(second, load_word(at + LANE_BYTES));
 		third = _mm_crc32_u64(third, load_word(at + 2 * LANE_BYTES));
 	}
-	return moved(first, move_two_lanes) ^ moved(second, move_one_lane) ^ third;
+	return moved(first, LANE_BYTES_LOG + 1) ^ moved(second, LANE_BYTES_LOG) ^ third;
 }
 
 __attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_x86(uint32_t crc, const uint8_t *at,
@@ -110,11 +111,31 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_x86(uint32_t crc
 	return ~(uint32_t)sum;
 }
 
+__attribute__((target("sse4.2,pclmul"))) static uint32_t join_x86(uint32_t first, uint32_t second,
+                                                                  size_t len)
+{
+	uint64_t sum = first;
+
+	for (unsigned n = 0; len >> n; n++)
+		if (len >> n & 1)
+			sum = moved(sum, n);
+	return (uint32_t)sum ^ second;
+}
+
+static bool has_instructions(void)
+{
+	return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+}
+
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
 {
-	if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
-		return crc32c_x86(crc, bytes, len);
-	return crc32c_portable(crc, bytes, len);
+	return has_instructions() ? crc32c_x86(crc, bytes, len) : crc32c_portable(crc, bytes, len);
+}
+
+uint32_t crc32c_join(uint32_t first, uint32_t second, size_t len)
+{
+	return has_instructions() ? join_x86(first, second, len)
+	                          : crc32c_join_portable(first, second, len);
 }
 
 #else
@@ -122,6 +143,11 @@ uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
 {
 	return crc32c_portable(crc, bytes, len);
+}
+
+uint32_t crc32c_join(uint32_t first, uint32_t second, size_t len)
+{
+	return crc32c_join_portable(first, second, len);
 }
 
 #endif

@@ -14,5 +14,6 @@ uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t len);
 /* The checksum of bytes that are in two parts, from those of the parts: `second` is of the `len` bytes
  * (below 2^32) that follow what has `first`. */
 uint32_t crc32c_join(uint32_t first, uint32_t second, size_t len);
+uint32_t crc32c_join_portable(uint32_t first, uint32_t second, size_t len);
 
 #endif

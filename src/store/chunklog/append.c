@@ -11,7 +11,7 @@
 
 enum {
 	FRAMES_MAX = 8,          /* in flight, of one partition */
-	CRC_BYTES_MIN = 8 << 10, /* below, a checksum is had faster by taking it */
+	CRC_BYTES_MIN = 2 << 10, /* below, a checksum is had faster by taking it */
 };
 
 /* Allocated, as few partitions have one at a time. */
