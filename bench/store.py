@@ -37,6 +37,10 @@ MIB = 1 << 20
 PARTS = ("append", "catchup", "small", "start", "rocksdb")
 BODY_BYTES = 1024
 CONNECTIONS = 64
+# Before a small measurement: by then bourn's memory (256 MiB) has been full once, so that it frees and
+# uses it again, and writes segments, as it does from then on.
+WARM_UP_SECONDS = 4
+WARM_UP_EVENTS = 300_000
 
 
 def options():
@@ -224,14 +228,17 @@ class Small:
                        "redis": (peers.Redis(), "redis", redis_entries),
                        "bare-server": (peers.BareServer(o.driver), "http", None)}
 
-    def measure(self, name, *words):
+    def warm_up(self, rate):
+        return max(WARM_UP_SECONDS, WARM_UP_EVENTS / rate if rate else 0)
+
+    def measure(self, name, rate):
         o = self.o
         peer, target, entries = self.racers[name]
         body = b'{"text":"' + b"x" * (BODY_BYTES - 11) + b'"}'
         with peer.start(o.server_core, o.within) as server:
             command = ["taskset", "-c", o.generator_core, o.generator, "http", "--json", "--target", target,
                        "--port", server.port, "--connections", CONNECTIONS, "--bytes", BODY_BYTES,
-                       "--seconds", o.seconds, *words]
+                       "--seconds", o.seconds, "--warm-up", f"{self.warm_up(rate):.1f}", "--rate", f"{rate:.3f}"]
             for pid in server.pids:
                 command += ["--pid", pid]
             result = run(*command)
@@ -252,7 +259,7 @@ class Small:
         for number in range(self.o.rounds):
             for name in results if number % 2 == 0 else reversed(results):
                 results[name].append(self.bare(rate) if name == "bare" else
-                                     self.measure(name, "--rate", f"{rate:.3f}"))
+                                     self.measure(name, rate))
                 say(f"{title} {number + 1}/{self.o.rounds}, {name}: {unit(results[name][-1])}")
         return results
 
@@ -261,6 +268,7 @@ class Small:
         rate = min(report.median([r["answers_per_s"] for r in throughput[name]]) for name in ("bourn", "redis")) / 2
         latency = self.rounds(f"latency at {rate:.0f}/s", lambda r: f"p99.9 {r['latency_us']['p99_9']:,.0f} µs", rate)
         return {"rate": rate, "connections": CONNECTIONS, "seconds": self.o.seconds,
+                "warm_up": [self.warm_up(0), self.warm_up(rate)],
                 "bare": {"throughput": throughput["bare"], "latency": latency["bare"]},
                 "peers": {name: {"title": peer.title, "version": peer.version(), "configuration": peer.configuration(),
                                  "throughput": throughput[name], "latency": latency[name]}

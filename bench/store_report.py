@@ -128,10 +128,11 @@ def small_section(small):
     rows += [[f.title, f.cell(ours), f.cell(theirs), "", f.cell(server) if server else "", "", ""] for f in SHARES]
     faster = report.median(SMALL[0].ratios(ours, theirs))
     sooner = report.median(SMALL[4].ratios(ours, theirs))
+    warm = " after {:.0f} s of the same, for latency {:.0f} s".format(*small["warm_up"]) if "warm_up" in small else ""
     reached = (f" bourn answers {percent(report.median(SMALL[0].ratios(ours, server)))} of what the bare server does."
                if server else "")
     return [f"\n### Small durable events\n\n{small['connections']} connections, one event of 1 KiB under way on each, "
-            f"flushed before it is acknowledged; {small['seconds']:g} s a measurement, latency at "
+            f"flushed before it is acknowledged; {small['seconds']:g} s a measurement{warm}, latency at "
             f"{small['rate']:,.0f} events/s.\n",
             report.table(["", "bourn", "Redis", "how many times better bourn is", "bare server",
                           "how many times better that is", "bare loop"], rows),
