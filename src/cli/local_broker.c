@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { CONNECTIONS_MAX = 64 };
+
 struct local_broker {
 	struct config config;
 	struct server_parts parts;
@@ -42,6 +44,8 @@ static enum err configure(struct local_broker *b, const char *dir, const char *e
 	config_init(&b->config);
 	b->config.server.port = 0;
 	b->config.log.level = LOG_WARN;
+	/* Or there is a warning, where the system allows fewer than by default. */
+	b->config.limits.connections = CONNECTIONS_MAX;
 	err = config_set(&b->config, "storage.path", dir, f);
 	if (!err && engine)
 		err = config_set(&b->config, "storage.type", engine, f);

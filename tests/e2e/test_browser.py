@@ -1,73 +1,22 @@
 """EventSource in Debian's Chromium, as a page uses it, straight and behind nginx."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
 from harness.broker import TEST_BIN
-from harness.http import Connection
+from harness.nginx import Nginx
 from harness.relay import Relay
 
 SHARDS = "2"  # what a browser sees does not depend on it
 EVENTS = 1000
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-NGINX_CONF = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log;
-worker_processes 1;
-events {{ }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://127.0.0.1:{upstream}; proxy_set_header Host $http_host; }}
-  }}
-}}
-"""
-
-
-class Nginx:
-    """Debian's nginx before a broker, with the buffering it has by default."""
-
-    def __init__(self, folder, port, upstream):
-        folder.mkdir(exist_ok=True)
-        conf = folder / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(folder=folder, port=port, upstream=upstream))
-        self.process = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(conf)], stderr=subprocess.DEVNULL)
-        self.url = f"http://localhost:{port}"
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                Connection(port).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline and self.process.poll() is None, "nginx does not start"
-                time.sleep(0.02)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
-
-
-def free_port():
-    """One that was free a moment ago: nginx takes no 0."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture
 def proxied(broker, tmp_path):
-    if not os.access(NGINX, os.X_OK):
-        pytest.skip("SKIPPED LOUDLY: there is no nginx: ./dev deps test")
-    nginx = Nginx(tmp_path / "nginx", free_port(), broker.port)
+    nginx = Nginx(tmp_path / "nginx", broker.port)
     yield nginx
     nginx.stop()
 

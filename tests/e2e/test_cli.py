@@ -13,7 +13,8 @@ import pytest
 from harness.broker import BIN
 
 OK, FAILED, USAGE, UNREACHABLE, REFUSED, NOT_FOUND = range(6)
-VERBS = ["serve", "produce", "consume", "subscribe", "topic", "demo", "config", "verify", "version"]
+VERBS = ["serve", "produce", "consume", "subscribe", "topic", "backup", "dump", "load", "demo", "config",
+         "hook", "verify", "version"]
 
 
 def bourn(*words, stdin=b"", **kwargs):

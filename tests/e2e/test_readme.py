@@ -44,7 +44,8 @@ def test_what_a_page_says_to_type_answers_as_printed(start, tmp_path, page):
     broker = start(data=tmp_path / "data", storage="log")  # whose files pages show
     text = page.read_text()
     tour = [command for block in blocks(text) for command in commands(block)]
-    assert tour or page.stem in ("benchmarks", "formats", "hooks")  # test_hooks.py runs that one
+    # test_hooks.py and test_install.py have theirs.
+    assert tour or page.stem in ("benchmarks", "formats", "hooks", "install")
     for name, content in files(text):
         (tmp_path / name).write_text(content.replace("localhost:3030", f"localhost:{broker.port}"))
     environment = {**os.environ, "PATH": f"{BIN.parent}:{os.environ['PATH']}", "NO_COLOR": "1",

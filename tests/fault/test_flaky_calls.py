@@ -17,6 +17,7 @@ SUITES = ROOT / "tests/e2e"
 # What speaks to the broker as its users do; not what starts other programs, or looks at the command, which
 # would be flaky too, nor what looks for files beside the program, or for a long path in a message.
 OTHERS = {"test_bench.py", "test_browser.py", "test_interop.py", "test_readme.py", "test_docs.py", "test_moving.py",
+          "test_install.py",
           "test_cli.py", "test_config.py", "test_backup.py", "test_formats.py", "test_hooks.py",
           "test_hook_table.py", "test_http_hooks.py", "test_shipped_hooks.py", "test_webhook.py"}
 SOME = {"test_bytes.py", "test_consume.py", "test_model.py", "test_produce.py", "test_subscribe_many.py",
