@@ -3,7 +3,7 @@ compared.
 
 A line that begins with `$ ` is a command, the lines after it are what it prints; … stands for
 anything. All blocks of a page share one broker, which stands for `./dev run`, and one directory,
-where a block of code that begins with the line `# name.py` is a file.
+where a block of code that begins with the line `# name.py` (or `-- name.lua`) is a file.
 """
 
 import os
@@ -30,8 +30,8 @@ def commands(block):
 
 def files(text):
     """[(name, content)]"""
-    return [(name, f"# {name}\n{rest}") for name, rest
-            in re.findall(r"^```\w+\n# (\S+\.\w+)\n(.*?)^```", text, re.M | re.S)]
+    return [(name, f"{mark} {name}\n{rest}") for mark, name, rest
+            in re.findall(r"^```\w+\n(#|--) (\S+\.\w+)\n(.*?)^```", text, re.M | re.S)]
 
 
 def matches(expected, actual):
@@ -56,6 +56,24 @@ def test_what_a_page_says_to_type_answers_as_printed(start, tmp_path, page):
                               env=environment, cwd=broker.data.parent)
         actual = (done.stdout + done.stderr).replace(str(broker.port), "3030")
         assert matches(expected, actual), f"$ {command}\n{actual}\nexpected:\n{expected}"
+
+
+def figure(row, text):
+    """[the medians of a row of docs/benchmarks.md that say how many times better bourn is]"""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {row} |") and "better" in line)
+    return [float(median) for median in re.findall(r"\*\*([\d.]+)\*\* \([^)]*\) better", line)]
+
+
+def test_the_figures_are_not_better_than_what_was_measured():
+    readme = (ROOT / "README.md").read_text()
+    measured = (ROOT / "docs/benchmarks.md").read_text()
+    nchan, nats = figure("deliveries/s", measured)
+    redis = figure("events/s", measured)[0]
+    start = float(re.search(r"\| after kill -9, a GiB .*?\| \*\*([\d.]+)\*\*", measured)[1])
+    claims = re.search(r"(\d+) times NATS core, (\d+) times nginx.*?([\d.]+) times Redis.*?ready in ([\d.]+) s",
+                       readme, re.S).groups()
+    assert float(claims[0]) <= nats and float(claims[1]) <= nchan and float(claims[2]) <= redis
+    assert float(claims[3]) >= start
 
 
 def test_links_lead_somewhere():
