@@ -13,7 +13,7 @@
 enum {
 	UNFLUSHED_MAX = 16, /* sealed files; mostly a checkpoint frees them before */
 	SPARES_ALWAYS = 2,
-	SPARES_MAX = 10, /* more than the WAL may grow to at the defaults */
+	SPARES_MAX = 14, /* more than the WAL may grow to at the defaults */
 	SPARES_SHARE =
 		20, /* beyond SPARES_ALWAYS: one part in so many of the free space, all in all */
 	ZEROS_BYTES = 64 << 10,

@@ -4,7 +4,7 @@
 
 enum {
 	BUDGET_BYTES_LEAST = 4 << 10, /* less is no budget: a spill has its price */
-	WAL_CHECKPOINTS = 2,          /* appends wait when it holds as much as makes so many due */
+	WAL_CHECKPOINTS = 3,          /* appends wait when it holds as much as makes so many due */
 	CHECKPOINT_BYTES_LEAST = 4 << 20, /* … but for a smaller storage.snapshot_size */
 };
 
@@ -62,9 +62,14 @@ void budget_start(struct chunklog *log)
 	budget_published(log, (int64_t)wal.written_bytes - wal.bytes);
 }
 
+bool budget_is_spent(const struct chunklog *log)
+{
+	return chunklog_is_tiered(log) && unsaved(log) >= budget_bytes(log);
+}
+
 bool budget_is_full(const struct chunklog *log)
 {
-	return (chunklog_is_tiered(log) && unsaved(log) >= budget_bytes(log)) ||
+	return budget_is_spent(log) ||
 	       budget_unpublished(log) >= WAL_CHECKPOINTS * budget_checkpoint_bytes(log);
 }
 

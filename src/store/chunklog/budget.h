@@ -8,7 +8,7 @@
  *
  * When half of `storage.memory` is unsaved a spill begins (spill.h); when all of it is, appends wait
  * until that one has ended. So memory stays within the budget however much faster appends come than
- * segments are written. When twice what makes a checkpoint due is unpublished, appends wait for
+ * segments are written. When three times what makes a checkpoint due is unpublished, appends wait for
  * one: so a start has no more to replay, however much faster they come than the disk is. While the last
  * spill or checkpoint failed, appends that would wait are refused: with "disk full" if that is why, else
  * as busy.
@@ -33,6 +33,9 @@ bool budget_is_due(const struct chunklog *log);
 
 /* Any thread: is it nearly all of it, so that appends will soon wait for what is being spilled? */
 bool budget_is_tight(const struct chunklog *log);
+
+/* Is all of it unsaved? */
+bool budget_is_spent(const struct chunklog *log);
 
 /* Is there so much unsaved, or unpublished, that appends have to wait, or, while nothing can be saved,
  * to be refused? */

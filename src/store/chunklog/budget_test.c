@@ -18,7 +18,7 @@ enum {
 	/* One more chunk is begun before appends wait; what comes last needs none. */
 	SPILLS_LEAST = FLOOD * EVENT_BYTES / (BUDGET + CHUNK_BYTES_MAX),
 	CHECKPOINT = 2 << 20,
-	WAL_BYTES = 2 * CHECKPOINT, /* then appends wait */
+	WAL_BYTES = 3 * CHECKPOINT, /* then appends wait */
 	IN_FLIGHT = 2 << 20,
 	CHECKPOINTS_LEAST = FLOOD * EVENT_BYTES / WAL_BYTES - 1,
 };

@@ -87,13 +87,13 @@ static enum err open_as(const struct store_ops *ops, const struct store_config *
 	if (err)
 		return err;
 	log = chunklog_new(ops, config, &dir);
+	spill_init(log);
 	err = chunklog_recover(log, f);
 	if (err) {
 		chunklog_free(log);
 		return err;
 	}
 	backup_tidy(log);
-	spill_init(log);
 	checkpoint_start(log);
 	expiry_start(log);
 	compaction_start(log);

@@ -5,7 +5,8 @@
  *   catalog    which topics there are
  *   segments   read and verified batch by batch into chunks; under `log` taken as the manifest says,
  *              unread: each is verified when it is read
- *   WAL        what came after, in order; a partition's frames must continue at its log end
+ *   WAL        what came after, in order; a partition's frames must continue at its log end. Under `log`
+ *              what memory may not hold goes on to segments
  *   damage     what is missing fences the partition it is missing from, and no other
  *   marker     of this engine and format from here on
  *   manifest   written anew, no longer clean; after an unclean end with the next leader epoch
@@ -15,6 +16,7 @@
 #include "base/buf.h"
 #include "io/disk.h"
 #include "io/log.h"
+#include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/engine.h"
 #include "store/chunklog/expiry.h"
@@ -36,6 +38,7 @@ struct recovery {
 	bool fallback; /* the manifest is the one before the last: segments may hold more */
 	int32_t leader_epoch_max; /* seen anywhere */
 	struct wal_recovery wal;
+	bool keeps_all; /* a spill failed: all that is replayed stays in memory */
 };
 
 /* --- whose bytes are these? -------------------------------------------------------------------------- */
@@ -255,6 +258,20 @@ static void replay_batches(struct partition *p, const struct wal_frame *frame)
 	}
 	partition_go_on_at(p, frame->log_end);
 	partition_retain(p);
+	partition_thin(p);
+}
+
+static void spill(struct recovery *r)
+{
+	struct fault f;
+	char text[320];
+
+	if (!spill_replayed(r->log, &f))
+		return;
+	r->keeps_all = true;
+	log_line(r->log->config.log, LOG_WARN, "store",
+	         "what is replayed stays in memory, beyond storage.memory: %s",
+	         fault_text(&f, text, sizeof(text)));
 }
 
 static void replay_trim(struct partition *p, const struct wal_frame *frame)
@@ -282,6 +299,8 @@ static enum err replay(void *arg, const struct wal_frame *frame, struct fault *f
 	else if (frame->log_end > p->base.state.log_end)
 		replay_batches(p, frame);
 	p->replayed_through = frame->sequence;
+	if (budget_is_spent(r->log) && !r->keeps_all)
+		spill(r);
 	return OK;
 }
 
@@ -448,6 +467,8 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	/* Whether what it found by reading was ever flushed is not known, and the next manifest has it. */
 	if (!err && r.fallback)
 		err = disk_sync_all(log->config.disk, log->dir.lock_fd, log->dir.path, f);
+	if (!err)
+		err = spill_flush_replayed(log, f);
 	if (!err)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
 	/* A new directory gets a previous one too: its space is what a full disk needs. */

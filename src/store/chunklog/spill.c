@@ -94,13 +94,19 @@ static void finish(struct chunklog *log)
 
 /* --- write ----------------------------------------------------------------------------------------- */
 
+/* Nothing, after a fault. */
+static void put_in_force(struct spill *s)
+{
+	for (struct save *save = s->fault.code ? NULL : s->saves; save; save = save->next)
+		save_put_in_force(save, &s->unpublished);
+}
+
 static void written(struct work *w)
 {
 	struct spill *s = CONTAINER_OF(w, struct spill, work);
 	struct chunklog *log = CONTAINER_OF(s, struct chunklog, spill);
 
-	for (struct save *save = s->fault.code ? NULL : s->saves; save; save = save->next)
-		save_put_in_force(save, &s->unpublished);
+	put_in_force(s);
 	finish(log);
 }
 
@@ -166,24 +172,29 @@ static void gathered(struct fanout *o)
 	loop_work(log->shards[0].loop, &s->work);
 }
 
-static void gather(struct fanout_visit *v)
+/* False: there is no memory. */
+static bool gather_shard(const struct shard *shard, bool publish, struct save **list)
 {
-	struct spill *s = v->fanout->context;
-	struct save **list = &s->gathered[v->shard];
-	struct shard *shard = chunklog_visited(v);
-
 	LIST_EACH (node, &shard->partitions) {
 		struct save *save;
 
-		if (save_new(LIST_ENTRY(node, struct partition, node), s->for_checkpoint, &save)) {
-			atomic_store(&s->is_starved, true);
-			break;
-		}
+		if (save_new(LIST_ENTRY(node, struct partition, node), publish, &save))
+			return false;
 		if (save) {
 			save->next = *list;
 			*list = save;
 		}
 	}
+	return true;
+}
+
+static void gather(struct fanout_visit *v)
+{
+	struct spill *s = v->fanout->context;
+	struct shard *shard = chunklog_visited(v);
+
+	if (!gather_shard(shard, s->for_checkpoint, &s->gathered[v->shard]))
+		atomic_store(&s->is_starved, true);
 	if (shard->held)
 		shard_release(shard);
 	fanout_leave(v);
@@ -203,6 +214,56 @@ void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct 
 	s->done = done;
 	s->began_bytes = budget_now(log);
 	fanout_start(s->fanout, gather, gathered, s);
+}
+
+/* --- at the start ---------------------------------------------------------------------------------- */
+
+static void gather_all(struct chunklog *log)
+{
+	struct spill *s = &log->spill;
+	bool all = true;
+
+	for (unsigned i = 0; i < log->config.shard_count && all; i++)
+		all = gather_shard(&log->shards[i], false, &s->saves);
+	if (!all)
+		fault_set(&s->fault, ERR_NO_MEMORY, 0, "to gather what is to be saved");
+}
+
+static void thin_all(struct chunklog *log)
+{
+	for (unsigned i = 0; i < log->config.shard_count; i++)
+		LIST_EACH (node, &log->shards[i].partitions)
+			partition_thin(LIST_ENTRY(node, struct partition, node));
+}
+
+enum err spill_replayed(struct chunklog *log, struct fault *f)
+{
+	struct spill *s = &log->spill;
+	int64_t upto = budget_now(log);
+
+	s->fault = (struct fault){0};
+	s->is_urgent = false;
+	gather_all(log);
+	if (!s->fault.code)
+		write(&s->work);
+	put_in_force(s);
+	for (const struct save *save = s->fault.code ? NULL : s->saves; save; save = save->next)
+		CHECK(partition_heed_saved(save->partition)); /* at start there is memory */
+	free_saves(s);
+	if (s->fault.code) {
+		budget_not_saved(log, s->fault.code);
+		*f = s->fault;
+		return f->code;
+	}
+	budget_saved(log, upto);
+	thin_all(log);
+	metric_add(loop_metrics(log->shards[0].loop), METRIC_SPILLS, 1);
+	return OK;
+}
+
+enum err spill_flush_replayed(struct chunklog *log, struct fault *f)
+{
+	return unpublished_flush(&log->spill.unpublished, log->config.disk, &log->dir, f);
 }
 
 /* --- life ------------------------------------------------------------------------------------------ */

@@ -17,6 +17,9 @@
  * does not know of it, and a crash takes it away, but the WAL has it until a manifest does (of class
  * `none` nothing has: it is lost). A file that is no longer needed is left to the next checkpoint.
  *
+ * A start that replays more of the WAL than memory may hold spills on its own thread, and flushes that
+ * before its manifest, which knows it.
+ *
  * One that fails (no space, say) puts nothing in force: chunks stay, it is tried again a few seconds
  * later, and what it wrote is then written over. */
 #ifndef BOURN_STORE_CHUNKLOG_SPILL_H
@@ -52,6 +55,13 @@ struct spill {
 
 /* At home; none is running. `done` is called when every shard has heeded it, also after a fault. */
 void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct chunklog *log));
+
+/* Before the loops run, while the WAL is replayed: at once. Errors: what writing segments met; then all
+ * stays in memory. */
+enum err spill_replayed(struct chunklog *log, struct fault *f) MUST_CHECK;
+
+/* … and before a manifest is written: what those spills wrote lasts. */
+enum err spill_flush_replayed(struct chunklog *log, struct fault *f) MUST_CHECK;
 
 void spill_init(struct chunklog *log);
 void spill_fini(struct chunklog *log);

@@ -15,6 +15,8 @@ enum {
 	DISK_BYTES = 256 << 20,
 	BUDGET = 1 << 20,
 	EVENT_BYTES = 20000,
+	REPLAYED_BYTES = 6 * BUDGET,
+	STEP = 5,      /* more than what a start leaves behind that is cut off costs the next one */
 	SYNCS_MAX = 6, /* of a checkpoint of one partition, with those of the WAL */
 };
 
@@ -104,13 +106,18 @@ static int64_t warm_start(struct fixture *x)
 }
 
 /* By a power cut, or kill -9. */
-static void crash(struct fixture *x, bool kills)
+static void end_run(struct fixture *x, bool kills)
 {
 	x->power.kills = kills;
 	disk_power_on(&x->power, 1, false);
 	rig_shut(&x->rig);
 	disk_fault_disarm(x->faults);
 	disk_power_on(&x->power, UINT_MAX, true);
+}
+
+static void crash(struct fixture *x, bool kills)
+{
+	end_run(x, kills);
 	open_store(x);
 }
 
@@ -258,6 +265,83 @@ FIXTURE_TEST(spill__that_was_trimmed_stays_so)
 	check(x, x->end);
 }
 
+/* --- at the start ------------------------------------------------------------------------------------ */
+
+/* A run that had memory for all of it was killed; the next has less than the WAL holds. */
+static void leave_in_wal(struct fixture *x, int64_t bytes)
+{
+	rig_shut(&x->rig);
+	x->rig.memory_bytes = 4 * bytes;
+	open_store(x);
+	if (!x->p)
+		make_topic(x, DURABILITY_COMMIT);
+	while (x->end * EVENT_BYTES < bytes)
+		append_one(x);
+	assert_int_equal(count(x, METRIC_SPILLS), 0);
+	end_run(x, true);
+	x->rig.memory_bytes = BUDGET;
+}
+
+FIXTURE_TEST(spill__keeps_a_start_within_its_memory)
+{
+	struct fixture *x = *state;
+
+	leave_in_wal(x, REPLAYED_BYTES);
+	open_store(x);
+	assert_in_range(count(x, METRIC_SPILLS), 2, REPLAYED_BYTES / BUDGET);
+	assert_true((x->end - warm_start(x)) * EVENT_BYTES < 2 * BUDGET + CHUNK_BYTES_MAX);
+	check(x, x->end);
+	append_until_spilled(x);
+	for (int i = 0; i < 4; i++) {
+		crash(x, i % 2);
+		check(x, x->end);
+	}
+}
+
+/* Whenever it is cut off, the next one finds all of it. */
+FIXTURE_TEST(spill__of_a_start_that_is_cut_off_loses_nothing)
+{
+	struct fixture *x = *state;
+	struct fault f = {0};
+	unsigned calls = 0;
+	enum err err;
+
+	leave_in_wal(x, REPLAYED_BYTES);
+	do {
+		calls += STEP;
+		disk_power_on(&x->power, calls, calls % 2);
+		err = rig_try_open(&x->rig, &f);
+		if (!err) /* it was as far as it wanted to be */
+			disk_power_keep(&x->power);
+		rig_shut(&x->rig);
+		disk_power_on(&x->power, UINT_MAX, true);
+		x->power.kills = calls % 3 == 0;
+	} while (err);
+	assert_true(calls > REPLAYED_BYTES / BUDGET);
+	open_store(x);
+	check(x, x->end);
+}
+
+FIXTURE_TEST(spill__that_fails_at_the_start_leaves_all_in_memory)
+{
+	struct fixture *x = *state;
+	struct fault f = {0};
+	unsigned n = 0;
+
+	leave_in_wal(x, REPLAYED_BYTES);
+	do { /* the last directory made is the first segment's */
+		rig_shut(&x->rig);
+		disk_fault_arm(x->faults, DISK_MKDIR, ++n, ENOSPC, 0, false);
+	} while (rig_try_open(&x->rig, &f));
+	disk_fault_disarm(x->faults);
+	x->p = rig_find(&x->rig, "a")->partitions[0];
+	assert_int_equal(count(x, METRIC_SPILLS), 0);
+	assert_int_equal(warm_start(x), 0);
+	check(x, x->end);
+	append_until_spilled(x);
+	check(x, x->end);
+}
+
 /* --- faults ------------------------------------------------------------------------------------------ */
 
 /* What the kernel could not write it may have dropped: later flushes, which succeed, prove nothing. */
@@ -332,6 +416,9 @@ int main(void)
 		T(spill__is_flushed_by_the_next_checkpoint),
 		T(spill__of_a_topic_that_is_deleted_holds_up_no_checkpoint),
 		T(spill__that_was_trimmed_stays_so),
+		T(spill__keeps_a_start_within_its_memory),
+		T(spill__of_a_start_that_is_cut_off_loses_nothing),
+		T(spill__that_fails_at_the_start_leaves_all_in_memory),
 		T(spill__that_could_not_be_flushed_is_never_published),
 		T(spill__loses_nothing_whichever_flush_fails),
 		T(spill__is_published_when_the_manifest_can_be_written_again),
