@@ -177,10 +177,8 @@ static bool append(const struct command *c, struct failure *f)
 	       durability_name(c->driver.durability), c->driver.partitions, c->driver.in_flight);
 	print_side("bare", result.bare, c->rounds);
 	printf(",");
-	if (c->driver.durability == DURABILITY_OS) {
-		print_side("copies", result.copies, c->rounds);
-		printf(",");
-	}
+	print_side("copies", result.copies, c->rounds);
+	printf(",");
 	print_side("ours", result.ours, c->rounds);
 	puts("}");
 	return true;

@@ -30,7 +30,7 @@ struct append_race {
 	size_t files_open;
 	int64_t bare_batches; /* written in this round */
 	int64_t warm_up_batches;
-	struct copies copies; /* of class `os` alone */
+	struct copies copies;
 };
 
 /* --- the bare loop --------------------------------------------------------------------------------- */
@@ -168,9 +168,8 @@ static bool round_of_bare(struct append_race *r, struct store_figures *out)
 
 static bool round_of_copies(struct append_race *r, struct store_figures *out)
 {
-	return r->o->driver.durability != DURABILITY_OS ||
-	       (measure(r, run_copies, out) && copies_settle(&r->copies, r->failure) &&
-	        bare_check(r));
+	return measure(r, run_copies, out) && copies_settle(&r->copies, r->failure) &&
+	       bare_check(r);
 }
 
 /* The bare loop then finds an idle disk. */
@@ -244,6 +243,7 @@ bool store_append_run(const struct store_append_options *o, struct store_append_
 			.batches = &r.driver.batches,
 			.log = log_copy,
 			.arg = &r,
+			.saves_direct = o->driver.durability == DURABILITY_COMMIT,
 		};
 		ok = copies_open(&r.copies, o->driver.memory_bytes, f) && open_files(&r) &&
 		     race(&r, result);

@@ -11,7 +11,9 @@
 enum {
 	RING_ALIGN = 2 << 20,
 	FILE_BYTES = 64 << 20,
-	WRITE_SLOTS = 256, /* at once, into a file */
+	BLOCK_BYTES = 4096,
+	WRITE_SLOTS = 256, /* at once, into the page cache */
+	DIRECT_SLOTS = 10, /* … and past it: 1 MiB */
 };
 
 static uint8_t *slot_of(const struct copies *c, int64_t number)
@@ -73,7 +75,7 @@ static void *log_all(void *arg)
 	for (int64_t i = 0; i < c->batch_count; i++) {
 		if (!wait_for_batch(c, i))
 			break;
-		if (!c->log(c->arg, i, slice_of(slot_of(c, i), c->slot_bytes))) {
+		if (!c->log(c->arg, i, slice_of(slot_of(c, i), c->batch_bytes))) {
 			give_up(c);
 			break;
 		}
@@ -121,7 +123,8 @@ static int64_t slots_a_file(const struct copies *c)
 static int64_t save_some(struct copies *c, int64_t number, int64_t most)
 {
 	int64_t a_file = slots_a_file(c), in_file = number % a_file;
-	int64_t count = most < WRITE_SLOTS ? most : WRITE_SLOTS;
+	int64_t at_once = c->saves_direct ? DIRECT_SLOTS : WRITE_SLOTS;
+	int64_t count = most < at_once ? most : at_once;
 	char path[4096];
 	size_t bytes;
 	ssize_t got;
@@ -133,7 +136,7 @@ static int64_t save_some(struct copies *c, int64_t number, int64_t most)
 		count = a_file - in_file;
 	bytes = (size_t)count * c->slot_bytes;
 	save_path(c, number / a_file, path);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (c->saves_direct ? O_DIRECT : 0), 0600);
 	got = fd < 0 ? -1
 	             : pwrite(fd, slot_of(c, number), bytes, (off_t)in_file * (off_t)c->slot_bytes);
 	if (fd >= 0)
@@ -169,7 +172,8 @@ bool copies_open(struct copies *c, int64_t memory_bytes, struct failure *f)
 {
 	size_t bytes = (size_t)(memory_bytes + RING_ALIGN - 1) / RING_ALIGN * RING_ALIGN;
 
-	c->slot_bytes = store_batches_get(c->batches, 0).len;
+	c->batch_bytes = store_batches_get(c->batches, 0).len;
+	c->slot_bytes = (c->batch_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
 	c->slot_count = memory_bytes / (int64_t)c->slot_bytes / 2 * 2;
 	c->ring = aligned_alloc(RING_ALIGN, bytes);
 	if (!c->ring || c->slot_count == 0)

@@ -1,9 +1,10 @@
-/* store_copies: the copies that storing under class `os` makes, and nothing else; to see what a machine
- * gives for them.
+/* store_copies: the copies and writes that storing makes, and nothing else; to see what a machine gives
+ * for them.
  *
  * One thread copies batches into a ring of memory, as a shard does into its chunks; a second writes each
  * to where the caller says, as the WAL's thread does; a third, whenever half of the ring is not saved,
- * writes that behind each other into new files, as a spill does into segments. Nothing is flushed. */
+ * writes that behind each other into new files, as a spill does into segments: into the page cache, or past
+ * it. */
 #ifndef BOURN_BENCH_STORE_COPIES_H
 #define BOURN_BENCH_STORE_COPIES_H
 
@@ -17,9 +18,11 @@ struct copies {
 	bool (*log)(void *arg, int64_t number,
 	            struct slice batch); /* on a thread of its own; false: it said why */
 	void *arg;
-	uint8_t *ring; /* owned; a batch a slot */
+	bool saves_direct; /* past the page cache */
+	uint8_t *ring;     /* owned; a batch a slot */
 	int64_t slot_count;
-	size_t slot_bytes;
+	size_t batch_bytes;
+	size_t slot_bytes; /* whole blocks */
 	pthread_t saver;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t moved; /* any of the three counts */

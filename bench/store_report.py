@@ -64,10 +64,10 @@ def race_rows(results):
 
 
 def copies_text(name, result):
-    """Of three sides: bare, the copies without a broker, ours."""
+    """Of three sides: bare, the copies and writes without a broker, ours."""
     of_bare = ratios({"bare": result["bare"], "ours": result["copies"]})
     of_copies = ratios({"bare": result["copies"], "ours": result["ours"]})
-    return (f"{TITLES[name]}: the copies alone, without a broker, reach "
+    return (f"{TITLES[name]}: the same copies and writes without a broker reach "
             f"{spread([rate(r) for r in result['copies']], lambda v: f'{v:,.0f}')} MB/s on this machine, "
             f"{spread(of_bare, percent)} of the bare loop, with {cpu_per_gib(result['copies'])} CPU-s a GiB; bourn "
             f"reaches {spread(of_copies, percent)} of that.")
