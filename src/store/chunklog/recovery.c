@@ -462,8 +462,6 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	err = datadir_claim(&log->dir, log->base.ops->name, f);
 	if (!err)
 		err = make_topics_dir(log, f);
-	if (!err && !r.fallback && !r.manifest.clean)
-		err = segments_tidy(log, f);
 	/* Whether what it found by reading was ever flushed is not known, and the next manifest has it. */
 	if (!err && r.fallback)
 		err = disk_sync_all(log->config.disk, log->dir.lock_fd, log->dir.path, f);
@@ -474,6 +472,9 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	/* A new directory gets a previous one too: its space is what a full disk needs. */
 	if (!err && !r.has_manifest)
 		err = checkpoint_write_manifest(log, r.manifest.checkpointed, f);
+	/* What no manifest has any more. */
+	if (!err && !r.fallback && !r.manifest.clean)
+		err = segments_tidy(log, f);
 	if (!err)
 		catalog_each(log->catalog, CATALOG_DELETED, remove_deleted, log);
 	if (!err)

@@ -218,13 +218,14 @@ void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct 
 
 /* --- at the start ---------------------------------------------------------------------------------- */
 
+/* For a manifest: that of the start. */
 static void gather_all(struct chunklog *log)
 {
 	struct spill *s = &log->spill;
 	bool all = true;
 
 	for (unsigned i = 0; i < log->config.shard_count && all; i++)
-		all = gather_shard(&log->shards[i], false, &s->saves);
+		all = gather_shard(&log->shards[i], true, &s->saves);
 	if (!all)
 		fault_set(&s->fault, ERR_NO_MEMORY, 0, "to gather what is to be saved");
 }
