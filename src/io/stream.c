@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PROBE_AFTER_S = 20, PROBE_EVERY_S = 10 };
@@ -34,12 +35,15 @@ struct stream {
 	char peer[]; /* as text */
 };
 
+/* By the calls themselves, here and below: the library's recv and send may be cancelled by another thread
+ * while they wait, as soon as there is one, and take two locked operations each for that, 50 of 270 ns.
+ * Nobody waits here. */
 static ssize_t plain_read(struct stream *s, void *into, size_t cap)
 {
 	ssize_t got;
 
 	do {
-		got = recv(s->fd, into, cap, 0);
+		got = syscall(SYS_recvfrom, s->fd, into, cap, 0, NULL, NULL);
 	} while (got < 0 && errno == EINTR);
 	return got < 0 ? -errno : got;
 }
@@ -53,8 +57,9 @@ static ssize_t plain_writev(struct stream *s, const struct iovec *iov, int count
 	ssize_t got;
 
 	do { /* one piece, as most answers are, costs the kernel less without a message around it */
-		got = count == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-		                 : sendmsg(s->fd, &message, MSG_NOSIGNAL);
+		got = count == 1 ? syscall(SYS_sendto, s->fd, iov->iov_base, iov->iov_len,
+		                           MSG_NOSIGNAL, NULL, 0)
+		                 : syscall(SYS_sendmsg, s->fd, &message, MSG_NOSIGNAL);
 	} while (got < 0 && errno == EINTR);
 	return got < 0 ? -errno : got;
 }
