@@ -58,3 +58,10 @@ void fanout_leave(struct fanout_visit *v)
 	v->message.deliver = come_home;
 	loop_post(v->fanout->config->loops[0], &v->message);
 }
+
+void fanout_leave_after(struct fanout_visit *v)
+{
+	CHECK(v->pending > 0);
+	if (--v->pending == 0)
+		fanout_leave(v);
+}

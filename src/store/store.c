@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void notify_watchers(struct task *t)
@@ -23,6 +24,22 @@ static void notify_watchers(struct task *t)
 static void topic_free(struct shared *s)
 {
 	free(CONTAINER_OF(s, struct store_topic, shared));
+}
+
+void store_topic_born(struct topic_spec *spec, const struct store_config *config,
+                      const char *engine)
+{
+	uint8_t random[16];
+
+	CHECK(spec->partition_count >= 1);
+	CHECK(spec->partition_count <= TOPIC_PARTITIONS_MAX);
+	if (uuid_is_none(&spec->uuid)) {
+		config->entropy->fill(config->entropy, random, sizeof(random));
+		uuid_from_random(&spec->uuid, random);
+	}
+	if (spec->created_at_ms == 0)
+		spec->created_at_ms = loop_now(config->loops[0]).wall_ms;
+	snprintf(spec->engine, sizeof(spec->engine), "%s", engine);
 }
 
 struct store_topic *store_topic_new(const struct topic_spec *spec)

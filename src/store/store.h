@@ -303,6 +303,10 @@ struct store {
 
 /* --- for engines ------------------------------------------------------------------------------------- */
 
+/* What a topic gets when it is made: a UUID and a time, unless `spec` brings them, and its engine. */
+void store_topic_born(struct topic_spec *spec, const struct store_config *config,
+                      const char *engine);
+
 /* With NULL for partitions, and one reference: the caller's. NULL: there is no memory. */
 struct store_topic *store_topic_new(const struct topic_spec *spec);
 

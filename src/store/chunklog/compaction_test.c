@@ -6,6 +6,7 @@
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/engine.h"
 #include "store/testing/compact_model.h"
+#include "store/testing/sim_store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,43 +22,32 @@ enum {
 };
 
 struct fixture {
-	struct disk_sim *sim;
-	struct disk_fault *faults;
-	struct store_rig rig;
-	struct store_partition *p; /* of topic "a" */
+	struct sim_store store; /* its topic "a" is compacted */
 	struct compact_model model;
 };
 
 #define FIXTURE_TEST(name) static void name(void **state)
 
-static void open_store(struct fixture *x)
-{
-	const struct store_topic *t;
-	struct fault f = {0};
-
-	if (rig_try_open(&x->rig, &f))
-		fail_msg("%s", f.where);
-	t = rig_find(&x->rig, "a");
-	if (!t) {
-		struct topic_spec spec = rig_spec(&x->rig, "a", 1);
-
-		spec.settings.durability = DURABILITY_COMMIT;
-		spec.settings.segment_bytes = SEGMENT_BYTES_LEAST;
-		spec.settings.cleanup_policy = CLEANUP_COMPACT;
-		spec.settings.dirty_ratio_ppm = 0;
-		assert_int_equal(rig_create(&x->rig, &spec, &t, &f), OK);
-	}
-	x->p = t->partitions[0];
-}
-
 static void set_policy(struct fixture *x, uint8_t policy, int64_t delete_retention_ms)
 {
 	const struct store_topic *t;
-	struct topic_spec spec = {.uuid = x->p->topic, .settings = x->p->settings};
+	struct topic_spec spec = {.uuid = x->store.p->topic, .settings = x->store.p->settings};
 
 	spec.settings.cleanup_policy = policy;
 	spec.settings.delete_retention_ms = delete_retention_ms;
-	assert_int_equal(rig_alter(&x->rig, &spec, &t, NULL), OK);
+	assert_int_equal(rig_alter(&x->store.rig, &spec, &t, NULL), OK);
+}
+
+static void compact_topic(struct fixture *x)
+{
+	const struct store_topic *t;
+	struct topic_spec spec = {.uuid = x->store.p->topic, .settings = x->store.p->settings};
+
+	spec.settings.durability = DURABILITY_COMMIT;
+	spec.settings.segment_bytes = SEGMENT_BYTES_LEAST;
+	spec.settings.cleanup_policy = CLEANUP_COMPACT;
+	spec.settings.dirty_ratio_ppm = 0;
+	assert_int_equal(rig_alter(&x->store.rig, &spec, &t, NULL), OK);
 }
 
 static struct fixture *fixture_new(const struct store_ops *ops)
@@ -65,10 +55,9 @@ static struct fixture *fixture_new(const struct store_ops *ops)
 	struct fixture *x = calloc(1, sizeof(*x));
 
 	assert_non_null(x);
-	x->sim = disk_sim_new(3, DISK_BYTES);
-	x->faults = disk_fault_new(disk_sim_disk(x->sim));
-	rig_init(&x->rig, ops, 2, disk_fault_disk(x->faults), "/data", 3);
-	open_store(x);
+	sim_store_init(&x->store, ops, 2, 3, DISK_BYTES);
+	sim_store_open(&x->store);
+	compact_topic(x);
 	return x;
 }
 
@@ -88,10 +77,7 @@ static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
-	disk_fault_disarm(x->faults);
-	rig_fini(&x->rig);
-	disk_fault_free(x->faults);
-	disk_sim_free(x->sim);
+	sim_store_fini(&x->store);
 	free(x);
 	return 0;
 }
@@ -100,17 +86,17 @@ static int teardown(void **state)
 
 static void append(struct fixture *x, int64_t count)
 {
-	compact_model_append(&x->model, &x->rig, x->p, count);
+	compact_model_append(&x->model, &x->store.rig, x->store.p, count);
 }
 
 static int64_t check(struct fixture *x, bool lacks_tombstones)
 {
-	return compact_model_check(&x->model, &x->rig, x->p, lacks_tombstones);
+	return compact_model_check(&x->model, &x->store.rig, x->store.p, lacks_tombstones);
 }
 
 static void checkpoint(struct fixture *x)
 {
-	assert_int_equal(rig_checkpoint(&x->rig), OK);
+	assert_int_equal(rig_checkpoint(&x->store.rig), OK);
 }
 
 /* So many segments, the last one is not finished; checkpoints on the way. */
@@ -126,26 +112,26 @@ static void fill(struct fixture *x, int mib)
 
 static struct chunklog *log_of(const struct fixture *x)
 {
-	return chunklog_of(x->rig.store);
+	return chunklog_of(x->store.rig.store);
 }
 
 static void turn(struct fixture *x)
 {
 	const bool never = false;
 
-	for (unsigned i = 0; i < x->rig.shard_count; i++)
-		loop_run_until(x->rig.loops[i], &never, 1);
+	for (unsigned i = 0; i < x->store.rig.shard_count; i++)
+		loop_run_until(x->store.rig.loops[i], &never, 1);
 }
 
 /* Below, no key has two records. */
 static int64_t clean_end(struct fixture *x)
 {
-	return partition_of(x->p)->saved.compacted;
+	return partition_of(x->store.p)->saved.compacted;
 }
 
 static bool is_compacted(struct fixture *x)
 {
-	const struct saved *s = &partition_of(x->p)->saved;
+	const struct saved *s = &partition_of(x->store.p)->saved;
 
 	return s->segment_count < 2 || s->segments[s->segment_count - 2].end_offset <= s->compacted;
 }
@@ -165,23 +151,23 @@ static void compact(struct fixture *x)
 
 static void die(struct fixture *x)
 {
-	disk_fault_arm(x->faults, DISK_OPEN, 1, EIO, 0, true);
-	rig_shut(&x->rig);
-	disk_fault_disarm(x->faults);
+	disk_fault_arm(x->store.faults, DISK_OPEN, 1, EIO, 0, true);
+	rig_shut(&x->store.rig);
+	disk_fault_disarm(x->store.faults);
 }
 
 static void kill_and_start(struct fixture *x)
 {
 	die(x);
-	disk_sim_kill(x->sim);
-	open_store(x);
+	disk_sim_kill(x->store.sim);
+	sim_store_open(&x->store);
 }
 
 static void lose_power_and_start(struct fixture *x)
 {
 	die(x);
-	disk_sim_crash(x->sim);
-	open_store(x);
+	disk_sim_crash(x->store.sim);
+	sim_store_open(&x->store);
 }
 
 struct counting {
@@ -229,16 +215,16 @@ static unsigned count_files(struct fixture *x, const char *suffix)
 	char path[256], topic[UUID_TEXT_LEN + 1];
 	struct counting c = {.suffix = suffix};
 
-	snprintf(path, sizeof(path), "/data/topics/%s/%u", uuid_format(&x->p->topic, topic),
-	         x->p->index);
-	assert_true(x->rig.disk->ops->list(x->rig.disk, path, count_one, &c) >= 0);
+	snprintf(path, sizeof(path), "/data/topics/%s/%u", uuid_format(&x->store.p->topic, topic),
+	         x->store.p->index);
+	assert_true(x->store.rig.disk->ops->list(x->store.rig.disk, path, count_one, &c) >= 0);
 	return c.count;
 }
 
 static void reopen(struct fixture *x)
 {
-	rig_shut(&x->rig);
-	open_store(x);
+	rig_shut(&x->store.rig);
+	sim_store_open(&x->store);
 }
 
 /* --- tests ------------------------------------------------------------------------------------- */
@@ -282,10 +268,10 @@ FIXTURE_TEST(compaction__old_files_go_when_the_manifest_knows_the_new_ones)
 	fill_only(x, 6);
 	assert_true(count_files(x, ".seg") > 4);
 	compact(x);
-	assert_int_equal(count_files(x, ".seg"), partition_of(x->p)->saved.segment_count);
+	assert_int_equal(count_files(x, ".seg"), partition_of(x->store.p)->saved.segment_count);
 	assert_int_equal(count_files(x, ".seg"), 2);
 	assert_int_equal(count_files(x, ".seg.new"), 0);
-	assert_int_equal(x->p->state.segments, 2);
+	assert_int_equal(x->store.p->state.segments, 2);
 }
 
 FIXTURE_TEST(compaction__who_reads_an_old_file_reads_on)
@@ -302,12 +288,13 @@ FIXTURE_TEST(compaction__who_reads_an_old_file_reads_on)
 	reopen(x);
 	log_of(x)->compaction.stopping = true;
 	assert_true(check(x, false) == x->model.end); /* which makes the indexes */
-	assert_int_equal(rig_read_range(&x->rig, x->p, 0, MIB, &range, &batches, &holder), OK);
+	assert_int_equal(
+		rig_read_range(&x->store.rig, x->store.p, 0, MIB, &range, &batches, &holder), OK);
 	assert_true(range.bytes > 0);
 	log_of(x)->compaction.stopping = false;
 	compact(x);
-	assert_int_equal(x->rig.disk->ops->pread(x->rig.disk, range.fd, &byte, 1,
-	                                         range.at + range.bytes - 1),
+	assert_int_equal(x->store.rig.disk->ops->pread(x->store.rig.disk, range.fd, &byte, 1,
+	                                               range.at + range.bytes - 1),
 	                 1);
 	shared_put(holder);
 }
@@ -335,18 +322,18 @@ FIXTURE_TEST(compaction__who_finds_an_old_file_gone_reads_the_new_one)
 	reopen(x);
 	/* The view of one shard that has not heard yet, and what the next manifest brought. */
 	{
-		struct partition *p = partition_of(x->p);
+		struct partition *p = partition_of(x->store.p);
 		struct segment now = p->sealed->segments[0];
 
 		p->sealed->segments[0].generation = 0;
-		r.read.partition = x->p;
-		x->rig.store->ops->read(&r.read);
+		r.read.partition = x->store.p;
+		x->store.rig.store->ops->read(&r.read);
 		p->sealed->segments[0] = now;
 	}
-	assert_true(rig_run(&x->rig, &r.done));
+	assert_true(rig_run(&x->store.rig, &r.done));
 	assert_int_equal(r.read.fault.code, OK);
 	assert_true(r.read.batches.len > 0);
-	assert_int_equal(x->p->state.fenced.code, OK);
+	assert_int_equal(x->store.p->state.fenced.code, OK);
 	shared_put(r.read.holder);
 }
 
@@ -360,7 +347,7 @@ FIXTURE_TEST(compaction__cut_off_anywhere_it_leaves_a_log_that_is_right)
 	for (unsigned n = 1; n <= 4; n += TEST_STEP(3)) {
 		for (size_t k = 0; k < ARRAY_COUNT(kinds); k += TEST_STEP(2)) {
 			fill_only(x, 2);
-			disk_fault_arm(x->faults, kinds[k], n, EIO, 0, true);
+			disk_fault_arm(x->store.faults, kinds[k], n, EIO, 0, true);
 			begin_to_compact(x, 20);
 			if (n % 2)
 				kill_and_start(x);
@@ -368,7 +355,7 @@ FIXTURE_TEST(compaction__cut_off_anywhere_it_leaves_a_log_that_is_right)
 				lose_power_and_start(x);
 			assert_int_equal(count_files(x, ".seg.new"), 0);
 			assert_true(check(x, false) <= x->model.end);
-			assert_int_equal(x->p->state.fenced.code, OK);
+			assert_int_equal(x->store.p->state.fenced.code, OK);
 		}
 	}
 	compact(x);
@@ -380,11 +367,11 @@ FIXTURE_TEST(compaction__a_full_disk_leaves_it_for_later)
 	struct fixture *x = *state;
 
 	fill_only(x, 4);
-	disk_fault_arm(x->faults, DISK_PWRITEV, 1, ENOSPC, 0, true);
+	disk_fault_arm(x->store.faults, DISK_PWRITEV, 1, ENOSPC, 0, true);
 	begin_to_compact(x, 1);
 	until_idle(x);
 	assert_int_equal(clean_end(x), 0);
-	disk_fault_disarm(x->faults);
+	disk_fault_disarm(x->store.faults);
 	assert_int_equal(count_files(x, ".seg.new"), 0);
 	log_of(x)->compaction.not_before_mono_us = 0; /* a minute has passed */
 	compact(x);
@@ -411,7 +398,7 @@ FIXTURE_TEST(compaction__what_is_trimmed_meanwhile_is_gone)
 	for (unsigned turns = 0; turns < 8; turns++) {
 		fill_only(x, 3);
 		begin_to_compact(x, turns);
-		assert_int_equal(rig_trim(&x->rig, x->p, x->model.end - 1500), OK);
+		assert_int_equal(rig_trim(&x->store.rig, x->store.p, x->model.end - 1500), OK);
 		checkpoint(x);
 		check(x, false);
 		compact(x);
@@ -428,7 +415,7 @@ FIXTURE_TEST(compaction__of_a_topic_that_is_deleted_ends)
 	for (unsigned turns = 0; turns < 8; turns++) {
 		fill_only(x, 3);
 		begin_to_compact(x, turns);
-		assert_int_equal(rig_delete(&x->rig, rig_find(&x->rig, "a"), NULL), OK);
+		assert_int_equal(rig_delete(&x->store.rig, rig_find(&x->store.rig, "a"), NULL), OK);
 		until_idle(x);
 		x->model.end = 0;
 		reopen(x);
@@ -468,12 +455,13 @@ FIXTURE_TEST(compaction__is_found_without_the_last_manifest)
 		else
 			begin_to_compact(x, 6);
 		die(x);
-		assert_int_equal(disk_open(x->rig.disk, "/data/manifest", O_RDWR, &fd, &f), OK);
-		assert_int_equal(x->rig.disk->ops->truncate(x->rig.disk, fd, 60), 0);
-		x->rig.disk->ops->close(x->rig.disk, fd);
-		disk_sim_kill(x->sim);
-		open_store(x);
-		assert_int_equal(x->p->state.fenced.code, OK);
+		assert_int_equal(disk_open(x->store.rig.disk, "/data/manifest", O_RDWR, &fd, &f),
+		                 OK);
+		assert_int_equal(x->store.rig.disk->ops->truncate(x->store.rig.disk, fd, 60), 0);
+		x->store.rig.disk->ops->close(x->store.rig.disk, fd);
+		disk_sim_kill(x->store.sim);
+		sim_store_open(&x->store);
+		assert_int_equal(x->store.p->state.fenced.code, OK);
 		check(x, false);
 	}
 	compact(x);
@@ -493,17 +481,17 @@ FIXTURE_TEST(compaction__is_backed_up)
 		begin_to_compact(x, turns);
 		snprintf(name, sizeof(name), "b%u", turns);
 		o = (struct store_backup_op){.verb = BACKUP_MAKE, .name = name};
-		assert_int_equal(rig_backup(&x->rig, &o), OK);
+		assert_int_equal(rig_backup(&x->store.rig, &o), OK);
 		snprintf(dir, sizeof(dir), "%s/%s", o.root, name);
 		free(o.backups);
 		compact(x);
 
 		copy = calloc(1, sizeof(*copy));
 		copy->model = x->model;
-		rig_init(&copy->rig, x->rig.ops, 1, x->rig.disk, dir, 3);
-		open_store(copy);
+		rig_init(&copy->store.rig, x->store.rig.ops, 1, x->store.rig.disk, dir, 3);
+		sim_store_open(&copy->store);
 		check(copy, false);
-		rig_fini(&copy->rig);
+		rig_fini(&copy->store.rig);
 		free(copy);
 		check(x, false);
 	}

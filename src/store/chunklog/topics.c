@@ -246,23 +246,12 @@ void chunklog_topic_create(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
 	struct topic_spec *spec;
-	struct entropy *entropy;
-	uint8_t random[16];
 
 	if (!j)
 		return;
 	spec = &j->change.spec;
-	entropy = j->log->config.entropy;
 	*spec = op->spec;
-	CHECK(spec->partition_count >= 1);
-	CHECK(spec->partition_count <= TOPIC_PARTITIONS_MAX);
-	if (uuid_is_none(&spec->uuid)) {
-		entropy->fill(entropy, random, sizeof(random));
-		uuid_from_random(&spec->uuid, random);
-	}
-	if (spec->created_at_ms == 0)
-		spec->created_at_ms = loop_now(j->log->shards[0].loop).wall_ms;
-	snprintf(spec->engine, sizeof(spec->engine), "%s", j->log->base.ops->name);
+	store_topic_born(spec, &j->log->config, j->log->base.ops->name);
 	j->topic = chunklog_topic_new(j->log, spec);
 	if (j->topic)
 		change_catalog(j, CATALOG_CREATE, created);
@@ -396,8 +385,7 @@ static void partition_gone(struct partition *p)
 	struct fanout_visit *v = p->quiet_context;
 
 	list_remove(&p->node);
-	if (--v->pending == 0)
-		fanout_leave(v);
+	fanout_leave_after(v);
 }
 
 static void drop(struct fanout_visit *v)
@@ -414,8 +402,7 @@ static void drop(struct fanout_visit *v)
 		v->pending++;
 		partition_drop(p, partition_gone, v);
 	}
-	if (--v->pending == 0)
-		fanout_leave(v);
+	fanout_leave_after(v);
 }
 
 static void dropped(struct fanout *o)

@@ -3,7 +3,6 @@
 #include "store/rocksdb/engine.h"
 #include "store/rocksdb/rocks.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* --- the topic ------------------------------------------------------------------------------- */
@@ -148,19 +147,9 @@ void rocks_topic_create(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
 	struct topic_spec *spec = &j->change.spec;
-	struct entropy *entropy = j->store->config.entropy;
-	uint8_t random[16];
 
 	*spec = op->spec;
-	CHECK(spec->partition_count >= 1);
-	CHECK(spec->partition_count <= TOPIC_PARTITIONS_MAX);
-	if (uuid_is_none(&spec->uuid)) {
-		entropy->fill(entropy, random, sizeof(random));
-		uuid_from_random(&spec->uuid, random);
-	}
-	if (spec->created_at_ms == 0)
-		spec->created_at_ms = loop_now(j->store->shards[0].loop).wall_ms;
-	snprintf(spec->engine, sizeof(spec->engine), "%s", store_rocksdb.name);
+	store_topic_born(spec, &j->store->config, store_rocksdb.name);
 	change_catalog(j, CATALOG_CREATE, created);
 }
 
@@ -174,12 +163,6 @@ struct settling {
 	struct fanout_visit *visit;
 	bool retained;
 };
-
-static void leave_if_last(struct fanout_visit *v)
-{
-	if (--v->pending == 0)
-		fanout_leave(v);
-}
 
 static void settle(struct task *t)
 {
@@ -195,7 +178,7 @@ static void settle(struct task *t)
 		return;
 	}
 	free(x);
-	leave_if_last(v);
+	fanout_leave_after(v);
 }
 
 static void settle_begin(struct rocks_partition *p, struct fanout_visit *v)
@@ -223,7 +206,7 @@ static void apply(struct fanout_visit *v)
 		store_partition_moved(&p->base, p->shard->loop);
 	}
 	rocks_topic_attach(j->topic, j->before, &j->store->shards[v->shard]);
-	leave_if_last(v);
+	fanout_leave_after(v);
 }
 
 /* The old one goes with the last reference to it. */
@@ -347,7 +330,7 @@ static void partition_gone(struct rocks_partition *p)
 	struct fanout_visit *v = p->quiet_context;
 
 	list_remove(&p->node);
-	leave_if_last(v);
+	fanout_leave_after(v);
 }
 
 static void drop(struct fanout_visit *v)
@@ -364,7 +347,7 @@ static void drop(struct fanout_visit *v)
 		v->pending++;
 		rocks_partition_drop(p, partition_gone, v);
 	}
-	leave_if_last(v);
+	fanout_leave_after(v);
 }
 
 static void deleted(struct catalog_change *change)
