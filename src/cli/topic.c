@@ -170,6 +170,8 @@ static enum err run(const struct topic_options *o, struct client *c, struct faul
 	err = remote_call(c, &request, &response, f);
 	if (err == OK)
 		print_answer(o, buf_slice(&response.body));
+	if (err == OK && strcmp(action->name, "create") == 0 && response.status == 200)
+		fprintf(stderr, "bourn: %s was there already, and just so\n", o->topic);
 	client_response_fini(&response);
 	buf_fini(&path);
 	buf_fini(&body);

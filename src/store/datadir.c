@@ -157,7 +157,8 @@ static enum err make_root(struct disk *disk, const char *path, struct fault *f)
 	if (got == -EEXIST)
 		return OK;
 	if (got < 0)
-		return fault_set(f, ERR_IO, -got, "make directory %s", path);
+		return fault_set(f, ERR_IO, -got, "make directory %s%s", path,
+		                 got == -ENOENT ? ": the one above it has to be there" : "");
 	if (!slash)
 		return disk_sync_dir(disk, ".", f);
 	snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);

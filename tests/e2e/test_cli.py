@@ -584,6 +584,8 @@ def test_subscribe_count(broker):
 
 def test_topic_verbs(broker):
     assert broker.cli("topic", "create", "t", "--partitions", "2").returncode == OK
+    again = broker.cli("topic", "create", "t", "--partitions", "2")
+    assert again.returncode == OK and b"was there already" in again.stderr
     assert b"t" in broker.cli("topic", "list").stdout
     listed = json.loads(broker.cli("topic", "list", "-o", "json").stdout)
     assert "t" in json.dumps(listed)

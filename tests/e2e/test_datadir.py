@@ -125,6 +125,7 @@ def test_file_in_its_place(start, tmp_path):
 
 def test_parent_that_is_not_there(start, tmp_path):
     broker = start(running=False, data=tmp_path / "no" / "such" / "data")
+    assert "the one above it has to be there" in broker.refuses_to_start()[1]
     (tmp_path / "no" / "such").mkdir(parents=True)
     broker.start()
 
