@@ -13,7 +13,7 @@ static enum link_event refused(struct link *l, const char *what, struct failure 
 	return LINK_FAILED;
 }
 
-/* --- WebSocket ----------------------------------------------------------------------------------- */
+/* --- WebSocket -------------------------------------------------------------------------------- */
 
 static void ws_open(struct link *l)
 {
@@ -98,7 +98,7 @@ const struct dialect dialect_ws_subscriber = {.open = ws_open, .next = ws_next, 
 const struct dialect dialect_ws_publisher = {
 	.open = ws_open, .next = ws_publisher_next, .publish = ws_publish};
 
-/* --- Server-Sent Events --------------------------------------------------------------------------- */
+/* --- Server-Sent Events ----------------------------------------------------------------------- */
 
 static void sse_open(struct link *l)
 {
@@ -183,7 +183,7 @@ static enum link_event sse_next(struct link *l, uint8_t *in, size_t *len, struct
 
 const struct dialect dialect_sse = {.open = sse_open, .next = sse_next};
 
-/* --- POST -------------------------------------------------------------------------------------------- */
+/* --- POST ------------------------------------------------------------------------------------- */
 
 static void post_open(struct link *l)
 {

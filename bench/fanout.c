@@ -109,7 +109,7 @@ bool fanout_options_ok(const struct fanout_options *o, struct failure *f)
 	return true;
 }
 
-/* --- what comes --------------------------------------------------------------------------------- */
+/* --- what comes ------------------------------------------------------------------------------- */
 
 static bool is_open_loop(const struct fanout *r)
 {
@@ -204,7 +204,7 @@ static bool serve(struct fanout *r, const struct epoll_event *e)
 	                          : serve_subscriber(r, (struct subscriber *)(void *)l);
 }
 
-/* --- what goes out ------------------------------------------------------------------------------- */
+/* --- what goes out ---------------------------------------------------------------------------- */
 
 static bool connect_more(struct fanout *r)
 {
@@ -254,7 +254,7 @@ static bool publish(struct fanout *r)
 	return r->publisher.out.len == 0 || link_flush(&r->publisher, r->failure);
 }
 
-/* --- phases ---------------------------------------------------------------------------------------- */
+/* --- phases ----------------------------------------------------------------------------------- */
 
 static bool begin_measuring(struct fanout *r)
 {
@@ -280,8 +280,8 @@ static void enter(struct fanout *r, enum phase phase, int64_t length_ns)
 	r->last_delivery = r->now;
 }
 
-/* In the closed loop a whole window, too, has to pass in this phase, which began when `oldest` was the
- * first event that somebody had not got: else the figure would be that of its filling. */
+/* In the closed loop a whole window, too, has to pass in this phase, which began when `oldest` was
+ * the first event that somebody had not got: else the figure would be that of its filling. */
 static bool long_enough(const struct fanout *r, uint32_t oldest)
 {
 	return r->now >= r->phase_ends &&
@@ -381,9 +381,9 @@ static int64_t next_deadline(const struct fanout *r)
 	return r->now;
 }
 
-/* Closed loop: when little was there, sleep a moment outside of epoll. Otherwise a broker that writes
- * one event at a time would have to wake us for each, and pay for it, and we would do little but
- * fall asleep. */
+/* Closed loop: when little was there, sleep a moment outside of epoll. Otherwise a broker that
+ * writes one event at a time would have to wake us for each, and pay for it, and we would do little
+ * but fall asleep. */
 static void nap(const struct fanout *r, int served)
 {
 	struct timespec moment = {.tv_nsec = NAP_NS};
@@ -411,7 +411,7 @@ static bool turn(struct fanout *r)
 	return step(r) && check_silence(r);
 }
 
-/* --- a whole run ------------------------------------------------------------------------------------ */
+/* --- a whole run ------------------------------------------------------------------------------ */
 
 static void set_paths(struct fanout *r, const struct fanout_broker *broker)
 {

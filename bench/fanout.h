@@ -42,7 +42,8 @@ struct fanout_result {
 	struct histogram latency; /* with a rate; of events due during the measurement */
 };
 
-/* False when there is no such broker, it has no such form of subscriber, or the topic is too long. */
+/* False when there is no such broker, it has no such form of subscriber, or the topic is too
+ * long. */
 bool fanout_options_ok(const struct fanout_options *o, struct failure *f);
 
 /* Run it all. False when the run is void. `result` is large: not for the stack. */

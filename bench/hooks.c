@@ -1,9 +1,10 @@
-/* bourn-bench-hooks: what hooks cost an event that passes them at `produce`: the chain, as the broker calls
- * it, and nothing else. Each hook is a file: a shared object, or a script in Lua.
+/* bourn-bench-hooks: what hooks cost an event that passes them at `produce`: the chain, as the
+ * broker calls it, and nothing else. Each hook is a file: a shared object, or a script in Lua.
  *
  *	bourn-bench-hooks [--count N] FILE...
  *
- * Prints, for each, nanoseconds of CPU an event: the median of nine rounds, the least and the most. */
+ * Prints, for each, nanoseconds of CPU an event: the median of nine rounds, the least and the
+ * most. */
 #include "hook/hook.h"
 
 #include "base/check.h"

@@ -160,7 +160,8 @@ static bool turn(struct http *r)
 	return post(r);
 }
 
-/* Every request that was due is sent and its answer waited for, however late: their latencies count.
+/* Every request that was due is sent and its answer waited for, however late: their latencies
+ * count.
  */
 static bool run(struct http *r)
 {

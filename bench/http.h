@@ -1,10 +1,10 @@
-/* http: single requests over kept connections, one at a time on each; POSTs, or what stores one event
- * in another protocol.
+/* http: single requests over kept connections, one at a time on each; POSTs, or what stores one
+ * event in another protocol.
  *
- * With a rate, an open loop: request n is due at start + n / rate. It goes out on whichever connection
- * is idle; when all are busy it waits, and its latency counts from when it was due. Without, a closed
- * loop: each connection sends the next request when it has its answer. An answer other than yes, a
- * closed connection or a silence of 10 s makes the run void. */
+ * With a rate, an open loop: request n is due at start + n / rate. It goes out on whichever
+ * connection is idle; when all are busy it waits, and its latency counts from when it was due.
+ * Without, a closed loop: each connection sends the next request when it has its answer. An answer
+ * other than yes, a closed connection or a silence of 10 s makes the run void. */
 #ifndef BOURN_BENCH_HTTP_H
 #define BOURN_BENCH_HTTP_H
 

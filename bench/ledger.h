@@ -89,9 +89,9 @@ struct slice ledger_hello(const struct ledger *l);
 enum ledger_verdict ledger_check(struct ledger *l, struct ledger_place *place,
                                  struct slice payload);
 
-/* How many deliveries at the beginning of `received` (as it came from the wire, at the beginning of a
- * message) are just those due, and whole. Moves the place by as many; each is l->slot_bytes long. 0
- * says nothing: look at what is there with ledger_check. */
+/* How many deliveries at the beginning of `received` (as it came from the wire, at the beginning of
+ * a message) are just those due, and whole. Moves the place by as many; each is l->slot_bytes long.
+ * 0 says nothing: look at what is there with ledger_check. */
 uint32_t ledger_check_run(struct ledger *l, struct ledger_place *place, struct slice received);
 
 /* One line about a verdict, for a person. `place` as ledger_check left it. Returns `into`. */

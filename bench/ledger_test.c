@@ -198,7 +198,7 @@ static void ledger_has_room__until_the_slowest_holds_it_up(void **state)
 	assert_int_equal(f->ledger.oldest, 1);
 }
 
-/* --- many at once, as they come from the wire --------------------------------------------------- */
+/* --- many at once, as they come from the wire ------------------------------------------------- */
 
 /* Events first to last in their frames, at f->wire. */
 static struct slice on_wire(struct fixture *f, int first, int last)

@@ -44,8 +44,8 @@ struct address {
 struct dialect {
 	/* Append to l->out what is sent on connecting. */
 	void (*open)(struct link *l);
-	/* Look at in[0, *len): as the parsers of wire/ do, and with their `consumed`. Answers (pongs)
-	 * go to l->out. */
+	/* Look at in[0, *len): as the parsers of wire/ do, and with their `consumed`. Answers
+	 * (pongs) go to l->out. */
 	enum link_event (*next)(struct link *l, uint8_t *in, size_t *len, struct failure *f);
 	/* Append one event to l->out. NULL: this end only receives. */
 	void (*publish)(struct link *l, struct slice event);

@@ -41,7 +41,7 @@ struct command {
 	struct http_options http;
 };
 
-/* --- numbers ------------------------------------------------------------------------------------ */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static double number(struct argp_state *state, const char *text, double least, double most,
                      const char *what)
@@ -135,7 +135,7 @@ static int finish(const struct failure *f)
 	return f->text[0] ? EXIT_VOID : fflush(stdout) != 0;
 }
 
-/* --- options of all ------------------------------------------------------------------------------- */
+/* --- options of all --------------------------------------------------------------------------- */
 
 static const struct argp_option common_argp_options[] = {
 	{"port", OPTION_PORT, "PORT", 0, "where the server listens on 127.0.0.1", 1},
@@ -175,7 +175,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 static const struct argp common_argp = {.options = common_argp_options, .parser = parse_common};
 static const struct argp_child common_children[] = {{&common_argp, 0, NULL, 0}, {0}};
 
-/* --- fanout --------------------------------------------------------------------------------------- */
+/* --- fanout ----------------------------------------------------------------------------------- */
 
 static const struct argp_option fanout_argp_options[] = {
 	{"target", OPTION_TARGET, "NAME", 0, "bourn, nchan or nats", 1},
@@ -291,7 +291,7 @@ static int command_fanout(int argc, char **argv)
 	return finish(&f);
 }
 
-/* --- http -------------------------------------------------------------------------------------------- */
+/* --- http ------------------------------------------------------------------------------------- */
 
 static const struct argp_option http_argp_options[] = {
 	{"target", OPTION_TARGET, "NAME", 0, "http: POST; redis: XADD (http)", 1},
@@ -388,7 +388,7 @@ static int command_http(int argc, char **argv)
 	return finish(&f);
 }
 
-/* --- commands ------------------------------------------------------------------------------------------ */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;

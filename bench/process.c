@@ -6,7 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* proc(5): steps from the name to utime (field 14; stime is the next), and from there to rss (24). */
+/* proc(5): steps from the name to utime (field 14; stime is the next), and from there to rss
+ * (24). */
 enum { TO_UTIME = 12, TO_RSS = 10 };
 
 /* The fields behind the name, which may hold anything, blanks and brackets too. */

@@ -2,11 +2,11 @@
  *
  * Bare: pwritev of one batch, filled up with zeros to whole blocks, into files that are pre-written
  * and synced, one behind the other and in turn, as the WAL's are; for `commit` each followed by
- * fdatasync. The store has the same batches, one under way in each of two partitions, so that one is
- * taken in while the other is written; a group is one batch, as in the bare loop.
+ * fdatasync. The store has the same batches, one under way in each of two partitions, so that one
+ * is taken in while the other is written; a group is one batch, as in the bare loop.
  *
- * For `os` a third side: the copies that this class makes (store_copies.h), into the bare loop's files,
- * without a store; it goes with the bare loop.
+ * For `os` a third side: the copies that this class makes (store_copies.h), into the bare loop's
+ * files, without a store; it goes with the bare loop.
  *
  * Rounds go A-B, B-A, …; after each what was written is read back and compared. */
 #ifndef BOURN_BENCH_STORE_APPEND_H

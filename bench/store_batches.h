@@ -1,8 +1,8 @@
-/* store_batches: what the storage benchmark stores: batches of events of 1 KiB, 100 of them or as many
- * as are asked for.
+/* store_batches: what the storage benchmark stores: batches of events of 1 KiB, 100 of them or as
+ * many as are asked for.
  *
- * There are 64 different ones, used in turn, so batch n of a partition begins at offset 100 n and is
- * known whole: whether it came back right is one comparison. Their events are printable text. */
+ * There are 64 different ones, used in turn, so batch n of a partition begins at offset 100 n and
+ * is known whole: whether it came back right is one comparison. Their events are printable text. */
 #ifndef BOURN_BENCH_STORE_BATCHES_H
 #define BOURN_BENCH_STORE_BATCHES_H
 

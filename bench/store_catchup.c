@@ -42,7 +42,7 @@ struct catchup_race {
 	struct content ours;
 };
 
-/* --- the files ------------------------------------------------------------------------------------- */
+/* --- the files -------------------------------------------------------------------------------- */
 
 static bool add_to_content(struct catchup_race *r, int fd, int64_t size)
 {
@@ -167,7 +167,7 @@ static bool run_ours(struct catchup_race *r, struct drain *to, struct store_figu
 	return true;
 }
 
-/* --- one side, one round ---------------------------------------------------------------------------- */
+/* --- one side, one round ---------------------------------------------------------------------- */
 
 typedef bool side(struct catchup_race *r, struct drain *to, struct store_figures *out);
 
@@ -203,7 +203,7 @@ static bool measure(struct catchup_race *r, side *run, const struct content *wan
 	return ok;
 }
 
-/* --- the race ---------------------------------------------------------------------------------------- */
+/* --- the race --------------------------------------------------------------------------------- */
 
 /* The batches that were appended, with their offsets. */
 static bool know_content(struct catchup_race *r)

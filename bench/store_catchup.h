@@ -1,9 +1,10 @@
 /* store_catchup: sealed segments through the store into a socket, against a bare loop of sendfile.
  *
- * Bare: the segment files themselves, each from behind its header to its end. The store is asked for
- * the partition from its first offset on, as a consumer that starts at the beginning would: where it
- * gives a range of a file that goes out by sendfile too, where it gives batches they are written. The
- * other end of the socket (TCP on loopback) is a thread that reads and takes the CRC-32C of all.
+ * Bare: the segment files themselves, each from behind its header to its end. The store is asked
+ * for the partition from its first offset on, as a consumer that starts at the beginning would:
+ * where it gives a range of a file that goes out by sendfile too, where it gives batches they are
+ * written. The other end of the socket (TCP on loopback) is a thread that reads and takes the
+ * CRC-32C of all.
  *
  * Rounds go A-B, B-A, …; both sides find the files in the page cache, or neither (`cold`). */
 #ifndef BOURN_BENCH_STORE_CATCHUP_H

@@ -39,7 +39,7 @@ void driver_settle(struct driver *d)
 	(void)loop_run_until(d->loop, &never, SETTLE_MS);
 }
 
-/* --- the topic ------------------------------------------------------------------------------------ */
+/* --- the topic -------------------------------------------------------------------------------- */
 
 struct topic_call {
 	struct store_topic_op op;
@@ -83,7 +83,7 @@ static bool find_topic(struct driver *d)
 	return true;
 }
 
-/* --- open and close ------------------------------------------------------------------------------- */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static bool open_store(struct driver *d)
 {
@@ -142,7 +142,7 @@ void driver_close(struct driver *d)
 	store_batches_fini(&d->batches);
 }
 
-/* --- appending ------------------------------------------------------------------------------------- */
+/* --- appending -------------------------------------------------------------------------------- */
 
 struct appends;
 
@@ -215,7 +215,7 @@ bool driver_append(struct driver *d, int64_t count)
 	return ok;
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct read_call {
 	struct store_read read;
@@ -295,7 +295,7 @@ bool driver_scan(struct driver *d, int64_t *bytes)
 	return true;
 }
 
-/* --- checkpoints -------------------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------------------ */
 
 struct checkpoint_call {
 	struct store_checkpoint checkpoint;

@@ -46,7 +46,8 @@ bool driver_append(struct driver *d, int64_t count);
 /* Read the newest `count` batches of each partition and compare them. */
 bool driver_check(struct driver *d, int64_t count);
 
-/* Read each partition from its first offset to its end, without looking at what comes; its bytes. */
+/* Read each partition from its first offset to its end, without looking at what comes; its
+ * bytes. */
 bool driver_scan(struct driver *d, int64_t *bytes);
 
 /* What is in memory goes to files. */

@@ -1,9 +1,9 @@
-/* store_pace: single events that come at a rate, written and flushed by a bare loop: what this disk,
- * on this machine, at this moment, makes of them without any broker.
+/* store_pace: single events that come at a rate, written and flushed by a bare loop: what this
+ * disk, on this machine, at this moment, makes of them without any broker.
  *
- * An event is due at its time whether or not those before it are done. What is due is one group, of at
- * most as many events as clients would have under way; it is written to pre-written blocks past the
- * page cache and flushed, and then all of it is done. */
+ * An event is due at its time whether or not those before it are done. What is due is one group, of
+ * at most as many events as clients would have under way; it is written to pre-written blocks past
+ * the page cache and flushed, and then all of it is done. */
 #ifndef BOURN_BENCH_STORE_PACE_H
 #define BOURN_BENCH_STORE_PACE_H
 

@@ -64,8 +64,8 @@ static void put_row(struct race *r, struct database *d, rocksdb_writebatch_t *gr
 	d->lib.writebatch_putv(group, 1, keys, key_bytes, 2, values, value_bytes);
 }
 
-/* A group as the engine makes it: of each partition a frame, of several rows where there are so many.
- * Returns how many rows it has. */
+/* A group as the engine makes it: of each partition a frame, of several rows where there are so
+ * many. Returns how many rows it has. */
 static int64_t put_group(struct race *r, struct database *d, rocksdb_writebatch_t *group,
                          int64_t written)
 {

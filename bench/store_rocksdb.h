@@ -1,12 +1,12 @@
-/* store_rocksdb: the engine `rocksdb` against a bare loop over RocksDB, which is opened with the same
- * options and given the same rows.
+/* store_rocksdb: the engine `rocksdb` against a bare loop over RocksDB, which is opened with the
+ * same options and given the same rows.
  *
- * Append, bare: a batch of writes with as many rows as a group of the engine had on the average, then
- * one write, for `commit` a synced one. Read, bare: one iterator over all rows, each copied. The store
- * has its rows read from the first offset on, a MiB at a time, as a consumer would.
+ * Append, bare: a batch of writes with as many rows as a group of the engine had on the average,
+ * then one write, for `commit` a synced one. Read, bare: one iterator over all rows, each copied.
+ * The store has its rows read from the first offset on, a MiB at a time, as a consumer would.
  *
- * Rounds go A-B, B-A, …; each begins with empty databases, and what the store holds is compared whole
- * after it. */
+ * Rounds go A-B, B-A, …; each begins with empty databases, and what the store holds is compared
+ * whole after it. */
 #ifndef BOURN_BENCH_STORE_ROCKSDB_H
 #define BOURN_BENCH_STORE_ROCKSDB_H
 

@@ -5,9 +5,9 @@
  *	{"time":1767225600000,"what":"request","peer":"127.0.0.1:4711","principal":"anonymous",
  *	 "method":"POST","target":"/produce/orders","topic":"orders","status":0,"partition":0,"offset":7}
  *
- * An event loop must not wait for a disk: lines go into memory, and a thread of each loop writes them.
- * When more than 4 MiB wait the hook fails: with on_failure nothing is refused at these points, but
- * the log and the metrics say so.
+ * An event loop must not wait for a disk: lines go into memory, and a thread of each loop writes
+ * them. When more than 4 MiB wait the hook fails: with on_failure nothing is refused at these
+ * points, but the log and the metrics say so.
  *
  *	cc -shared -fPIC -pthread -I include -o audit.so hooks/audit.c */
 #include <bourn/hook.h>
@@ -33,7 +33,7 @@ struct audit {
 	int stopping;
 };
 
-/* --- a line --------------------------------------------------------------------------------------- */
+/* --- a line ----------------------------------------------------------------------------------- */
 
 struct line {
 	char text[LINE_BYTES_MAX];
@@ -88,7 +88,7 @@ static void describe(struct line *l, const struct bourn_call *call, const char *
 	add(l, "}\n");
 }
 
-/* --- the writer ----------------------------------------------------------------------------------- */
+/* --- the writer ------------------------------------------------------------------------------- */
 
 static void write_all(int fd, const char *at, size_t bytes)
 {
@@ -162,7 +162,7 @@ static enum bourn_verdict note(struct audit *a, const struct bourn_call *call, c
 	return lost ? BOURN_FAIL : BOURN_CONTINUE;
 }
 
-/* --- the hook ------------------------------------------------------------------------------------- */
+/* --- the hook --------------------------------------------------------------------------------- */
 
 static enum bourn_verdict executed(void *state, struct bourn_call *call)
 {

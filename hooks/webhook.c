@@ -1,4 +1,5 @@
-/* webhook: POSTs each event to a receiver, signed as Standard Webhooks (standardwebhooks.com) has it.
+/* webhook: POSTs each event to a receiver, signed as Standard Webhooks (standardwebhooks.com) has
+ * it.
  *
  *	options: {url: https://example.org/hook, secret: whsec_<24 to 64 bytes in base64>,
  *	          timeout_ms: 15000, give_up_s: 86400, queue_bytes: 16777216, linger_ms: 1000}
@@ -9,14 +10,15 @@
  *	webhook-signature: v1,K5oZfz…                      HMAC-SHA256 of "id.timestamp.value"
  *	Event-Topic: orders   Event-Key: k   Event-Tombstone: true (no value)
  *
- * Nobody waits: an event is copied into a queue in memory, and goes on to be stored. A thread of each event
- * loop sends, one event after the other, so the order of each connection is kept. Anything but a 2xx is
- * tried again, after 0.5 s, 1 s, 2 s … 5 min and what Retry-After asks for: the receiver hears of an event
- * at least once, as long as the broker runs. It is given up after give_up_s, or at once after a 410; the
- * log says so. A full queue (queue_bytes on each loop) is a failure: on_failure `closed` refuses events
- * until there is room, `open` stores them unannounced. When the broker stops, what waits is sent for
- * linger_ms more; the rest, or all of it when the broker is killed, is lost, though stored. An event that a
- * later hook or the disk refuses is announced all the same: let this hook be the last.
+ * Nobody waits: an event is copied into a queue in memory, and goes on to be stored. A thread of
+ * each event loop sends, one event after the other, so the order of each connection is kept.
+ * Anything but a 2xx is tried again, after 0.5 s, 1 s, 2 s … 5 min and what Retry-After asks for:
+ * the receiver hears of an event at least once, as long as the broker runs. It is given up after
+ * give_up_s, or at once after a 410; the log says so. A full queue (queue_bytes on each loop) is a
+ * failure: on_failure `closed` refuses events until there is room, `open` stores them unannounced.
+ * When the broker stops, what waits is sent for linger_ms more; the rest, or all of it when the
+ * broker is killed, is lost, though stored. An event that a later hook or the disk refuses is
+ * announced all the same: let this hook be the last.
  *
  *	cc -shared -fPIC -pthread -I include -o webhook.so hooks/webhook.c -lcurl -lcrypto */
 #include <bourn/hook.h>
@@ -80,7 +82,7 @@ struct webhook {
 	struct timespec deadline; /* if stopping */
 };
 
-/* --- time ----------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static struct timespec after_ms(long ms)
 {
@@ -103,7 +105,7 @@ static int is_past(struct timespec t)
 	return now.tv_sec > t.tv_sec || (now.tv_sec == t.tv_sec && now.tv_nsec >= t.tv_nsec);
 }
 
-/* --- a request ------------------------------------------------------------------------------------ */
+/* --- a request -------------------------------------------------------------------------------- */
 
 /* "v1," and the HMAC of "id.timestamp.value" in base64. 0: it cannot be made. */
 static int sign(const struct webhook *w, const struct event *e, const char *id,
@@ -236,7 +238,7 @@ static CURL *make_curl(struct webhook *w)
 	return curl;
 }
 
-/* --- the sender ----------------------------------------------------------------------------------- */
+/* --- the sender ------------------------------------------------------------------------------- */
 
 /* Doubled each time, a fifth more or less, so that receivers are not asked by all at once. */
 static long pause_ms(struct webhook *w, unsigned tries)
@@ -314,7 +316,7 @@ static void *run_sender(void *arg)
 	return NULL;
 }
 
-/* --- the hook ------------------------------------------------------------------------------------- */
+/* --- the hook --------------------------------------------------------------------------------- */
 
 static struct bourn_slice put(unsigned char **at, struct bourn_slice s)
 {
@@ -390,7 +392,7 @@ static enum bourn_verdict produce(void *state, struct bourn_call *call)
 	return fits ? BOURN_CONTINUE : BOURN_FAIL;
 }
 
-/* --- options -------------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 /* What follows `"name":` in the JSON; NULL: nothing. */
 static const char *option(const char *options, const char *name)
@@ -468,7 +470,7 @@ static const char *take_options(const char *options, struct settings *s)
 	return NULL;
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void webhook_free(struct webhook *w)
 {

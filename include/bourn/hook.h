@@ -17,9 +17,9 @@
  * that waits holds up every client of its loop. It must not block. Lua and HTTP hooks cannot do
  * either.
  *
- * The ABI only grows. Structs are appended to and say how long they are; numbers keep their meaning.
- * A hook that was compiled against an older header of the same BOURN_HOOK_ABI keeps working; the
- * broker refuses one of another ABI, or a newer header, when it starts. */
+ * The ABI only grows. Structs are appended to and say how long they are; numbers keep their
+ * meaning. A hook that was compiled against an older header of the same BOURN_HOOK_ABI keeps
+ * working; the broker refuses one of another ABI, or a newer header, when it starts. */
 #ifndef BOURN_HOOK_H
 #define BOURN_HOOK_H
 
@@ -98,8 +98,8 @@ struct bourn_call;
 struct bourn_host {
 	uint32_t bytes; /* of this struct in the broker */
 
-	/* Memory that lives until the outcome of the whole chain was put to use, not zeroed, aligned
-	 * for anything. NULL: the call has used up its 32 MiB, or memory ends. */
+	/* Memory that lives until the outcome of the whole chain was put to use, not zeroed,
+	 * aligned for anything. NULL: the call has used up its 32 MiB, or memory ends. */
 	void *(*alloc)(struct bourn_call *call, size_t bytes);
 
 	/* Headers of the event, or fields of the request or answer. Names of fields are compared
@@ -109,14 +109,16 @@ struct bourn_host {
 	struct bourn_header (*header_at)(struct bourn_call *call, uint32_t index);
 	int (*header_get)(struct bourn_call *call, struct bourn_slice name,
 	                  struct bourn_slice *value);
-	/* Replace all of that name by one, or append it. Name and value are copied. 0: no memory. */
+	/* Replace all of that name by one, or append it. Name and value are copied. 0: no
+	 * memory. */
 	int (*header_set)(struct bourn_call *call, struct bourn_slice name,
 	                  struct bourn_slice value);
 	/* Remove all of that name. 0: no memory. */
 	int (*header_remove)(struct bourn_call *call, struct bourn_slice name);
 
-	/* Returns BOURN_REFUSE: `return call->host->refuse(call, 422, "no id");`. `status` is 400 to
-	 * 599, else the verdict counts as a failure. `detail` is one line for a person, copied. */
+	/* Returns BOURN_REFUSE: `return call->host->refuse(call, 422, "no id");`. `status` is 400
+	 * to 599, else the verdict counts as a failure. `detail` is one line for a person,
+	 * copied. */
 	enum bourn_verdict (*refuse)(struct bourn_call *call, int status, const char *detail);
 	/* Tells a client that is refused when to come back. */
 	void (*retry_after)(struct bourn_call *call, uint32_t seconds);
@@ -177,9 +179,9 @@ struct bourn_hook {
 	uint32_t abi;
 	uint32_t bytes;
 
-	/* Once per event loop, each with a state of its own, so that hooks need no locks: a state is
-	 * used by one thread at a time. Without `start` the state is NULL. Not 0: it cannot run; the
-	 * broker does not start, and says `error`. */
+	/* Once per event loop, each with a state of its own, so that hooks need no locks: a state
+	 * is used by one thread at a time. Without `start` the state is NULL. Not 0: it cannot run;
+	 * the broker does not start, and says `error`. */
 	int (*start)(const struct bourn_start *start, void **state, char error[256]);
 	void (*stop)(void *state);
 

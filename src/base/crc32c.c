@@ -21,10 +21,10 @@ uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t len)
 	return ~crc;
 }
 
-/* --- joining ---------------------------------------------------------------------------------------- */
+/* --- joining ---------------------------------------------------------------------------------- */
 
-/* A sum moves over n bytes by a product with x^(8n) modulo the polynomial. This is x^(8 * 2^n - 33),
- * reflected as sums are; both ways of taking the product put in the x^33 that is missing. */
+/* A sum moves over n bytes by a product with x^(8n) modulo the polynomial. This is x^(8 * 2^n -
+ * 33), reflected as sums are; both ways of taking the product put in the x^33 that is missing. */
 static const uint32_t moves[32] = {
 	0xbf818109, 0x780d5a4d, 0x05ec76f1, 0x00000001, 0x493c7d27, 0xba4fc28e, 0x9e4addf8,
 	0x0d3b6092, 0xb9e02b86, 0xdd7e3b0c, 0x170076fa, 0xa51b6135, 0x82f89c77, 0x54a86326,
@@ -56,7 +56,7 @@ uint32_t crc32c_join_portable(uint32_t first, uint32_t second, size_t len)
 	return first ^ second;
 }
 
-/* --- by the instruction ----------------------------------------------------------------------------- */
+/* --- by the instruction ----------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 

@@ -1,5 +1,6 @@
-/* hash: Debian's uthash, included by way of this header only. By itself it ends the process when memory
- * does; here HASH_ADD then leaves the table as it was, and the element out of it: ask hash_took. */
+/* hash: Debian's uthash, included by way of this header only. By itself it ends the process when
+ * memory does; here HASH_ADD then leaves the table as it was, and the element out of it: ask
+ * hash_took. */
 #ifndef BOURN_BASE_HASH_H
 #define BOURN_BASE_HASH_H
 

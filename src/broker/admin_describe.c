@@ -38,8 +38,8 @@ static void read_at(struct admin_job *j, struct store_partition *p, int64_t offs
 	j->at->ops->read(&j->read);
 }
 
-/* Of the first record of the batch at or after the offset that was read, or of its last; -1: it holds
- * none, or is damaged. */
+/* Of the first record of the batch at or after the offset that was read, or of its last; -1: it
+ * holds none, or is damaged. */
 static int64_t time_in(const struct store_read *r, bool last)
 {
 	struct batch_iter it;

@@ -3,7 +3,7 @@
 #include "broker/shard.h"
 #include "io/metrics.h"
 
-/* --- home again -------------------------------------------------------------------------------- */
+/* --- home again ------------------------------------------------------------------------------- */
 
 static void append_end(struct append *a)
 {
@@ -35,7 +35,7 @@ static void message_came_home(struct message *m)
 	came_home(CONTAINER_OF(m, struct append, message));
 }
 
-/* --- on the owner ------------------------------------------------------------------------------- */
+/* --- on the owner ----------------------------------------------------------------------------- */
 
 static void owner_done(struct append *a)
 {
@@ -101,7 +101,7 @@ static void message_arrived(struct message *m)
 	store_next(CONTAINER_OF(m, struct append, message));
 }
 
-/* --- checks --------------------------------------------------------------------------------------- */
+/* --- checks ----------------------------------------------------------------------------------- */
 
 static enum err check_batch(const struct append *a, const struct batch *b, size_t bytes_max,
                             struct fault *f)
@@ -183,7 +183,7 @@ static enum err append_check(struct append *a, struct topic **row)
 	return err;
 }
 
-/* --- the call --------------------------------------------------------------------------------------- */
+/* --- the call --------------------------------------------------------------------------------- */
 
 static enum err append_start(struct append *a)
 {

@@ -50,8 +50,8 @@ struct produce {
 	/* out */
 	/* TOPIC_UNKNOWN BAD_TOPIC PARTITION_UNKNOWN PARTITION_REQUIRED OFFSET_MISMATCH TOO_LARGE
 	 * DENIED BUSY NO_MEMORY SHUTTING_DOWN NOT_IMPLEMENTED HOOK_REFUSED HOOK_FAILED +
-	 * store_append's; of several partitions, the first one that failed: the others may have been
-	 * written. */
+	 * store_append's; of several partitions, the first one that failed: the others may have
+	 * been written. */
 	struct fault fault;
 	struct refusal *refusal;    /* if HOOK_REFUSED: more about it (hook/call.h), to be freed by
 	                            whoever is told; NULL: nothing more */

@@ -1,8 +1,8 @@
-/* produce hooks: what hooks make of the records of a produce request, before it has partitions. Private
- * to broker/.
+/* produce hooks: what hooks make of the records of a produce request, before it has partitions.
+ * Private to broker/.
  *
- * Each record is shown to them. All or nothing: one that is refused refuses the request; those that are
- * dropped are left out, whatever becomes of the others. */
+ * Each record is shown to them. All or nothing: one that is refused refuses the request; those that
+ * are dropped are left out, whatever becomes of the others. */
 #ifndef BOURN_BROKER_PRODUCE_HOOKS_H
 #define BOURN_BROKER_PRODUCE_HOOKS_H
 

@@ -49,7 +49,7 @@ struct produce_pass {
 	struct shown shown[];
 };
 
-/* --- order ---------------------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 static struct produce_pass *pass_of(struct list *node)
 {
@@ -127,7 +127,7 @@ bool produce_is_behind(const struct broker *b, const struct caller *c)
 	return b->pass_count >= PASSES_MANY && lane_find(b, c);
 }
 
-/* --- the end -------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void pass_free(struct produce_pass *pass, struct broker *b)
 {
@@ -179,7 +179,7 @@ static void end_if_over(struct produce_pass *pass)
 	}
 }
 
-/* --- showing -------------------------------------------------------------------------------------- */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 static void take(struct shown *s)
 {
@@ -220,7 +220,7 @@ static void was_asked(struct hook_run *run)
 	end_if_over(s->pass);
 }
 
-/* --- the beginning -------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 /* What the call borrowed is kept as long as the hooks take. */
 static bool keep_borrowed(struct produce_pass *pass, struct produce *p, uint32_t count)

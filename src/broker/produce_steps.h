@@ -19,8 +19,8 @@ void produce_init(struct broker *b);
 /* Records that have passed the hooks: to their topic's partitions. Not OK: nothing is under way. */
 enum err produce_store(struct produce *p, const struct record *records, uint32_t count) MUST_CHECK;
 
-/* Its outcome (OK: nothing is left to do) is known before anything was under way: done runs later in
- * the turn. */
+/* Its outcome (OK: nothing is left to do) is known before anything was under way: done runs later
+ * in the turn. */
 void produce_finish(struct produce *p, enum err err);
 
 /* A copy of records and all they point to, in one allocation, for a request that has to wait. */

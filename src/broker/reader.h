@@ -98,8 +98,8 @@ struct reader *reader_open(struct broker *b, const struct reader_options *option
 enum reader_take reader_take(struct reader *r, struct delivery *out);
 
 /* The same, with READER_EVENT for a run of whole batches as they are stored, of the only partition
- * read (several: PARTITION_REQUIRED); the first one may begin before the place. Borrowed until the next call on this reader. Of
- * one reader either events are taken or batches. */
+ * read (several: PARTITION_REQUIRED); the first one may begin before the place. Borrowed until the
+ * next call on this reader. Of one reader either events are taken or batches. */
 enum reader_take reader_take_batches(struct reader *r, struct slice *batches);
 
 const struct fault *reader_fault(const struct reader *r);

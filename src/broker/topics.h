@@ -77,8 +77,8 @@ struct topic *topics_find(struct topics *ts, struct slice name);
 /* Where `name` is, or would be, in `sorted`. */
 size_t topics_rank(const struct topics *ts, struct slice name);
 
-/* Takes a reference. NULL when memory ends: the store has the topic and shards must agree, so it is to
- * be tried again. */
+/* Takes a reference. NULL when memory ends: the store has the topic and shards must agree, so it is
+ * to be tried again. */
 struct topic *topics_insert(struct topics *ts, struct topic_facts *facts);
 
 /* New facts of the same topic, which may have more partitions; takes a reference. False when memory

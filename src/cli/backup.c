@@ -71,7 +71,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* --- what comes back ----------------------------------------------------------------------------- */
+/* --- what comes back -------------------------------------------------------------------------- */
 
 struct backup {
 	struct buf path; /* owned */
@@ -171,7 +171,7 @@ static void print_answer(const struct backup_options *o, struct slice body)
 	buf_fini(&b.name);
 }
 
-/* --- asking --------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static void append_body(const struct backup_options *o, struct buf *body)
 {

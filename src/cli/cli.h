@@ -50,7 +50,7 @@ int cli_hook(int argc, char **argv, const struct cli_parts *parts);
 int cli_verify(int argc, char **argv, const struct cli_parts *parts);
 int cli_version(int argc, char **argv, const struct cli_parts *parts);
 
-/* --- for verbs ----------------------------------------------------------------------------------- */
+/* --- for verbs -------------------------------------------------------------------------------- */
 
 /* Set by SIGINT and SIGTERM after cli_catch_signals: finish, flush, exit 0. */
 const atomic_bool *cli_stopped(void);
@@ -59,7 +59,8 @@ void cli_catch_signals(void);
 /* "bourn: <text>" to stderr, and the exit code that belongs to the fault. */
 int cli_fail(const struct fault *f);
 
-/* Flush stdout; CLI_FAILED when it could not be written (a full disk; a closed pipe is no error). */
+/* Flush stdout; CLI_FAILED when it could not be written (a full disk; a closed pipe is no
+ * error). */
 int cli_finish_stdout(int code);
 
 #endif

@@ -1,8 +1,8 @@
-/* bourn dump: topics and their events into a file that `bourn load` takes, of a broker that runs, or
- * of a data directory, which a broker in this process serves meanwhile.
+/* bourn dump: topics and their events into a file that `bourn load` takes, of a broker that runs,
+ * or of a data directory, which a broker in this process serves meanwhile.
  *
- * What is dumped of a topic is what it holds when its turn comes. Into a file it can be gone on with
- * after whatever stopped it: the file itself says how far it is. */
+ * What is dumped of a topic is what it holds when its turn comes. Into a file it can be gone on
+ * with after whatever stopped it: the file itself says how far it is. */
 #include "base/check.h"
 #include "cli/local_broker.h"
 #include "cli/moving/dump_file.h"
@@ -98,7 +98,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* --- dumping ---------------------------------------------------------------------------------------- */
+/* --- dumping ---------------------------------------------------------------------------------- */
 
 struct dumping {
 	const struct dump_options *o;
@@ -289,7 +289,7 @@ static enum err dump_all(struct dumping *d, bool is_new, struct fault *f)
 	return err;
 }
 
-/* --- the file --------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static enum err note_place(struct dumping *d, const struct dump_item *item, struct fault *f)
 {
@@ -413,7 +413,7 @@ static enum err dump_to_file(struct dumping *d, struct fault *f)
 	return err;
 }
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static int dumped(struct dumping *d, enum err err, const struct fault *f)
 {

@@ -1,5 +1,5 @@
-/* bourn hook test FILE: shows one event to a script or shared object, without a broker, and prints what
- * it says as a line of JSON. */
+/* bourn hook test FILE: shows one event to a script or shared object, without a broker, and prints
+ * what it says as a line of JSON. */
 #include "cli/cli.h"
 
 #include "front/event_json.h"
@@ -118,7 +118,7 @@ static const struct argp argp = {
 	       "  echo '{\"id\":1}' | bourn hook test ./stamp.so --event - --key k\n",
 };
 
-/* --- the hook ------------------------------------------------------------------------------------- */
+/* --- the hook --------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -164,7 +164,7 @@ static struct record record_of(struct hook_options *o, const struct buf *value, 
 	};
 }
 
-/* --- what it says --------------------------------------------------------------------------------- */
+/* --- what it says ----------------------------------------------------------------------------- */
 
 static void append_reason(struct buf *out, struct slice text)
 {

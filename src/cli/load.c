@@ -1,7 +1,7 @@
 /* bourn load: what `bourn dump` wrote, into a broker that runs. Topics that are not there are made.
  *
- * A load that was interrupted, from either side, is gone on with by --resume: nothing is loaded twice
- * (moving/load_target.h). A broker that goes away meanwhile is waited for. */
+ * A load that was interrupted, from either side, is gone on with by --resume: nothing is loaded
+ * twice (moving/load_target.h). A broker that goes away meanwhile is waited for. */
 #include "broker/topic_match.h"
 #include "cli/moving/dump_file.h"
 #include "cli/moving/load_notes.h"
@@ -123,7 +123,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* --- loading ---------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 struct loading {
 	const struct load_command *o;
@@ -267,7 +267,7 @@ static int64_t loaded_count(const struct loading *l)
 	return count;
 }
 
-/* --- the file --------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* What can be told of a file before anything of it is loaded. */
 static enum err look_at_file(struct loading *l, int fd, struct fault *f)
@@ -312,7 +312,7 @@ static enum err load_file(struct loading *l, struct fault *f)
 	return err;
 }
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static int loaded(struct loading *l, enum err err, const struct fault *f)
 {

@@ -118,7 +118,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* --- sending --------------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 struct producing {
 	const struct produce_options *o;

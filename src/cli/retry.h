@@ -18,8 +18,8 @@ struct retry {
 /* The broker has answered. */
 void retry_answered(struct retry *r);
 
-/* An attempt ended with `err`. True after a pause, which a signal ends early: try again. False: that
- * would not help. */
+/* An attempt ended with `err`. True after a pause, which a signal ends early: try again. False:
+ * that would not help. */
 bool retry_again(struct retry *r, enum err err);
 
 #endif

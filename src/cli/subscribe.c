@@ -2,7 +2,8 @@
  * (GET /v1/subscribe, wire/http "an event a line").
  *
  * Every line bears the cursor after it, and the answer's head the one it begins at; a lost
- * connection is taken up again at the last of them, so nothing is missed and nothing comes twice. */
+ * connection is taken up again at the last of them, so nothing is missed and nothing comes
+ * twice. */
 #include "cli/remote.h"
 #include "cli/retry.h"
 #include "wire/cursor.h"
@@ -109,7 +110,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* --- what was asked --------------------------------------------------------------------------------- */
+/* --- what was asked --------------------------------------------------------------------------- */
 
 /* Topics that the cursor does not name came after it was made: all their events are new. */
 static void append_path(const struct subscribe *s, struct buf *path)
@@ -143,7 +144,7 @@ static enum err open_stream(struct subscribe *s, struct slice accept, struct fau
 	return err;
 }
 
-/* --- what comes ------------------------------------------------------------------------------------- */
+/* --- what comes ------------------------------------------------------------------------------- */
 
 static bool has_enough(const struct subscribe *s)
 {
@@ -244,8 +245,9 @@ static enum err read_stream(struct subscribe *s, bool *done, struct fault *f)
 	return err;
 }
 
-/* The log does not hold our place any more. Where each partition goes on, the others where they were,
- * the broker knows, and tells those who ask for Server-Sent Events, which do not end at a gap. */
+/* The log does not hold our place any more. Where each partition goes on, the others where they
+ * were, the broker knows, and tells those who ask for Server-Sent Events, which do not end at a
+ * gap. */
 static enum err skip_gap(struct subscribe *s, struct fault *f)
 {
 	enum err err;

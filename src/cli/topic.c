@@ -119,7 +119,7 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* --- what comes back ----------------------------------------------------------------------------- */
+/* --- what comes back -------------------------------------------------------------------------- */
 
 static void print_answer(const struct topic_options *o, struct slice body)
 {
@@ -131,7 +131,7 @@ static void print_answer(const struct topic_options *o, struct slice body)
 		printf("%.*s\n", SLICE_FMT(json_root(body).raw));
 }
 
-/* --- asking --------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 /* What create and set send. */
 static void append_body(const struct topic_options *o, struct buf *body)
@@ -178,7 +178,7 @@ static enum err run(const struct topic_options *o, struct client *c, struct faul
 	return err;
 }
 
-/* --- more partitions ------------------------------------------------------------------------------ */
+/* --- more partitions -------------------------------------------------------------------------- */
 
 /* A described topic's partitions; 0: there is no such topic, or no answer. */
 static int64_t count_partitions(const struct topic_options *o, struct client *c)
@@ -224,7 +224,7 @@ static enum err alter(const struct topic_options *o, struct client *c, struct fa
 	return err;
 }
 
-/* --- list ----------------------------------------------------------------------------------------- */
+/* --- list ------------------------------------------------------------------------------------- */
 
 /* Lists come in pages, {"topics":[{"name":…},…],"next":"the last name"}. */
 struct listing {

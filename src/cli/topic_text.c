@@ -13,7 +13,7 @@ enum {
 	SETTING_WIDTH = 32,
 };
 
-/* --- one value --------------------------------------------------------------------------------- */
+/* --- one value -------------------------------------------------------------------------------- */
 
 /* A raw JSON key without its quotes: the broker's own need no escapes. */
 static struct slice key_name(struct slice key)
@@ -63,7 +63,7 @@ static void write_time(char *text, int64_t ms)
 		time_format(ms, text);
 }
 
-/* --- the table of partitions --------------------------------------------------------------------- */
+/* --- the table of partitions ------------------------------------------------------------------ */
 
 static const struct column {
 	const char *title;
@@ -144,7 +144,7 @@ static void print_fences(struct json_value partitions)
 	}
 }
 
-/* --- what stands above it -------------------------------------------------------------------------- */
+/* --- what stands above it --------------------------------------------------------------------- */
 
 static void print_label(const char *label)
 {

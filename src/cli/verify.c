@@ -76,7 +76,7 @@ static const struct argp argp = {
 	       "of a newer version, or not ours), 5 there is no data directory.\n",
 };
 
-/* --- what was found -------------------------------------------------------------------------------- */
+/* --- what was found --------------------------------------------------------------------------- */
 
 struct verifying {
 	const struct verify_options *o;
@@ -165,7 +165,7 @@ static bool progress(void *arg, int64_t done_bytes, int64_t all_bytes)
 	return !atomic_load(cli_stopped());
 }
 
-/* --- the sum ------------------------------------------------------------------------------------------ */
+/* --- the sum ---------------------------------------------------------------------------------- */
 
 static void sum_json(const struct verify_totals *t)
 {
@@ -194,7 +194,7 @@ static void sum_text(const struct verify_totals *t)
 	print_count(t->wal_frames, "WAL frame", "\n");
 }
 
-/* --- cutting ------------------------------------------------------------------------------------------ */
+/* --- cutting ---------------------------------------------------------------------------------- */
 
 static void print_plan(const struct verify_plan *plan)
 {

@@ -150,7 +150,7 @@ void client_response_fini(struct client_response *response)
 	buf_fini(&response->next);
 }
 
-/* --- waiting ----------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static int64_t mono_ms(void)
 {
@@ -227,7 +227,8 @@ static enum err connect_one(struct client *c, const struct addrinfo *a, struct f
 
 static enum err connect_any(struct client *c, struct fault *f)
 {
-	/* RFC 6761: localhost is the loopback addresses, whatever /etc/hosts says or whether it is. */
+	/* RFC 6761: localhost is the loopback addresses, whatever /etc/hosts says or whether it
+	 * is. */
 	const char *host = strcasecmp(c->host, "localhost") == 0 ? NULL : c->host;
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all;
 	enum err err = ERR_UNREACHABLE;
@@ -244,7 +245,7 @@ static enum err connect_any(struct client *c, struct fault *f)
 	return err;
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static enum err send_all(struct client *c, struct slice bytes, struct fault *f)
 {
@@ -434,7 +435,7 @@ enum err client_call(struct client *c, const struct client_request *request,
 	return err ? err : receive(c, &in, request->wait_ms, f);
 }
 
-/* --- streams ----------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 enum err client_stream_open(struct client *c, const struct client_request *request,
                             struct client_response *response, struct fault *f)
@@ -490,7 +491,7 @@ void client_stream_close(struct client *c)
 	c->lines_given = c->lines_searched = 0;
 }
 
-/* --- refusals ---------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static enum err code_of_slug(struct slice raw)
 {

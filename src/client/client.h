@@ -61,8 +61,8 @@ enum err client_receive(struct client *c, struct client_response *response,
  * meanwhile.
  *
  * Open sends the request and waits for the head (response.status, response.next); `response` is
- * borrowed until close. A status other than 200 comes back whole, as from client_call, and there are
- * no lines then. Errors as there. */
+ * borrowed until close. A status other than 200 comes back whole, as from client_call, and there
+ * are no lines then. Errors as there. */
 enum err client_stream_open(struct client *c, const struct client_request *request,
                             struct client_response *response, struct fault *f) MUST_CHECK;
 

@@ -2,10 +2,10 @@
  *
  *   marks:  | end 40, born 3000 | end 95, born 3600 | end 97, born 3610 |
  *
- * A mark stands for the records from the end before it up to its own; `born` is that of its youngest,
- * so what is said to be old is. At most AGE_MARKS_MAX of them: a new one is begun when so large a
- * part of the whole span has passed, and neighbours are put together when there is no room. So a
- * record is found to be old up to a fifteenth of the limit too late, never too early.
+ * A mark stands for the records from the end before it up to its own; `born` is that of its
+ * youngest, so what is said to be old is. At most AGE_MARKS_MAX of them: a new one is begun when so
+ * large a part of the whole span has passed, and neighbours are put together when there is no room.
+ * So a record is found to be old up to a fifteenth of the limit too late, never too early.
  *
  * When a record is born. The wall clock may jump, and nothing may be deleted for that; but after a
  * restart only timestamps tell. So ages are counted on one clock, of the run:
@@ -41,8 +41,8 @@ struct age {
 
 void age_fini(struct age *a);
 
-/* The records up to `end_offset` were born at `born_ms`, at the latest. Nothing happens when the last
- * mark ends there or behind. */
+/* The records up to `end_offset` were born at `born_ms`, at the latest. Nothing happens when the
+ * last mark ends there or behind. */
 void age_note(struct age *a, int64_t end_offset, int64_t born_ms);
 
 /* All below is gone. */

@@ -86,8 +86,8 @@ bool topic_settings_eq(const struct topic_settings *a, const struct topic_settin
 void topic_settings_merge(struct topic_settings *s, const struct topic_settings *from,
                           const struct topic_settings *to);
 
-/* Set one by its public name: `retention.bytes retention.count retention.ms segment.bytes segment.ms
- * max.message.bytes cleanup.policy delete.retention.ms min.cleanable.dirty.ratio
+/* Set one by its public name: `retention.bytes retention.count retention.ms segment.bytes
+ * segment.ms max.message.bytes cleanup.policy delete.retention.ms min.cleanable.dirty.ratio
  * min.compaction.lag.ms max.compaction.lag.ms durability`. `value` is the text of the JSON scalar
  * without quotes.
  *

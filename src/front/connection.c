@@ -97,7 +97,7 @@ static void timer_fired(struct timer *t)
 	connection_arm(c);
 }
 
-/* --- input ------------------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------ */
 
 /* Let the protocol look at `*len` bytes; returns how many are used up. */
 static size_t use(struct connection *c, uint8_t *bytes, size_t *len)
@@ -205,7 +205,7 @@ static void again(struct task *t)
 	connection_arm(c);
 }
 
-/* --- output ------------------------------------------------------------------------------------ */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static void all_sent(struct connection *c)
 {
@@ -317,7 +317,7 @@ struct buf *connection_output(struct connection *c)
 	return &c->out;
 }
 
-/* --- what protocols ask ------------------------------------------------------------------------ */
+/* --- what protocols ask ----------------------------------------------------------------------- */
 
 void connection_again(struct connection *c)
 {
@@ -371,7 +371,7 @@ void connection_become(struct connection *c, const struct protocol *protocol, vo
 	connection_arm(c);
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void stream_is_ready(struct stream *s, void *owner, unsigned ready)
 {

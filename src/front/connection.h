@@ -1,5 +1,5 @@
-/* connection: one client's socket, its unread and unsent bytes and its deadlines, whichever protocol
- * is spoken on it. The protocol is a table and may be exchanged (HTTP becomes WebSocket).
+/* connection: one client's socket, its unread and unsent bytes and its deadlines, whichever
+ * protocol is spoken on it. The protocol is a table and may be exchanged (HTTP becomes WebSocket).
  *
  * An idle connection holds no buffers: what is read lands in the loop's scratch buffer, and only a
  * rest that could not be used is kept. All output of a turn leaves in one write at its end.

@@ -23,7 +23,7 @@ bool connection_id_parse(struct slice text, struct connection_id *out)
 	return true;
 }
 
-/* --- as JSON --------------------------------------------------------------------------------------- */
+/* --- as JSON ---------------------------------------------------------------------------------- */
 
 void connections_append_subscription(struct buf *json, struct slice topic, int64_t partition,
                                      int64_t next_offset, int64_t lag)
@@ -66,7 +66,7 @@ static void append_row(struct buf *json, const struct connection *c)
 	buf_append_lit(json, "]}");
 }
 
-/* --- on one shard ----------------------------------------------------------------------------------- */
+/* --- on one shard ----------------------------------------------------------------------------- */
 
 static void list_here(struct connections_request *r, const struct front *f)
 {
@@ -114,7 +114,7 @@ static void look_here(struct connections_request *r, struct front *f)
 		connection_kick(c);
 }
 
-/* --- from shard to shard ---------------------------------------------------------------------------- */
+/* --- from shard to shard ---------------------------------------------------------------------- */
 
 static void come_home(struct message *m)
 {

@@ -1,4 +1,5 @@
-/* connections: what /v1/connections asks: who is connected, over all shards, and one of them closed.
+/* connections: what /v1/connections asks: who is connected, over all shards, and one of them
+ * closed.
  *
  * A request visits one front after the other, as a message, and comes home. The whole of it belongs
  * to the shard that it is on. */

@@ -58,7 +58,7 @@ static void expect(const char *text)
 	assert_true(peer_has(&admin, text));
 }
 
-/* --- ids -------------------------------------------------------------------------------------------- */
+/* --- ids -------------------------------------------------------------------------------------- */
 
 TEST(connection_id__what_is_none_is_refused)
 {
@@ -74,7 +74,7 @@ TEST(connection_id__what_is_none_is_refused)
 	assert_int_equal(id.number, 17);
 }
 
-/* --- who is there ------------------------------------------------------------------------------------ */
+/* --- who is there ----------------------------------------------------------------------------- */
 
 TEST(connections__an_idle_one_says_who_it_is)
 {
@@ -160,7 +160,7 @@ TEST(connections__an_unknown_one_is_404)
 	expect("Allow: GET, HEAD, DELETE, OPTIONS\r\n");
 }
 
-/* --- closing ------------------------------------------------------------------------------------------- */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 static void kick(void)
 {

@@ -62,7 +62,7 @@ static struct feed_member *member_of(struct list *node)
 	return LIST_ENTRY(node, struct feed_member, node);
 }
 
-/* --- blocks ------------------------------------------------------------------------------------ */
+/* --- blocks ----------------------------------------------------------------------------------- */
 
 static void block_free(struct feed_block *b)
 {
@@ -177,7 +177,7 @@ static struct feed_block *block_with(struct feed *f, uint64_t event)
 	return b;
 }
 
-/* --- what is needed no more -------------------------------------------------------------------- */
+/* --- what is needed no more ------------------------------------------------------------------- */
 
 static void drop_before(struct feed *f, uint64_t event)
 {
@@ -234,7 +234,7 @@ static bool make_room(struct feed *f)
 	return true;
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void is_due(struct feed *f)
 {
@@ -331,7 +331,7 @@ static void woken(void *owner)
 		run_read(&f->read);
 }
 
-/* --- turns ------------------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 static bool has_all(const struct feed_member *m)
 {
@@ -385,7 +385,7 @@ static void pump(struct task *t)
 		loop_defer(fs->front->loop, LOOP_WRITE, &fs->pump);
 }
 
-/* --- what members take ------------------------------------------------------------------------- */
+/* --- what members take ------------------------------------------------------------------------ */
 
 /* Events before the member's place: it was ahead of the feed when it joined. */
 static void pass_over(struct feed_member *m)
@@ -490,7 +490,7 @@ const struct reader_bounds *feed_bounds(const struct feed_member *m)
 	return count > 0 ? at : NULL;
 }
 
-/* --- joining and leaving ----------------------------------------------------------------------- */
+/* --- joining and leaving ---------------------------------------------------------------------- */
 
 static void feed_free(struct feed *f)
 {
@@ -629,7 +629,7 @@ void feed_resume(struct feed_member *m)
 	is_due(m->feed);
 }
 
-/* --- all of a shard ---------------------------------------------------------------------------- */
+/* --- all of a shard --------------------------------------------------------------------------- */
 
 void feeds_init(struct feeds *fs, struct front *f)
 {

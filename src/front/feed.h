@@ -53,12 +53,12 @@ struct feed_key {
 };
 
 struct feed_member_ops {
-	/* It is due: take what follows (feed_spans … feed_sent, or feed_next). False: the socket takes
-	 * no more; say feed_resume when it does. May leave, but the member's memory stays. */
+	/* It is due: take what follows (feed_spans … feed_sent, or feed_next). False: the socket
+	 * takes no more; say feed_resume when it does. May leave, but the member's memory stays. */
 	bool (*turn)(struct feed_member *m);
 
-	/* It must leave: feed_leave is owed. `why` NULL: its socket was blocked for too long; else why
-	 * the feed ended. What feed_next still gives may be taken before. */
+	/* It must leave: feed_leave is owed. `why` NULL: its socket was blocked for too long; else
+	 * why the feed ended. What feed_next still gives may be taken before. */
 	void (*left)(struct feed_member *m, const struct fault *why);
 
 	/* The topic has more partitions than before. May leave. */

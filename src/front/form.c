@@ -33,7 +33,7 @@ void form_chunk_end(struct form f, struct buf *out, size_t start)
 	buf_append_lit(out, "\r\n");
 }
 
-/* --- the three kinds --------------------------------------------------------------------------- */
+/* --- the three kinds -------------------------------------------------------------------------- */
 
 static void append_frame(const struct record *r, struct buf *out)
 {

@@ -6,8 +6,8 @@
  *               data: payload
  *
  * The place after the event (`id`, `next`) is a plain number where a topic of one partition is read
- * alone; it is then part of the form. Else it is a cursor, of each reader its own: the event is made
- * without it, and form_place puts it in. */
+ * alone; it is then part of the form. Else it is a cursor, of each reader its own: the event is
+ * made without it, and form_place puts it in. */
 #ifndef BOURN_FRONT_FORM_H
 #define BOURN_FRONT_FORM_H
 

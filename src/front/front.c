@@ -99,7 +99,7 @@ size_t front_connection_count(const struct front *f)
 	return f->connection_count;
 }
 
-/* --- pools --------------------------------------------------------------------------------------- */
+/* --- pools ------------------------------------------------------------------------------------ */
 
 void front_buf_take(struct front *f, struct buf *b)
 {
@@ -213,7 +213,7 @@ uint64_t front_next_request_id(struct front *f)
 	return ++f->last_request_id;
 }
 
-/* --- out of credits ------------------------------------------------------------------------------ */
+/* --- out of credits --------------------------------------------------------------------------- */
 
 void front_starve(struct front *f, struct connection *c)
 {
@@ -233,7 +233,7 @@ static void starved_fired(struct timer *t)
 		connection_again(LIST_ENTRY(node, struct connection, starved));
 }
 
-/* --- the end ------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static bool is_quiet(const struct front *f)
 {

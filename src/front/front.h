@@ -73,8 +73,8 @@ void front_accept(struct front *f, int fd);
 size_t front_connection_count(const struct front *f);
 
 /* End all connections: idle ones now, others when what they asked for is answered; WebSockets are
- * told 1001, streams end. What is left after limits.stop_ms is closed by force. `stopped` runs once,
- * later, on the loop, when no connection is left. */
+ * told 1001, streams end. What is left after limits.stop_ms is closed by force. `stopped` runs
+ * once, later, on the loop, when no connection is left. */
 void front_stop(struct front *f, void (*stopped)(void *arg), void *arg);
 
 /* No connection is left. */

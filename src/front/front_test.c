@@ -56,7 +56,7 @@ static void ask(const char *request)
 
 #define POST_HELLO "POST /produce/t HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello"
 
-/* --- produce -------------------------------------------------------------------------------------- */
+/* --- produce ---------------------------------------------------------------------------------- */
 
 TEST(produce__one_event_is_answered_with_its_place)
 {
@@ -323,7 +323,7 @@ TEST(produce__what_is_not_built_is_said)
 	expect("\"code\":\"not_implemented\"");
 }
 
-/* --- consume ----------------------------------------------------------------------------------------- */
+/* --- consume ---------------------------------------------------------------------------------- */
 
 TEST(consume__positions)
 {
@@ -428,7 +428,7 @@ TEST(event__beyond_and_unknown)
 	expect("\"code\":\"topic_unknown\"");
 }
 
-/* --- subscribe --------------------------------------------------------------------------------------- */
+/* --- subscribe -------------------------------------------------------------------------------- */
 
 TEST(stream__replay_then_live)
 {
@@ -495,7 +495,7 @@ TEST(stream__ends_when_the_topic_is_deleted)
 	peer_close(&other);
 }
 
-/* --- topics and facts ----------------------------------------------------------------------------------- */
+/* --- topics and facts ------------------------------------------------------------------------- */
 
 static void put(const char *body)
 {
@@ -564,7 +564,7 @@ TEST(admin__facts)
 	expect("\"version\":\"0.0.0\"");
 }
 
-/* --- who may what ------------------------------------------------------------------------------------------ */
+/* --- who may what ----------------------------------------------------------------------------- */
 
 TEST(router__methods_and_paths)
 {

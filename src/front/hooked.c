@@ -78,7 +78,7 @@ bool hooked_deliver_to(struct front *f, enum bourn_front front, struct slice top
 	return !run.changed || call_get_record(&run.call, &d->record);
 }
 
-/* --- those who are only told ------------------------------------------------------------------------ */
+/* --- those who are only told ------------------------------------------------------------------ */
 
 struct telling {
 	struct hook_run run;
@@ -124,7 +124,7 @@ void hooked_tell(struct front *f, struct hook_run *run)
 		CHECK(hook_run_start(chain, run));
 }
 
-/* --- after_response_send ------------------------------------------------------------------------- */
+/* --- after_response_send ---------------------------------------------------------------------- */
 
 struct slice hooked_topic(const struct hooked_target *t)
 {

@@ -85,8 +85,8 @@ struct front {
 /* Give `b` (owns nothing) memory from the pool; it keeps its limit. And back. */
 void front_buf_take(struct front *f, struct buf *b);
 void front_buf_give(struct front *f, struct buf *b);
-/* As buf_reserve, but where that means much memory, some that was used before serves if there is any: what
- * is new costs the kernel more than filling it. */
+/* As buf_reserve, but where that means much memory, some that was used before serves if there is
+ * any: what is new costs the kernel more than filling it. */
 void front_buf_reserve(struct front *f, struct buf *b, size_t more);
 
 /* NULL: no memory. */

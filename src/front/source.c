@@ -9,7 +9,8 @@
 enum {
 	/* What waits for one socket: the rest stays in the log. */
 	PENDING_BYTES_MAX = 256 << 10,
-	/* What all that catch up append in one turn of the loop; each counts for so much at least. */
+	/* What all that catch up append in one turn of the loop; each counts for so much at
+	 * least. */
 	CATCH_UP_BYTES = 1 << 20,
 	CATCH_UP_BYTES_MIN = 4 << 10,
 };
@@ -26,7 +27,7 @@ static void fail_no_memory(struct source *src)
 	subscription_failed(src->subscription, &no_memory);
 }
 
-/* --- the reader's places ----------------------------------------------------------------------- */
+/* --- the reader's places ---------------------------------------------------------------------- */
 
 /* Of partition `i`; NULL: the reader has not heard of it yet, or there is none. */
 static const struct reader_bounds *heard_of(const struct source *src, uint32_t i)
@@ -99,7 +100,7 @@ static void set_place(struct place *p, const struct cursor_entry *e)
 	p->member.next_offset = e->next_offset;
 }
 
-/* --- in a feed --------------------------------------------------------------------------------- */
+/* --- in a feed -------------------------------------------------------------------------------- */
 
 /* Each event is followed by the cursor of this reader alone. */
 static void append_placed(struct source *src, struct slice event)
@@ -216,8 +217,8 @@ static void fall_back(struct source *src)
 		fail_no_memory(src);
 }
 
-/* What the feeds have made is all that there will ever be; of it a socket that is behind gets as much
- * as may wait for it. */
+/* What the feeds have made is all that there will ever be; of it a socket that is behind gets as
+ * much as may wait for it. */
 static void take_last(struct source *src)
 {
 	struct subscription *s = src->subscription;
@@ -269,7 +270,7 @@ static void grew(struct feed_member *m)
 
 static const struct feed_member_ops member_ops = {.turn = turn, .left = left, .grew = grew};
 
-/* --- caught up --------------------------------------------------------------------------------- */
+/* --- caught up -------------------------------------------------------------------------------- */
 
 static bool join(struct source *src, struct place *p, const struct reader_bounds *at)
 {
@@ -304,7 +305,7 @@ static void go_live(struct source *src)
 	src->subscription->slow = false;
 }
 
-/* --- events were lost, or the topic is gone ---------------------------------------------------- */
+/* --- events were lost, or the topic is gone --------------------------------------------------- */
 
 static bool is_unknown_place(const struct source *src, enum err code)
 {
@@ -312,7 +313,8 @@ static bool is_unknown_place(const struct source *src, enum err code)
 	                       code == ERR_TOPIC_GONE || code == ERR_PARTITION_REQUIRED);
 }
 
-/* Where partition `i` goes on: where what is lost ends, where it stood, or where it was asked for. */
+/* Where partition `i` goes on: where what is lost ends, where it stood, or where it was asked
+ * for. */
 static struct cursor_entry resume_at(const struct source *src, uint32_t i,
                                      const struct reader_bounds *at)
 {
@@ -403,7 +405,7 @@ static void reader_failed(struct source *src)
 		subscription_failed(s, &why);
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void append_event(struct source *src, struct delivery *d)
 {
@@ -572,7 +574,7 @@ void source_room(struct source *src)
 	}
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct source *source_new(struct subscription *s, struct slice name)
 {

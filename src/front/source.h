@@ -62,7 +62,7 @@ static inline struct slice source_name(const struct source *src)
 	return slice_of(src->name, src->name_len);
 }
 
-/* --- subscription.c, which tells its owner later ------------------------------------------------ */
+/* --- subscription.c, which tells its owner later ---------------------------------------------- */
 
 /* A reader was heard of for the first time. */
 void subscription_heard(struct subscription *s);

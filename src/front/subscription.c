@@ -16,7 +16,7 @@ bool subscription_request_is_alone(const struct subscription_request *r)
 	return r->name_count == 1 && !topic_pattern_is(r->names[0]);
 }
 
-/* --- what sources tell ------------------------------------------------------------------------- */
+/* --- what sources tell ------------------------------------------------------------------------ */
 
 static void forget_asked(struct subscription *s)
 {
@@ -125,7 +125,7 @@ void subscription_grew(struct subscription *s, const struct source *src, uint32_
 	subscription_failed(s, &fault);
 }
 
-/* --- topics ------------------------------------------------------------------------------------ */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 static bool has_topic(const struct subscription *s, struct slice name)
 {
@@ -224,7 +224,7 @@ static void add_pattern(struct subscription *s, struct slice pattern)
 	s->unheard++;
 }
 
-/* --- the owner's side -------------------------------------------------------------------------- */
+/* --- the owner's side ------------------------------------------------------------------------- */
 
 /* The names follow the struct. */
 static struct subscription_request *request_copy(const struct subscription_request *from)
@@ -312,7 +312,7 @@ void subscription_close(struct subscription *s)
 	s->connection = NULL;
 }
 
-/* --- what it says of itself -------------------------------------------------------------------- */
+/* --- what it says of itself ------------------------------------------------------------------- */
 
 bool subscription_cursor(const struct subscription *s, struct buf *out)
 {

@@ -1,5 +1,5 @@
-/* subscription: what one connection is subscribed to: topics by name and by pattern, from where, and
- * in which form. What WebSockets, Server-Sent Events and streams of lines have in common.
+/* subscription: what one connection is subscribed to: topics by name and by pattern, from where,
+ * and in which form. What WebSockets, Server-Sent Events and streams of lines have in common.
  *
  * Each topic is a `source`. It begins with a reader of its own (broker/reader.h), which finds the
  * position and catches up; then each of its partitions becomes a member of a feed (feed.h) and the
@@ -41,16 +41,16 @@ bool subscription_request_is_alone(const struct subscription_request *r);
 struct subscription;
 struct source;
 
-/* `ready`, `gone` and `failed` come from the loop; the owner may close the subscription inside them,
- * and free it. The others are called in between, and only say or write something. */
+/* `ready`, `gone` and `failed` come from the loop; the owner may close the subscription inside
+ * them, and free it. The others are called in between, and only say or write something. */
 struct subscription_ops {
 	/* Once: where the first events are is known (or that there is no such topic yet), and
 	 * subscription_cursor tells; or, with a fault, it cannot begin: close it. Else
 	 * subscription_run is owed. */
 	void (*ready)(struct subscription *s, const struct fault *why);
 
-	/* What follows the asked or reached place is gone: TRIMMED, TRUNCATED, or the place is none of
-	 * the topic's. True: it goes on where it can, `resumed` follows. False: it fails. */
+	/* What follows the asked or reached place is gone: TRIMMED, TRUNCATED, or the place is none
+	 * of the topic's. True: it goes on where it can, `resumed` follows. False: it fails. */
 	bool (*lost)(struct subscription *s, const struct fault *why);
 
 	/* subscription_cursor is the place where it goes on. `why` is the fault's code. */
@@ -111,7 +111,8 @@ const struct reader_bounds *subscription_bounds(const struct subscription *s, ui
 /* Elements of a JSON array: topic, partition, next offset and lag of each place. */
 void subscription_describe(const struct subscription *s, struct buf *json);
 
-/* front->catch_up: lets those of a shard that have something to read do so, a bounded amount a turn. */
+/* front->catch_up: lets those of a shard that have something to read do so, a bounded amount a
+ * turn. */
 void sources_catch_up(struct task *t);
 
 #endif

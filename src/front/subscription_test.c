@@ -105,7 +105,7 @@ static const char *last_id(const struct peer *p)
 	return field;
 }
 
-/* --- Server-Sent Events ------------------------------------------------------------------------ */
+/* --- Server-Sent Events ----------------------------------------------------------------------- */
 
 TEST(sse__begins_with_its_place_then_events)
 {
@@ -210,7 +210,7 @@ TEST(sse__head_has_no_events)
 	expect_not("data");
 }
 
-/* --- several topics ---------------------------------------------------------------------------- */
+/* --- several topics --------------------------------------------------------------------------- */
 
 TEST(several__by_name_and_pattern_also_those_to_come)
 {
@@ -312,7 +312,7 @@ TEST(partitions__each_id_gives_exactly_the_rest)
 	}
 }
 
-/* --- sharing ----------------------------------------------------------------------------------- */
+/* --- sharing ---------------------------------------------------------------------------------- */
 
 enum { CROWD = 300 }; /* more than have their turn in one of the loop */
 

@@ -1,5 +1,6 @@
 /* breaker: is something that fails worth asking? After so many failures in a row it is not, for a
- * while; then one is let through, to see. So what is down costs no time, and what comes back is noticed.
+ * while; then one is let through, to see. So what is down costs no time, and what comes back is
+ * noticed.
  *
  *	          so many failures in a row        the pause is over: one is let through
  *	CLOSED ───────────────────────────→ OPEN ───────────────────────────→ PROBING
@@ -7,8 +8,8 @@
  *	  │                                   └──────────────────────────────────┘ │
  *	  └─────────────────────────── any success ────────────────────────────────┘
  *
- * Pure. Who is let through while it is not CLOSED must tell how it went, or nobody is again. A probe
- * needs somebody who asks, so there is no jitter: what comes in scatters them. */
+ * Pure. Who is let through while it is not CLOSED must tell how it went, or nobody is again. A
+ * probe needs somebody who asks, so there is no jitter: what comes in scatters them. */
 #ifndef BOURN_HOOK_BREAKER_H
 #define BOURN_HOOK_BREAKER_H
 

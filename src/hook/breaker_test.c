@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/test.h"
 
-/* --- scripts of what happens ---------------------------------------------------------------------- */
+/* --- scripts of what happens ------------------------------------------------------------------ */
 
 enum step_kind {
 	END,

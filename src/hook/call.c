@@ -12,7 +12,7 @@ enum { LIST_SPARE = 8, HEADERS_BYTES_MAX = 1 << 20 };
 
 static const struct slice content_type_name = SLICE_LIT("content-type");
 
-/* --- headers ------------------------------------------------------------------------------------ */
+/* --- headers ---------------------------------------------------------------------------------- */
 
 static bool decode(struct call *c)
 {
@@ -155,7 +155,7 @@ static int host_header_set(struct bourn_call *pub, struct bourn_slice name,
 	return 1;
 }
 
-/* --- the rest of the host's table ----------------------------------------------------------------- */
+/* --- the rest of the host's table ------------------------------------------------------------- */
 
 static void *host_alloc(struct bourn_call *pub, size_t bytes)
 {
@@ -197,7 +197,7 @@ const struct bourn_host call_host = {
 	.log = host_log,
 };
 
-/* --- refusals ------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static struct slice copy_behind(uint8_t **at, struct slice s)
 {
@@ -224,7 +224,7 @@ struct refusal *refusal_copy(const struct refusal *r)
 	return copy;
 }
 
-/* --- the call ------------------------------------------------------------------------------------- */
+/* --- the call --------------------------------------------------------------------------------- */
 
 void call_init(struct call *c, enum bourn_point point, const struct bourn_caller *caller,
                struct arena *arena)

@@ -45,8 +45,8 @@ struct hook_carrier {
 	                 struct hook_instance **out, struct fault *f);
 	void (*close)(struct hook_instance *i);
 
-	/* True: `*verdict` is what it says (any number: a wrong one is a failure) and what it changed
-	 * is in the call. False: hook_said follows, later; only where the call may wait. */
+	/* True: `*verdict` is what it says (any number: a wrong one is a failure) and what it
+	 * changed is in the call. False: hook_said follows, later; only where the call may wait. */
 	bool (*call)(struct hook_instance *i, struct call *c, enum bourn_verdict *verdict);
 };
 

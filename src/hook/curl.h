@@ -1,5 +1,5 @@
-/* curl: libcurl's functions, loaded when the first HTTP hook is. Linked, it and the 30 libraries that
- * it needs would be part of every broker that has none. Private to hook/. */
+/* curl: libcurl's functions, loaded when the first HTTP hook is. Linked, it and the 30 libraries
+ * that it needs would be part of every broker that has none. Private to hook/. */
 #ifndef BOURN_HOOK_CURL_H
 #define BOURN_HOOK_CURL_H
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- a shard with hooks --------------------------------------------------------------------------- */
+/* --- a shard with hooks ----------------------------------------------------------------------- */
 
 static struct hook_fixture fx;
 
@@ -65,7 +65,7 @@ static void assert_no_header(const char *name)
 	assert_false(record_header(&fx.record, name, &value));
 }
 
-/* --- verdicts ------------------------------------------------------------------------------------- */
+/* --- verdicts --------------------------------------------------------------------------------- */
 
 TEST(hook_run__continue_keeps_nothing_that_was_changed)
 {
@@ -153,7 +153,7 @@ TEST(hook_run__what_says_it_is_json_stays_json)
 	stop();
 }
 
-/* --- chains --------------------------------------------------------------------------------------- */
+/* --- chains ----------------------------------------------------------------------------------- */
 
 TEST(hook_run__each_sees_what_the_one_before_changed)
 {
@@ -209,7 +209,7 @@ TEST(hooks__none_is_no_chain)
 	hook_set_free(set);
 }
 
-/* --- loading -------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static void assert_refused(const struct hook_spec *spec, const char *why)
 {
@@ -256,7 +256,7 @@ TEST(hook_set__says_what_will_not_run)
 	assert_refused(&spec, "no function 'commit'");
 }
 
-/* --- metrics -------------------------------------------------------------------------------------- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 TEST(hooks_render__counts_what_was_said)
 {

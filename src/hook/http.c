@@ -3,11 +3,11 @@
  *	call → waiting … (in_flight allows) → asked ─ answer → verdict
  *	                     ↑ after a while ── failed, tries left
  *
- * At most `in_flight` are asked at a time on each shard; the others wait their turn, in order. Nothing
- * here waits for an answer: verdicts come later (hook_said). When so many calls in a row have failed,
- * with all their tries, the breaker has the next ones fail at once, also those that wait, and what is
- * under way is not tried again; a probe is tried once. An answer of any status below 500 is a success
- * to the breaker: somebody is there. */
+ * At most `in_flight` are asked at a time on each shard; the others wait their turn, in order.
+ * Nothing here waits for an answer: verdicts come later (hook_said). When so many calls in a row
+ * have failed, with all their tries, the breaker has the next ones fail at once, also those that
+ * wait, and what is under way is not tried again; a probe is tried once. An answer of any status
+ * below 500 is a success to the breaker: somebody is there. */
 #include "hook/breaker.h"
 #include "hook/carrier.h"
 #include "hook/hook.h"
@@ -67,7 +67,7 @@ static struct http_instance *instance_of(struct hook_instance *i)
 	return CONTAINER_OF(i, struct http_instance, base);
 }
 
-/* --- one call ------------------------------------------------------------------------------------- */
+/* --- one call --------------------------------------------------------------------------------- */
 
 static int64_t now_ms(const struct http_instance *i)
 {
@@ -292,7 +292,7 @@ static void ask_timer_fired(struct timer *t)
 		ask_start(a);
 }
 
-/* --- calls ---------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static void start_waiting(struct task *t)
 {
@@ -348,7 +348,7 @@ static bool http_call(struct hook_instance *base, struct call *c, enum bourn_ver
 	return false;
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static bool is_url(const char *text)
 {

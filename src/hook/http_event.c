@@ -11,7 +11,7 @@ enum { DETAIL_BYTES_MAX = 128, NAME_BYTES_MAX = 255 };
 
 static const struct slice ce_prefix = SLICE_LIT("ce_");
 
-/* --- the request ---------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static void append_field(struct buf *out, const char *prefix, struct slice name, struct slice value)
 {
@@ -133,7 +133,7 @@ void http_event_fields(struct call *c, const char *hook, uint64_t number, struct
 	append_text(out, "Hook-Point", point_name(c->pub.point));
 }
 
-/* --- the answer ----------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 /* The first field of that name; NONE: there is none. */
 static struct slice field(struct slice head, const char *name)

@@ -15,9 +15,9 @@
  *
  *	{"id":1}
  *
- * A request or an answer (it has a method) is told of in other fields: Hook-Method, Hook-Target, Hook-Topic,
- * Hook-Status, Hook-Field-<name> for each of its own; the body is its body. In the answer Hook-Status and
- * Hook-Field-<name> replace what it has.
+ * A request or an answer (it has a method) is told of in other fields: Hook-Method, Hook-Target,
+ * Hook-Topic, Hook-Status, Hook-Field-<name> for each of its own; the body is its body. In the
+ * answer Hook-Status and Hook-Field-<name> replace what it has.
  *
  * An event that is a CloudEvent keeps its own ce-*. Headers that HTTP cannot carry are left out. */
 #ifndef BOURN_HOOK_HTTP_EVENT_H

@@ -1,5 +1,5 @@
-/* Whatever a server answers: a verdict, and an event that can be encoded, or a request that can be asked
- * about again. The first byte gives the
+/* Whatever a server answers: a verdict, and an event that can be encoded, or a request that can be
+ * asked about again. The first byte gives the
  * status, what stands before the first blank line the head, what follows the body. */
 #include "hook/http_event.h"
 

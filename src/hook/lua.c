@@ -39,7 +39,7 @@ static struct lua_instance *instance_of(struct hook_instance *i)
 	return CONTAINER_OF(i, struct lua_instance, base);
 }
 
-/* --- a state -------------------------------------------------------------------------------------- */
+/* --- a state ---------------------------------------------------------------------------------- */
 
 /* The globals: json, options, refuse, log; leaves the event in the registry. */
 static int open_globals(lua_State *lua)
@@ -132,7 +132,7 @@ static enum err instance_new(const struct hook_spec *spec, struct slice script,
 	return OK;
 }
 
-/* --- loading -------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static unsigned points_of(const struct lua_instance *i)
 {
@@ -250,7 +250,7 @@ static void lua_close_hook(struct hook_instance *base)
 	instance_free(instance_of(base));
 }
 
-/* --- calling -------------------------------------------------------------------------------------- */
+/* --- calling ---------------------------------------------------------------------------------- */
 
 static enum bourn_verdict bad_verdict(struct lua_instance *i, const char *what)
 {

@@ -12,7 +12,7 @@ enum {
 	LOOK_CALLS = 8,          /* … and calls of functions */
 };
 
-/* --- limits --------------------------------------------------------------------------------------- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 static void *allocate(void *arg, void *was, size_t was_bytes, size_t bytes)
 {
@@ -116,7 +116,7 @@ enum err lua_box_run(struct lua_box *box, struct slice script, const char *name,
 	return OK;
 }
 
-/* --- what scripts find ---------------------------------------------------------------------------- */
+/* --- what scripts find ------------------------------------------------------------------------ */
 
 static int set_metatable(lua_State *lua)
 {
@@ -203,7 +203,7 @@ static int open_libraries(lua_State *lua)
 	return 0;
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct lua_box *lua_box_of(lua_State *lua)
 {

@@ -49,7 +49,7 @@ static void push_slice(lua_State *lua, struct bourn_slice s)
 		lua_pushnil(lua);
 }
 
-/* --- headers -------------------------------------------------------------------------------------- */
+/* --- headers ---------------------------------------------------------------------------------- */
 
 static int headers_get(lua_State *lua)
 {
@@ -103,7 +103,7 @@ static int headers_pairs(lua_State *lua)
 	return 2;
 }
 
-/* --- what can be read ----------------------------------------------------------------------------- */
+/* --- what can be read ------------------------------------------------------------------------- */
 
 enum member {
 	MEMBER_VALUE,
@@ -224,7 +224,7 @@ static int event_set(lua_State *lua)
 	return 0;
 }
 
-/* --- globals -------------------------------------------------------------------------------------- */
+/* --- globals ---------------------------------------------------------------------------------- */
 
 static struct lua_event *event_under_way(lua_State *lua)
 {
@@ -251,7 +251,8 @@ static int refuse(lua_State *lua)
 	return 1;
 }
 
-/* limit(key, per_second, burst): nil, when that is not too much; else when to come back, in seconds. */
+/* limit(key, per_second, burst): nil, when that is not too much; else when to come back, in
+ * seconds. */
 static int limit(lua_State *lua)
 {
 	struct lua_event *e = event_under_way(lua);
@@ -280,7 +281,7 @@ static int say(lua_State *lua)
 	return 0;
 }
 
-/* --- making them ---------------------------------------------------------------------------------- */
+/* --- making them ------------------------------------------------------------------------------ */
 
 static void new_object(lua_State *lua, struct lua_event *e, const char *metatable)
 {

@@ -22,8 +22,8 @@ struct lua_event {
 	struct buckets *buckets; /* of all states of the script; borrowed */
 };
 
-/* A C function for lua_pcall: its argument is a struct lua_event, a light userdata that lives as long
- * as the state. Returns the object. */
+/* A C function for lua_pcall: its argument is a struct lua_event, a light userdata that lives as
+ * long as the state. Returns the object. */
 int lua_event_open(lua_State *lua);
 
 #endif

@@ -11,8 +11,8 @@
 
 enum { CACHED_MAX = 64 }; /* patterns kept */
 
-/* That of the text at `index`; it stays on the stack. Those that were used before are kept in upvalues: a
- * table by text, and how many it has. */
+/* That of the text at `index`; it stays on the stack. Those that were used before are kept in
+ * upvalues: a table by text, and how many it has. */
 static const struct lua_pattern *pattern_get(lua_State *lua, int index)
 {
 	lua_Integer count = lua_tointeger(lua, lua_upvalueindex(2));
@@ -39,7 +39,7 @@ static const struct lua_pattern *pattern_get(lua_State *lua, int index)
 	return found;
 }
 
-/* --- what scripts get --------------------------------------------------------------------------------- */
+/* --- what scripts get ------------------------------------------------------------------------- */
 
 static void push_text(lua_State *lua, const uint8_t *from, const uint8_t *to)
 {
@@ -161,9 +161,10 @@ static int string_match(lua_State *lua)
 	return 1;
 }
 
-/* --- gmatch ------------------------------------------------------------------------------------------- */
+/* --- gmatch ----------------------------------------------------------------------------------- */
 
-/* Upvalues: the text, the pattern, where to go on, and where the last match ended (from 0; -1: none). */
+/* Upvalues: the text, the pattern, where to go on, and where the last match ended (from 0; -1:
+ * none). */
 static int gmatch_next(lua_State *lua)
 {
 	size_t len;
@@ -210,7 +211,7 @@ static int string_gmatch(lua_State *lua)
 	return 1;
 }
 
-/* --- gsub --------------------------------------------------------------------------------------------- */
+/* --- gsub ------------------------------------------------------------------------------------- */
 
 /* The third argument's text, with %0 to %9 and %% put in. */
 static void add_template(const struct lua_match *m, luaL_Buffer *out, const uint8_t *at,
@@ -318,7 +319,7 @@ static int string_gsub(lua_State *lua)
 	return 2;
 }
 
-/* --- putting them in place ---------------------------------------------------------------------------- */
+/* --- putting them in place -------------------------------------------------------------------- */
 
 void lua_find_open(lua_State *lua)
 {

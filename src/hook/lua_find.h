@@ -1,6 +1,6 @@
-/* lua find: string.find, match, gmatch and gsub for scripts that must end: as Lua's manual has them, but
- * their steps are counted (lua_pattern). What is wrong with a pattern is said before the first step.
- * Private to hook/. */
+/* lua find: string.find, match, gmatch and gsub for scripts that must end: as Lua's manual has
+ * them, but their steps are counted (lua_pattern). What is wrong with a pattern is said before the
+ * first step. Private to hook/. */
 #ifndef BOURN_HOOK_LUA_FIND_H
 #define BOURN_HOOK_LUA_FIND_H
 

@@ -1,4 +1,5 @@
-/* Every pattern here is matched twice: by these functions, and by Lua's own in a state of their own. */
+/* Every pattern here is matched twice: by these functions, and by Lua's own in a state of their
+ * own. */
 #include "hook/lua_find.h"
 
 #include "base/check.h"
@@ -96,7 +97,8 @@ static bool is_error(const char *got)
 	return strncmp(got, "boolean:false", 13) == 0;
 }
 
-/* Errors may have other words. Lua itself finds those of a pattern only where a match gets that far. */
+/* Errors may have other words. Lua itself finds those of a pattern only where a match gets that
+ * far. */
 static void assert_same(struct slice text, struct slice pattern, bool well_formed)
 {
 	for (int call = 1; call <= CALLS; call++) {

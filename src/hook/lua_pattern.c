@@ -12,7 +12,7 @@ enum {
 	STEPS_SLICE = 1 << 16, /* between two looks at what is left */
 };
 
-/* --- a pattern, taken apart -------------------------------------------------------------------------- */
+/* --- a pattern, taken apart ------------------------------------------------------------------- */
 
 enum item_kind {
 	ITEM_BYTE,     /* one of a set */
@@ -228,7 +228,7 @@ const struct lua_pattern *lua_pattern_push(lua_State *lua, const char *text, siz
 	return made;
 }
 
-/* --- matching ----------------------------------------------------------------------------------------- */
+/* --- matching --------------------------------------------------------------------------------- */
 
 void lua_match_pay(struct lua_match *m)
 {

@@ -1,12 +1,12 @@
-/* lua pattern: what Lua's patterns match, with every step paid for: sixteen are an instruction of the box.
- * Lua's own matcher tries for as long as a pattern and a text have it, and nothing counts meanwhile.
- * Private to hook/.
+/* lua pattern: what Lua's patterns match, with every step paid for: sixteen are an instruction of
+ * the box. Lua's own matcher tries for as long as a pattern and a text have it, and nothing counts
+ * meanwhile. Private to hook/.
  *
  *	lua_pattern_push("(a*)b") ─> [open 0][a *][close 0][b][last]
  *	lua_match_init, then for each text: lua_match_search, captures, lua_match_pay
  *
- * An item matches in one way, or in several (* + - ?): those are tried one after the other with all that
- * follows, which is where the time goes. */
+ * An item matches in one way, or in several (* + - ?): those are tried one after the other with all
+ * that follows, which is where the time goes. */
 #ifndef BOURN_HOOK_LUA_PATTERN_H
 #define BOURN_HOOK_LUA_PATTERN_H
 
@@ -34,7 +34,8 @@ struct lua_pattern {
 	struct lua_item items[]; /* the last says that it is */
 };
 
-/* Onto the stack, as a userdata. `anchors`: a '^' in front is one. Raises an error when it is none. */
+/* Onto the stack, as a userdata. `anchors`: a '^' in front is one. Raises an error when it is
+ * none. */
 const struct lua_pattern *lua_pattern_push(lua_State *lua, const char *text, size_t len,
                                            bool anchors);
 
@@ -56,8 +57,8 @@ struct lua_match {
 void lua_match_init(struct lua_match *m, lua_State *lua, const struct lua_pattern *pattern,
                     const char *text, size_t len);
 
-/* Does it match at that place? What stands behind the match; NULL: no. Both raise errors: too complex,
- * or out of instructions or time. */
+/* Does it match at that place? What stands behind the match; NULL: no. Both raise errors: too
+ * complex, or out of instructions or time. */
 const uint8_t *lua_match_at(struct lua_match *m, const uint8_t *at);
 
 /* The first match at `*at` or behind it, which is moved there. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- a shard with one script ---------------------------------------------------------------------- */
+/* --- a shard with one script ------------------------------------------------------------------ */
 
 static struct {
 	char path[32];
@@ -91,7 +91,7 @@ static void assert_makes(const char *value, const char *made)
 		fail_msg("'%.*s' is not '%s'", SLICE_FMT(fx.shard.record.value), made);
 }
 
-/* --- verdicts ------------------------------------------------------------------------------------- */
+/* --- verdicts --------------------------------------------------------------------------------- */
 
 TEST(lua__a_verdict_by_name_or_by_what_it_did)
 {
@@ -157,7 +157,7 @@ TEST(lua__garbage_is_a_failure)
 	assert_fails("function produce(e) return refuse(200) end", "from 400 to 599");
 }
 
-/* --- the event ------------------------------------------------------------------------------------ */
+/* --- the event -------------------------------------------------------------------------------- */
 
 TEST(lua__sees_the_event)
 {
@@ -216,7 +216,7 @@ TEST(lua__keeps_its_globals)
 	stop();
 }
 
-/* --- JSON ----------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 TEST(lua__json_there_and_back)
 {
@@ -262,7 +262,7 @@ TEST(lua__options_are_a_table)
 	stop();
 }
 
-/* --- limits --------------------------------------------------------------------------------------- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 TEST(lua__an_endless_loop_is_cut)
 {
@@ -350,7 +350,7 @@ TEST(lua__nothing_reaches_out)
 	assert_fails("function produce(e) getmetatable(e).__index = nil end", "index");
 }
 
-/* --- loading -------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 TEST(lua__what_cannot_be_loaded)
 {
@@ -368,7 +368,7 @@ TEST(lua__what_cannot_be_loaded)
 	assert_non_null(strstr(fx.fault.where, "no function 'deliver'"));
 }
 
-/* --- reading it again ------------------------------------------------------------------------------ */
+/* --- reading it again ------------------------------------------------------------------------- */
 
 /* As the broker does at SIGHUP; what was loaded is replaced by `script`. */
 static unsigned refresh(const char *script)

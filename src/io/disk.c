@@ -190,7 +190,7 @@ enum err disk_read_file(struct disk *d, const char *path, struct buf *into, stru
 	return err;
 }
 
-/* --- whole files ------------------------------------------------------------------------------- */
+/* --- whole files ------------------------------------------------------------------------------ */
 
 enum err disk_copy(struct disk *d, int from, int to, int64_t at, int64_t len, const char *path,
                    struct fault *f)

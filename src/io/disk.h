@@ -60,8 +60,9 @@ struct disk_ops {
 	                        int64_t at);
 	int (*sync)(struct disk *d, int fd);
 	int (*sync_dir)(struct disk *d, const char *path);
-	/* Bytes and names of every file of the file system that `fd` is on. Fails once for each error of
-	 * writing any of them back since `fd` was opened, also of files that are closed. */
+	/* Bytes and names of every file of the file system that `fd` is on. Fails once for each
+	 * error of writing any of them back since `fd` was opened, also of files that are
+	 * closed. */
 	int (*sync_all)(struct disk *d, int fd);
 	int (*truncate)(struct disk *d, int fd, int64_t len);
 	int64_t (*size)(struct disk *d, int fd);
@@ -104,8 +105,8 @@ enum err disk_replace_file(struct disk *d, const char *dir, const char *name, st
 /* Append a whole file to `into`. ERR_NOT_FOUND: there is none; ERR_TOO_LARGE: beyond its limit. */
 enum err disk_read_file(struct disk *d, const char *path, struct buf *into,
                         struct fault *f) MUST_CHECK;
-/* `len` bytes of `from`, from byte `at` on, become the content of the empty file `to`, synced. `path`
- * is for what is said of faults. */
+/* `len` bytes of `from`, from byte `at` on, become the content of the empty file `to`, synced.
+ * `path` is for what is said of faults. */
 enum err disk_copy(struct disk *d, int from, int to, int64_t at, int64_t len, const char *path,
                    struct fault *f) MUST_CHECK;
 /* Give `from` the second name `to`, which does not last before its directory is synced. Where the
@@ -132,7 +133,8 @@ struct disk *disk_fault_disk(struct disk_fault *df);
  * too. One such wish a kind: a later one replaces it. */
 void disk_fault_arm(struct disk_fault *df, enum disk_call call, unsigned n, int os_errno,
                     size_t partial_bytes, bool sticky);
-/* Each PREAD, PWRITEV and PWRITEV_SYNC is cut short with probability `percent`, under `seed` (F7). */
+/* Each PREAD, PWRITEV and PWRITEV_SYNC is cut short with probability `percent`, under `seed`
+ * (F7). */
 void disk_fault_shorten(struct disk_fault *df, unsigned percent, uint64_t seed);
 /* Each SYNC and PWRITEV_SYNC takes this long longer (F16). */
 void disk_fault_slow_sync(struct disk_fault *df, unsigned ms);

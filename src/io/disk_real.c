@@ -40,8 +40,8 @@ static ssize_t real_pread(struct disk *d __attribute__((unused)), int fd, void *
 	return (ssize_t)RETRY(pread(fd, into, len, at));
 }
 
-/* The kernel takes no more of one hint than the device takes in one request, or than it reads ahead by
- * itself, and forgets the rest: so it is told in pieces that are small enough. */
+/* The kernel takes no more of one hint than the device takes in one request, or than it reads ahead
+ * by itself, and forgets the rest: so it is told in pieces that are small enough. */
 static int real_will_read(struct disk *d __attribute__((unused)), int fd, int64_t at, int64_t len)
 {
 	int got = 0;

@@ -119,7 +119,7 @@ FIXTURE_TEST(disk_states__what_was_synced_stays)
 	each_state(x, 1, holds_a);
 }
 
-/* --- two names of one file ---------------------------------------------------------------------- */
+/* --- two names of one file -------------------------------------------------------------------- */
 
 static bool second_name_alone(void *arg, const struct disk_state *s)
 {
@@ -152,7 +152,7 @@ FIXTURE_TEST(disk_states__two_names_lead_to_one_file)
 	each_state(x, 1, second_name_alone);
 }
 
-/* --- what was not may be anything between ------------------------------------------------------ */
+/* --- what was not may be anything between ----------------------------------------------------- */
 
 enum { SAW_NONE = 1, SAW_OLD = 2, SAW_NEW = 4, SAW_TORN = 8, SAW_SHORT = 16 };
 
@@ -238,7 +238,7 @@ FIXTURE_TEST(disk_states__a_synced_write_makes_only_itself_last)
 	assert_int_equal(x->seen, SAW_NEW | SAW_OLD);
 }
 
-/* --- against the disk itself ------------------------------------------------------------------- */
+/* --- against the disk itself ------------------------------------------------------------------ */
 
 static void random_step(struct fixture *x, struct entropy_seeded *dice)
 {

@@ -1,5 +1,5 @@
-/* file: one that is read whole, at the start or by a tool; never on a loop. What the broker stores goes
- * through disk.h. */
+/* file: one that is read whole, at the start or by a tool; never on a loop. What the broker stores
+ * goes through disk.h. */
 #ifndef BOURN_IO_FILE_H
 #define BOURN_IO_FILE_H
 

@@ -173,7 +173,8 @@ static void on_wake(uv_poll_t *p, int status, int events)
 
 /* --- life ---------------------------------------------------------------------------- */
 
-/* When its table of descriptors cannot grow, which is seldom due, libuv aborts: so memory is waited for. */
+/* When its table of descriptors cannot grow, which is seldom due, libuv aborts: so memory is waited
+ * for. */
 static void *realloc_patiently(void *old, size_t size)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};

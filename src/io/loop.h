@@ -47,7 +47,8 @@ void loop_run(struct loop *l);
  * all. Returns `*until`. */
 bool loop_run_until(struct loop *l, const bool *until, int timeout_ms);
 
-/* One turn by who has several loops to turn: waits for something to do for `timeout_ms` at the most. */
+/* One turn by who has several loops to turn: waits for something to do for `timeout_ms` at the
+ * most. */
 void loop_turn(struct loop *l, int timeout_ms);
 
 /* Any thread, also a signal handler: the loop returns from loop_run after this turn. */
@@ -87,7 +88,8 @@ struct timer {
 
 #define TIMER_DELAY_MS_MAX (49LL * 24 * 3600 * 1000)
 
-/* (Re)start; O(1). 0 <= delay_ms <= TIMER_DELAY_MS_MAX. Fires on a later tick, so in a later turn. */
+/* (Re)start; O(1). 0 <= delay_ms <= TIMER_DELAY_MS_MAX. Fires on a later tick, so in a later
+ * turn. */
 void timer_start(struct loop *l, struct timer *t, int64_t delay_ms);
 void timer_stop(struct loop *l, struct timer *t);
 static inline bool timer_is_running(const struct timer *t)

@@ -23,7 +23,7 @@ struct memory_pool {
 	void *kept[];
 };
 
-/* --- of the system ------------------------------------------------------------------------------------- */
+/* --- of the system ---------------------------------------------------------------------------- */
 
 void *memory_map(size_t bytes)
 {
@@ -63,7 +63,7 @@ static void block_free(void *block)
 	memory_unmap(block, MEMORY_LARGE_BYTES);
 }
 
-/* --- the pool ---------------------------------------------------------------------------------------- */
+/* --- the pool --------------------------------------------------------------------------------- */
 
 static void pool_free(struct shared *s)
 {
@@ -128,14 +128,15 @@ void memory_pool_give(struct memory_pool *p, void *block)
 	shared_put(&p->shared);
 }
 
-/* --- refilling ----------------------------------------------------------------------------------------- */
+/* --- refilling -------------------------------------------------------------------------------- */
 
 struct refill {
 	struct work work;
 	struct memory_pool *pool;
 };
 
-/* Touched, and not populated by madvise: that would keep the loop from mapping anything meanwhile. */
+/* Touched, and not populated by madvise: that would keep the loop from mapping anything
+ * meanwhile. */
 static void refill(struct work *w)
 {
 	struct refill *r = CONTAINER_OF(w, struct refill, work);

@@ -34,14 +34,16 @@ struct stream_events {
 struct stream *stream_open(struct loop *l, int fd, const struct stream_events *events, void *owner,
                            struct fault *f);
 
-/* Have the kernel break the connection when its peer has vanished without a word (a read fails then):
- * `after_ms` after something was sent that nobody acknowledges; of an idle one the peer is asked after
- * 20 s of silence, then every 10 s, and it breaks when nothing comes for `after_ms` in all. A peer
- * that is there but takes no byte for so long counts as vanished too. Nothing on a Unix socket. */
+/* Have the kernel break the connection when its peer has vanished without a word (a read fails
+ * then): `after_ms` after something was sent that nobody acknowledges; of an idle one the peer is
+ * asked after 20 s of silence, then every 10 s, and it breaks when nothing comes for `after_ms` in
+ * all. A peer that is there but takes no byte for so long counts as vanished too. Nothing on a Unix
+ * socket. */
 void stream_reap(struct stream *s, int64_t after_ms);
 
-/* Which readiness to be told of from now on: STREAM_* or'ed; 0 is none. Costs nothing until the loop
- * polls, and little then: the kernel is told only of what is new, and of what came unwanted. */
+/* Which readiness to be told of from now on: STREAM_* or'ed; 0 is none. Costs nothing until the
+ * loop polls, and little then: the kernel is told only of what is new, and of what came
+ * unwanted. */
 void stream_want(struct stream *s, unsigned ready);
 
 /* Asynchronous: no `ready` after this, `closed` once, later. */

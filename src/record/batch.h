@@ -30,7 +30,8 @@ enum batch_attribute {
 	BATCH_LOG_APPEND_TIME = 1 << 3, /* every record's timestamp is the batch's max timestamp */
 	BATCH_TRANSACTIONAL = 1 << 4,
 	BATCH_CONTROL = 1 << 5, /* a transaction's end: takes an offset, holds no event */
-	/* The base timestamp is when its tombstones may go, in ms: compaction has passed them once. */
+	/* The base timestamp is when its tombstones may go, in ms: compaction has passed them
+	 * once. */
 	BATCH_DELETE_HORIZON = 1 << 6,
 };
 
@@ -94,8 +95,8 @@ enum err batch_validate(struct slice from, struct batch *out, struct fault *f) M
  * have to rise, and there may be none. */
 enum err batch_validate_sparse(struct slice from, struct batch *out, struct fault *f) MUST_CHECK;
 
-/* The CRC-32C of the whole batch, header and all, from the one over its body that it bears, which is
- * not looked over: a fixed cost however large it is. */
+/* The CRC-32C of the whole batch, header and all, from the one over its body that it bears, which
+ * is not looked over: a fixed cost however large it is. */
 uint32_t batch_checksum(const struct batch *b);
 
 /* Records of one batch in order; a control batch has none. */
@@ -143,7 +144,8 @@ void batch_skip(struct batch_builder *b, uint32_t count);
 size_t batch_builder_bytes(const struct batch_builder *b);
 /* Bytes that batch_add would append for `r`, at most (for limits, before any copy). */
 size_t record_encoded_bytes_max(const struct record *r);
-/* Fill in the header; of no offset at all there is no batch. The slice is borrowed from `to`, SLICE_NONE if it failed.
+/* Fill in the header; of no offset at all there is no batch. The slice is borrowed from `to`,
+ * SLICE_NONE if it failed.
  */
 struct slice batch_finish(struct batch_builder *b);
 

@@ -171,7 +171,7 @@ const char *config_list_next(const struct config_list *list, const char *at)
 	return NULL;
 }
 
-/* --- showing ----------------------------------------------------------------------------------- */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 void config_show_text(const char *text, struct buf *out)
 {
@@ -226,8 +226,8 @@ static void show_value(const struct config *c, const struct config_row *row, str
 	}
 }
 
-/* The beginning of a key's own line, below one that names its group where that begins; returns where
- * in `out` its line begins. */
+/* The beginning of a key's own line, below one that names its group where that begins; returns
+ * where in `out` its line begins. */
 static size_t show_key(const struct config_row *row, struct slice *group, struct buf *out)
 {
 	struct slice key = slice_str(row->key);

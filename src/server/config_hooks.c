@@ -15,7 +15,7 @@ static const char *const front_names[] = {
 	[BOURN_FRONT_WEBSOCKET] = "websocket",
 };
 
-/* --- values --------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static enum err wants_text(struct config_reading *r, const yaml_node_t *node, const char *key)
 {
@@ -85,7 +85,7 @@ static enum err complain_choice(struct config_reading *r, const yaml_node_t *nod
 	                       SLICE_FMT(word), SLICE_FMT(buf_slice(&all)));
 }
 
-/* --- options as JSON ------------------------------------------------------------------------------ */
+/* --- options as JSON -------------------------------------------------------------------------- */
 
 static bool is_plain(const yaml_node_t *node, const char *word)
 {
@@ -168,7 +168,7 @@ static enum err append_json(struct config_reading *r, const yaml_node_t *node, u
 	}
 }
 
-/* --- keys ----------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static enum err take_name(struct config_reading *r, struct hook_spec *spec, const yaml_node_t *node)
 {
@@ -391,7 +391,7 @@ static const struct hook_key {
 	{"max_failures", HTTP, take_max_failures},
 };
 
-/* --- the list ------------------------------------------------------------------------------------- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 static const struct hook_key *key_of(struct slice name)
 {
@@ -510,7 +510,7 @@ void config_hooks_fini(struct config *c)
 	free(c->hooks.specs);
 }
 
-/* --- showing -------------------------------------------------------------------------------------- */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 static void show_names(const char *key, unsigned set, const char *(*name)(unsigned), unsigned count,
                        struct buf *out)

@@ -1,5 +1,5 @@
-/* What config_yaml.c and config_hooks.c share: a document being read, and complaints with the place of
- * the very word they are about. Private to server/. */
+/* What config_yaml.c and config_hooks.c share: a document being read, and complaints with the place
+ * of the very word they are about. Private to server/. */
 #ifndef BOURN_SERVER_CONFIG_READING_H
 #define BOURN_SERVER_CONFIG_READING_H
 

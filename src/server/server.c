@@ -23,8 +23,8 @@ enum {
 	CAPABILITY_COUNT = 8,
 	CREDITS = 4096,
 	FILES_RESERVED = 512, /* descriptors that are not for connections; half are for reading */
-	/* Memory from this size on is the system's again when freed. What passes through, a read of a
-	 * segment or an answer in the making, is smaller, or kept by who needs it next. */
+	/* Memory from this size on is the system's again when freed. What passes through, a read of
+	 * a segment or an answer in the making, is smaller, or kept by who needs it next. */
 	BLOCK_BYTES = 512 << 10,
 };
 
@@ -81,7 +81,7 @@ struct handover {
 	int fd;
 };
 
-/* --- accepting --------------------------------------------------------------------------------- */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 static void handover_deliver(struct message *m)
 {
@@ -124,7 +124,7 @@ static void accept_socket(void *arg, int fd, const struct sockaddr_storage *peer
 	loop_post(least->loop, &h->message);
 }
 
-/* --- stopping ---------------------------------------------------------------------------------- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 static void brokers_drained(void *arg)
 {
@@ -202,7 +202,7 @@ static void signal_1(struct signal_watch *w, int signum)
 	server_stop(CONTAINER_OF(w, struct server, signals[1]));
 }
 
-/* --- reading hooks again -------------------------------------------------------------------------- */
+/* --- reading hooks again ---------------------------------------------------------------------- */
 
 static void start_refresh(struct server *s)
 {
@@ -264,7 +264,7 @@ static void signal_reload(struct signal_watch *w, int signum)
 		start_refresh(s);
 }
 
-/* --- starting ---------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static unsigned cores(void)
 {
@@ -550,8 +550,9 @@ static enum err compose(struct server *s, struct fault *f)
 	return OK;
 }
 
-/* Left alone, glibc raises that size to the largest block that was ever freed, 32 MiB at most: chunks
- * and bodies then come out of its heaps, and stay there. 560 MiB was seen of a budget of 64. */
+/* Left alone, glibc raises that size to the largest block that was ever freed, 32 MiB at most:
+ * chunks and bodies then come out of its heaps, and stay there. 560 MiB was seen of a budget of
+ * 64. */
 static void give_memory_back(void)
 {
 	(void)mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES);
@@ -578,7 +579,7 @@ enum err server_new(const struct server_parts *parts, struct server **out, struc
 	return OK;
 }
 
-/* --- running ----------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void *shard_main(void *arg)
 {

@@ -2,8 +2,8 @@
  * per shard, listens, opens the store, gives each front its broker, and takes it all down again in
  * order.
  *
- *   start: loops → fronts → listener (answers /livez; /readyz is 503) → store (recovers, on a worker)
- *          → brokers → the fronts serve
+ *   start: loops → fronts → listener (answers /livez; /readyz is 503) → store (recovers, on a
+ *          worker) → brokers → the fronts serve
  *   stop:  listener → fronts (finish what was asked) → brokers (drained) → loops → store (clean) */
 #ifndef BOURN_SERVER_SERVER_H
 #define BOURN_SERVER_SERVER_H

@@ -2,7 +2,7 @@
 
 #include "io/metrics.h"
 
-/* --- what is refused ----------------------------------------------------------------------------- */
+/* --- what is refused -------------------------------------------------------------------------- */
 
 static enum err check_gone(const struct store_partition *p, const char *topic, struct fault *f)
 {
@@ -82,7 +82,7 @@ void store_appends_fail(struct list *appends, const struct fault *cause, struct 
 		metric_add(m, METRIC_DISK_FULL, count);
 }
 
-/* --- done ----------------------------------------------------------------------------------------- */
+/* --- done ------------------------------------------------------------------------------------- */
 
 void store_appends_answer(struct list *appends)
 {

@@ -1,16 +1,17 @@
 /* answers: what any engine answers in the same words, and how it ends a request. For engines.
  *
- * A request is never answered within its own call: what is known at once is said in LOOP_WORK of the
- * same turn. All of it on the shard that owns the partition. `topic` is the topic's name. */
+ * A request is never answered within its own call: what is known at once is said in LOOP_WORK of
+ * the same turn. All of it on the shard that owns the partition. `topic` is the topic's name. */
 #ifndef BOURN_STORE_ANSWERS_H
 #define BOURN_STORE_ANSWERS_H
 
 #include "io/loop.h"
 #include "store/store.h"
 
-/* --- what is refused ----------------------------------------------------------------------------- */
+/* --- what is refused -------------------------------------------------------------------------- */
 
-/* May it be read from `offset` on? TOPIC_GONE, TRIMMED or OUT_OF_RANGE; of damage the engine knows. */
+/* May it be read from `offset` on? TOPIC_GONE, TRIMMED or OUT_OF_RANGE; of damage the engine
+ * knows. */
 MUST_CHECK enum err store_read_check(const struct store_partition *p, const char *topic,
                                      int64_t offset, struct fault *f);
 
@@ -18,8 +19,9 @@ MUST_CHECK enum err store_read_check(const struct store_partition *p, const char
 MUST_CHECK enum err store_trim_check(const struct store_partition *p, const char *topic,
                                      int64_t upto, struct fault *f);
 
-/* An append is given: sets what it says when it is done, with a fault (TOO_LARGE, BUSY) when its batches
- * are more than max.message.bytes or `bytes_max`, or more than `waiting_max` bytes wait already. */
+/* An append is given: sets what it says when it is done, with a fault (TOO_LARGE, BUSY) when its
+ * batches are more than max.message.bytes or `bytes_max`, or more than `waiting_max` bytes wait
+ * already. */
 void store_append_begin(struct store_append *a, size_t bytes_max, size_t waiting_bytes,
                         size_t waiting_max);
 
@@ -32,7 +34,7 @@ MUST_CHECK enum err store_append_check(const struct store_partition *p, const ch
  * store_append, by `node`. */
 void store_appends_fail(struct list *appends, const struct fault *cause, struct metrics *m);
 
-/* --- done ----------------------------------------------------------------------------------------- */
+/* --- done ------------------------------------------------------------------------------------- */
 
 /* done() of all, in order; the list is empty afterwards, but for what done() adds. */
 void store_appends_answer(struct list *appends);

@@ -24,7 +24,7 @@ enum {
 	LOG_FILES = 2,     /* manifest, WAL file */
 };
 
-/* --- names ----------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static bool is_tmp(const char *name)
 {
@@ -63,7 +63,7 @@ static enum err cannot_list(struct fault *f, int os_errno, const char *dir)
 	return fault_set(f, os_errno == ENOMEM ? ERR_NO_MEMORY : ERR_IO, os_errno, "list %s", dir);
 }
 
-/* --- the note -------------------------------------------------------------------------------------- */
+/* --- the note --------------------------------------------------------------------------------- */
 
 static enum err note_write(struct disk *d, const char *dir, const struct store_backup *b,
                            struct fault *f)
@@ -119,7 +119,7 @@ static bool note_read(struct disk *d, const char *root, const char *name, struct
 	return !disk_read_file(d, path, &text, &unused) && note_decode(buf_slice(&text), out);
 }
 
-/* --- tidying --------------------------------------------------------------------------------------- */
+/* --- tidying ---------------------------------------------------------------------------------- */
 
 struct tidying {
 	struct disk *disk;
@@ -192,7 +192,7 @@ enum err backup_dir_remove(struct disk *d, const char *root, const char *name, s
 	return err ? err : disk_remove_tree(d, tmp, f);
 }
 
-/* --- listing --------------------------------------------------------------------------------------- */
+/* --- listing ---------------------------------------------------------------------------------- */
 
 struct listing {
 	struct disk *disk;
@@ -245,7 +245,7 @@ enum err backup_dir_list(struct disk *d, const char *root, struct store_backup *
 	return OK;
 }
 
-/* --- making ---------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 struct making {
 	const struct backup_source *from;
@@ -355,7 +355,8 @@ static enum err sync_partition(void *arg, const struct uuid *topic, uint32_t par
 	return err ? err : segment_sync_dir(&to, f);
 }
 
-/* All names first, then all flushes: the first of them makes a journal write nearly all there is. */
+/* All names first, then all flushes: the first of them makes a journal write nearly all there
+ * is. */
 static enum err make_topics(struct making *m, struct fault *f)
 {
 	manifest_partition_cb *const passes[] = {link_partition, sync_partition};

@@ -30,8 +30,8 @@ struct backup_source {
 	struct slice manifest;
 	uint64_t sequence; /* that it has as checkpointed */
 
-	/* Of others: put what they keep into the directory `dir`, to last, and count it in `out`; NULL:
-	 * it is of those two. */
+	/* Of others: put what they keep into the directory `dir`, to last, and count it in `out`;
+	 * NULL: it is of those two. */
 	enum err (*fill)(void *arg, const char *dir, struct store_backup *out, struct fault *f);
 	void *arg;
 };
@@ -49,8 +49,8 @@ enum err backup_dir_prepare(struct disk *d, const char *root, const char *name,
 /* The directory in which it is made, after it was prepared. */
 void backup_dir_path(const char *root, const char *name, char into[DATADIR_FILE_BYTES_MAX]);
 
-/* Make `<root>/<name>`; it lasts when this returns. `out` has name and time, the rest is filled. On an
- * error there is none. ERR_CORRUPT: a segment of the manifest is missing. */
+/* Make `<root>/<name>`; it lasts when this returns. `out` has name and time, the rest is filled. On
+ * an error there is none. ERR_CORRUPT: a segment of the manifest is missing. */
 enum err backup_dir_make(const struct backup_source *from, const char *root,
                          struct store_backup *out, struct fault *f) MUST_CHECK;
 

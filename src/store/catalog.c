@@ -57,7 +57,7 @@ struct catalog {
 	uint64_t snapshot_sequence;
 };
 
-/* --- the table ----------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static struct entry *find_uuid(const struct catalog *c, const struct uuid *uuid)
 {
@@ -196,7 +196,7 @@ static void table_free(struct catalog *c)
 	}
 }
 
-/* --- recovery ------------------------------------------------------------------------------------ */
+/* --- recovery --------------------------------------------------------------------------------- */
 
 static enum err recover_created(struct catalog *c, const struct topic_spec *spec, struct fault *f)
 {
@@ -443,7 +443,7 @@ void catalog_close(struct catalog *c)
 	catalog_free(c);
 }
 
-/* --- compaction: roll, write the snapshot on a worker, free the WAL ------------------------------- */
+/* --- compaction: roll, write the snapshot on a worker, free the WAL --------------------------- */
 
 static void snapshot_written(struct work *w)
 {
@@ -500,7 +500,7 @@ static void compact_if_grown(struct catalog *c)
 	wal_roll(c->wal, &c->roll);
 }
 
-/* --- changes ------------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static void change_apply(struct catalog *c, const struct catalog_change *change)
 {

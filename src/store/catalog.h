@@ -1,7 +1,8 @@
 /* catalog: which topics there are, and which there were while files of them may still exist.
  *
  * It has a WAL of its own (kind "ctlg", every change flushed and marked before it is answered) and
- * a snapshot that replaces what that WAL held when it has grown. All in memory: by UUID and by name.
+ * a snapshot that replaces what that WAL held when it has grown. All in memory: by UUID and by
+ * name.
  *
  *   a change, payload of one WAL frame
  *     0  1  version = 1
@@ -52,8 +53,8 @@ enum err catalog_examine(const struct catalog_config *config, struct catalog **o
 /* All that is in it and on disk, for catalog_make; `out` (empty) may fail. */
 void catalog_copy(const struct catalog *c, struct buf *out);
 
-/* Blocks; any thread. Make `config->dir` a catalog that holds this copy, and nothing else; `loop` is not
- * needed. It lasts when this returns. Errors as catalog_open. */
+/* Blocks; any thread. Make `config->dir` a catalog that holds this copy, and nothing else; `loop`
+ * is not needed. It lasts when this returns. Errors as catalog_open. */
 enum err catalog_make(const struct catalog_config *config, struct slice copy,
                       struct fault *f) MUST_CHECK;
 

@@ -1,5 +1,5 @@
-/* Whatever bytes stand in a catalog snapshot: refused, or decoded into topics with allowed names. The
- * checksum is put right first, so that the fuzzer gets past it. */
+/* Whatever bytes stand in a catalog snapshot: refused, or decoded into topics with allowed names.
+ * The checksum is put right first, so that the fuzzer gets past it. */
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/endian.h"

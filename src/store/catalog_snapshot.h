@@ -19,7 +19,8 @@
 void catalog_snapshot_encode(const struct catalog *c, const struct uuid *store_id,
                              uint64_t sequence, struct buf *out);
 
-/* One live topic, or a tombstone (`deleted`: only spec->uuid is valid). An error ends the decoding. */
+/* One live topic, or a tombstone (`deleted`: only spec->uuid is valid). An error ends the
+ * decoding. */
 typedef enum err catalog_topic_cb(void *arg, const struct topic_spec *spec, bool deleted,
                                   struct fault *f);
 

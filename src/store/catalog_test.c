@@ -242,8 +242,8 @@ FIXTURE_TEST(catalog__a_snapshot_replaces_what_the_wal_held)
 	restart(x);
 	assert_int_equal(catalog_state(x->catalog, &kept.uuid), CATALOG_LIVE);
 	assert_int_equal(catalog_state(x->catalog, &later.uuid), CATALOG_LIVE);
-	/* Half of them were forgotten. Those after the snapshot was taken are read again, as many as
-	 * its writing took time for; the 500 and more before it are not. */
+	/* Half of them were forgotten. Those after the snapshot was taken are read again, as many
+	 * as its writing took time for; the 500 and more before it are not. */
 	assert_in_range(catalog_count(x->catalog, CATALOG_DELETED), tombs, deleted - 500);
 }
 

@@ -5,11 +5,12 @@
  *
  * It is filled from the left and never moves. What stands below `len` is visible and never changes,
  * so readers on any thread borrow it under a reference while the owning shard goes on filling; the
- * part from `len` to `filled` is in WAL frames in flight, shown as these are acknowledged or dropped
- * when one is refused. All batches of a chunk bear one leader epoch, and their offsets follow
- * each other without a hole.
+ * part from `len` to `filled` is in WAL frames in flight, shown as these are acknowledged or
+ * dropped when one is refused. All batches of a chunk bear one leader epoch, and their offsets
+ * follow each other without a hole.
  *
- * The struct's fields belong to the owning shard; other threads touch only bytes they were given. */
+ * The struct's fields belong to the owning shard; other threads touch only bytes they were
+ * given. */
 #ifndef BOURN_STORE_CHUNK_H
 #define BOURN_STORE_CHUNK_H
 
@@ -51,14 +52,14 @@ struct chunk {
 	uint8_t *bytes;
 };
 
-/* Is what stands at the front of `from`, bytes that a disk gave, the batch that must follow: length,
- * magic and CRC right, and its base offset (which the CRC does not cover) `expected_offset`? Else
- * ERR_CORRUPT. */
+/* Is what stands at the front of `from`, bytes that a disk gave, the batch that must follow:
+ * length, magic and CRC right, and its base offset (which the CRC does not cover)
+ * `expected_offset`? Else ERR_CORRUPT. */
 enum err chunk_accept(struct slice from, int64_t expected_offset, struct batch *out,
                       struct fault *f) MUST_CHECK;
 
-/* A full one takes its memory from `pool`, if there is one. NULL when there is no memory. The caller
- * owns one reference. */
+/* A full one takes its memory from `pool`, if there is one. NULL when there is no memory. The
+ * caller owns one reference. */
 struct chunk *chunk_new(struct memory_pool *pool, int64_t base_offset, int32_t leader_epoch,
                         size_t cap);
 
@@ -85,7 +86,8 @@ void chunk_unfill(struct chunk *c);
 /* The visible batch at byte `at`, which is where one begins. */
 struct batch chunk_batch(const struct chunk *c, size_t at);
 
-/* Where the batch that contains `offset` begins, or else the first one after; offset < end_offset. */
+/* Where the batch that contains `offset` begins, or else the first one after; offset <
+ * end_offset. */
 size_t chunk_find(const struct chunk *c, int64_t offset);
 
 /* Whole batches from byte `at`: at most `bytes_max` of them, but one in any case. Borrowed. */

@@ -741,7 +741,8 @@ static int64_t append_sparse(struct store_rig *r, struct store_partition *p, uin
 	return base_offset;
 }
 
-/* "a" is the record at 2 of 6 offsets from `a` on, then nothing comes, then "b" is the last of 2^30. */
+/* "a" is the record at 2 of 6 offsets from `a` on, then nothing comes, then "b" is the last of
+ * 2^30. */
 static void check_gaps(struct store_rig *r, struct store_partition *p, int64_t a, int64_t b)
 {
 	struct reading *all = read_from(r, p, p->state.log_start, ALL);

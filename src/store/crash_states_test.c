@@ -27,7 +27,7 @@ enum {
 	LIE_BYTES = 160,
 };
 
-/* --- scripts: what is done to the store, from an empty disk to a clean stop ------------------------- */
+/* --- scripts: what is done to the store, from an empty disk to a clean stop ------------------- */
 
 typedef void run_script(struct crash_run *r);
 
@@ -281,7 +281,7 @@ static void play_full_disk(struct crash_run *r)
 	(void)!run_checkpoint(r);
 }
 
-/* --- exploring -------------------------------------------------------------------------------------- */
+/* --- exploring -------------------------------------------------------------------------------- */
 
 struct explored {
 	uint64_t hash;
@@ -404,7 +404,8 @@ static void play(struct explorer *x, const struct store_ops *ops, run_script *sc
 	crash_run_fini(&x->run);
 }
 
-/* `share`: one in so many of the states that other scripts are to reach. How often events were spilled. */
+/* `share`: one in so many of the states that other scripts are to reach. How often events were
+ * spilled. */
 static int64_t explore(const char *engine, const char *name, run_script *script, size_t share)
 {
 	const struct store_ops *ops = store_registry_find(store_registry_default(), engine);

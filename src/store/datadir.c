@@ -20,7 +20,7 @@ enum {
 	PATH_BYTES_SAID = 56, /* of a path, where more has to be said */
 };
 
-/* --- the marker -------------------------------------------------------------------------------- */
+/* --- the marker ------------------------------------------------------------------------------- */
 
 struct marker {
 	int64_t format; /* read: 1 to DATADIR_FORMAT */
@@ -96,7 +96,7 @@ static enum err marker_read(struct disk *disk, const char *path, struct marker *
 	return err;
 }
 
-/* --- the directory ------------------------------------------------------------------------------- */
+/* --- the directory ---------------------------------------------------------------------------- */
 
 /* What a crash during the first start, or mkfs, may leave behind counts as empty. */
 static int list_stranger(void *arg, const char *name)

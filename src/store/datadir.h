@@ -37,8 +37,9 @@ struct datadir {
 	bool is_claimed;   /* the marker names our engine and the present format */
 };
 
-/* Take `path` for the engine of that name; of an earlier format, or when it holds data of the engine
- * `heir_of` (NULL: none), until datadir_claim only for a look. Made when it is not there (its parent must be) or empty.
+/* Take `path` for the engine of that name; of an earlier format, or when it holds data of the
+ * engine `heir_of` (NULL: none), until datadir_claim only for a look. Made when it is not there
+ * (its parent must be) or empty.
  *
  * Errors: nothing was modified. Each says the file, the reason and the remedy.
  *         ERR_DIR_LOCKED, ERR_DIR_NEWER; ERR_DIR_FOREIGN: it holds files but no marker of ours;
@@ -47,14 +48,14 @@ struct datadir {
 enum err datadir_open(const char *path, const char *engine, const char *heir_of, struct disk *disk,
                       struct entropy *entropy, struct datadir *out, struct fault *f) MUST_CHECK;
 
-/* Make the marker of the directory at `path`, which its owner has filled and nobody else uses. It lasts
- * when this returns. Blocking. */
+/* Make the marker of the directory at `path`, which its owner has filled and nobody else uses. It
+ * lasts when this returns. Blocking. */
 enum err datadir_mark(const char *path, const struct uuid *id, const char *engine,
                       struct disk *disk, struct fault *f) MUST_CHECK;
 
-/* Look at the directory at `path`, which stays as it is. Its lock is held until datadir_close, where
- * there is a lock file (a copy may lack one): no broker starts on it meanwhile. `engine`: of the
- * marker.
+/* Look at the directory at `path`, which stays as it is. Its lock is held until datadir_close,
+ * where there is a lock file (a copy may lack one): no broker starts on it meanwhile. `engine`: of
+ * the marker.
  *
  * Errors: ERR_NOT_FOUND: there is no directory, or it is empty; else as datadir_open. */
 enum err datadir_examine(const char *path, struct disk *disk, struct datadir *out,

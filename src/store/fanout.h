@@ -38,8 +38,8 @@ void fanout_start(struct fanout *o, void (*visit)(struct fanout_visit *v),
 /* On the visited shard. */
 void fanout_leave(struct fanout_visit *v);
 
-/* The same of a visitor who counts in v->pending what he waits for: one of it is there; leave after the
- * last. */
+/* The same of a visitor who counts in v->pending what he waits for: one of it is there; leave after
+ * the last. */
 void fanout_leave_after(struct fanout_visit *v);
 
 #endif

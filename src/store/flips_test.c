@@ -1,7 +1,7 @@
-/* F5: one bit flipped at thousands of random places of a small store's files, of each kind. Whatever
- * it hits: no event is served that was not sent, none at another offset; what is missing is said to
- * be (the partition is fenced, a read refused); other partitions serve; only a damaged catalog or
- * marker refuses the start. BOURN_LONG flips more; BOURN_SEED another set. */
+/* F5: one bit flipped at thousands of random places of a small store's files, of each kind.
+ * Whatever it hits: no event is served that was not sent, none at another offset; what is missing
+ * is said to be (the partition is fenced, a read refused); other partitions serve; only a damaged
+ * catalog or marker refuses the start. BOURN_LONG flips more; BOURN_SEED another set. */
 #include "base/test.h"
 #include "io/testing/disk_poke.h"
 #include "io/testing/disk_states.h"
@@ -50,7 +50,7 @@ static unsigned roll(struct flipper *x, unsigned below)
 	return n % below;
 }
 
-/* --- the store: two segments a partition, a manifest and its predecessor, and a WAL ---------------- */
+/* --- the store: two segments a partition, a manifest and its predecessor, and a WAL ----------- */
 
 static void fill_store(struct crash_run *r)
 {
@@ -72,7 +72,7 @@ static void fill_store(struct crash_run *r)
 	run_settle(r);
 }
 
-/* --- flipping ---------------------------------------------------------------------------------------- */
+/* --- flipping --------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *path, const char *end)
 {
@@ -141,7 +141,7 @@ static int64_t pick_byte(struct flipper *x)
 	return at;
 }
 
-/* --- reading ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct reading {
 	struct flipper *flipper;
@@ -227,7 +227,7 @@ static int64_t read_partition(struct reading *g)
 	return missing;
 }
 
-/* --- judging ----------------------------------------------------------------------------------------- */
+/* --- judging ---------------------------------------------------------------------------------- */
 
 static void lie(struct flipper *x, struct tally *t, const char *what, int64_t at, unsigned bit)
 {
@@ -251,7 +251,8 @@ static bool is_hit(const struct reading *g)
 	return strstr(g->flipper->hit->path, home) != NULL;
 }
 
-/* What is wrong with what is left of it; NULL: nothing. `*hurt` counts partitions that lost some. */
+/* What is wrong with what is left of it; NULL: nothing. `*hurt` counts partitions that lost
+ * some. */
 static const char *judge_partition(struct reading *g, enum kind kind, unsigned *hurt)
 {
 	int64_t missing = read_partition(g);
@@ -340,7 +341,7 @@ static bool flip_many(void *arg, const struct disk_state *s)
 	return false;
 }
 
-/* --- the test ---------------------------------------------------------------------------------------- */
+/* --- the test --------------------------------------------------------------------------------- */
 
 static void flip_in_store(struct flipper *x, const struct store_ops *ops, uint64_t seed, bool clean)
 {

@@ -7,8 +7,8 @@
  *
  * Threads. `open` blocks, on any thread; loops may be running already, so what it has for one goes
  * there as a message. `close` blocks and is called while no loop runs. Topic operations,
- * checkpoint and backup are called on shard 0's loop. Everything about a partition happens on its owning
- * shard's loop: partition_shard(uuid, index, shard_count) says which.
+ * checkpoint and backup are called on shard 0's loop. Everything about a partition happens on its
+ * owning shard's loop: partition_shard(uuid, index, shard_count) says which.
  *
  * Completion. An operation is a struct with a `done`; done runs exactly once, later (never from
  * inside the call), on the loop that called, also after an error. The struct belongs to the store
@@ -71,7 +71,7 @@ struct store_config {
 	struct store_rocksdb_config rocksdb;
 };
 
-/* --- a partition as everybody sees it ------------------------------------------------------------ */
+/* --- a partition as everybody sees it --------------------------------------------------------- */
 
 /* Why a partition takes no writes. */
 struct fence {
@@ -107,9 +107,10 @@ struct store_partition {
 	struct task notify;   /* runs the watchers, once a turn */
 };
 
-/* A topic as the store hands it out: immutable. Each topic_alter makes a new one, with the partitions
- * of the one before and perhaps more. The store holds a reference to the newest; who holds one to
- * an older may go on with it. The partitions are valid until topic_delete is done (or close). */
+/* A topic as the store hands it out: immutable. Each topic_alter makes a new one, with the
+ * partitions of the one before and perhaps more. The store holds a reference to the newest; who
+ * holds one to an older may go on with it. The partitions are valid until topic_delete is done (or
+ * close). */
 struct store_topic {
 	struct shared shared; /* first */
 	struct topic_spec spec;
@@ -136,7 +137,7 @@ struct store_watch {
 void store_watch_add(struct store_partition *p, struct store_watch *w);
 void store_watch_remove(struct store_watch *w);
 
-/* --- operations on a partition ------------------------------------------------------------------- */
+/* --- operations on a partition ---------------------------------------------------------------- */
 
 /* It is measured against max.message.bytes when it is given, and acknowledged under the class that
  * the topic has when it is written: either may change meanwhile. */
@@ -155,8 +156,8 @@ struct store_append {
 };
 
 /* Consecutive whole batches that lie behind each other in one file, to be sent on as they are
- * (sendfile). Where they begin and end is certain; what is in them nobody has verified: whoever gets
- * them does. */
+ * (sendfile). Where they begin and end is certain; what is in them nobody has verified: whoever
+ * gets them does. */
 struct store_range {
 	int fd;        /* of config.disk, for reading */
 	int64_t at;    /* byte in the file */
@@ -206,7 +207,7 @@ struct store_trim {
 	void *engine[12];
 };
 
-/* --- operations on the store ----------------------------------------------------------------------- */
+/* --- operations on the store ------------------------------------------------------------------ */
 
 /* Create, or change, or delete a topic: durable when done. One change of a topic at a time. */
 struct store_topic_op {
@@ -243,10 +244,10 @@ struct store_backup {
 
 enum store_backup_verb { BACKUP_MAKE, BACKUP_LIST, BACKUP_REMOVE };
 
-/* What a backup holds is as of one moment between the call and done, the same for all partitions: of
- * any two events, when it has the one that was appended second it has the first. Appends and reads
- * go on. Making and removing are done one at a time; what a crash leaves of either is taken away by
- * the next open or the next one that is made. */
+/* What a backup holds is as of one moment between the call and done, the same for all partitions:
+ * of any two events, when it has the one that was appended second it has the first. Appends and
+ * reads go on. Making and removing are done one at a time; what a crash leaves of either is taken
+ * away by the next open or the next one that is made. */
 struct store_backup_op {
 	struct store *store; /* in */
 	enum store_backup_verb verb;
@@ -276,8 +277,8 @@ struct store_ops {
 	/* Blocks; every operation is done already. Makes the next start need no scan. Frees all. */
 	void (*close)(struct store *s);
 
-	/* After open, before the first operation: every topic there is. The array is the store's, as are
-	 * the references in it. */
+	/* After open, before the first operation: every topic there is. The array is the store's,
+	 * as are the references in it. */
 	const struct store_topic *const *(*topics)(struct store *s, size_t *count);
 
 	void (*topic_create)(struct store_topic_op *o);
@@ -291,8 +292,8 @@ struct store_ops {
 	void (*lookup_time)(struct store_time_lookup *t);
 	void (*trim)(struct store_trim *t);
 
-	/* Where `epoch` ended: the first offset of the next newer epoch, or log_end when there is none
-	 * newer. Synchronous. */
+	/* Where `epoch` ended: the first offset of the next newer epoch, or log_end when there is
+	 * none newer. Synchronous. */
 	int64_t (*epoch_end)(struct store_partition *p, int32_t epoch);
 };
 
@@ -301,9 +302,10 @@ struct store {
 	const struct store_ops *ops;
 };
 
-/* --- for engines ------------------------------------------------------------------------------------- */
+/* --- for engines ------------------------------------------------------------------------------ */
 
-/* What a topic gets when it is made: a UUID and a time, unless `spec` brings them, and its engine. */
+/* What a topic gets when it is made: a UUID and a time, unless `spec` brings them, and its
+ * engine. */
 void store_topic_born(struct topic_spec *spec, const struct store_config *config,
                       const char *engine);
 
@@ -316,15 +318,15 @@ void store_partition_init(struct store_partition *p, struct store *s, const stru
 /* Tell the watchers, later in this turn of loop `l` (the owning shard's). */
 void store_partition_moved(struct store_partition *p, struct loop *l);
 
-/* It takes no more writes (`why` is copied; one that is fenced gets a new reason), or does again, as
- * it must before it is freed. */
+/* It takes no more writes (`why` is copied; one that is fenced gets a new reason), or does again,
+ * as it must before it is freed. */
 void store_partition_fence(struct store_partition *p, enum err code, const char *why);
 void store_partition_unfence(struct store_partition *p);
 
 /* As a fault; code OK: it is not fenced. */
 struct fault store_partition_fenced(const struct store_partition *p);
 
-/* --- registry: the only place that knows engines by name ----------------------------------------------- */
+/* --- registry: the only place that knows engines by name -------------------------------------- */
 
 struct store_registry {
 	const struct store_ops *const *engines;

@@ -1,6 +1,6 @@
 /* Every engine with each loop on a thread of its own, as the broker runs it: writers and followers
- * on every shard while topics come, change and go at home, with as little in memory as the engine can
- * do with. What it finds, it finds best under
+ * on every shard while topics come, change and go at home, with as little in memory as the engine
+ * can do with. What it finds, it finds best under
  * ThreadSanitizer (preset tsan). */
 #include "base/test.h"
 #include "store/testing/remote_sim.h"

@@ -2,12 +2,12 @@
  * still needed, a few spare ones to recycle; the WAL's own. For the writer thread alone.
  *
  * The order on disk, so that a power cut at any point is one that recovery understands: a file is
- * created or renamed, its header written, then come frames. Before a frame counts as flushed, so are
- * all files that are still needed, with their headers, and the directory. Where all was flushed when a
- * file is begun, it is synced before its first frame. A spare one that was renamed and still bears its
- * old header is told by the number in it, as is one whose new name was forgotten; what holds nothing
- * after a crash is not used again. One that is made ahead is `next.tmp` until it is begun; what a crash
- * leaves of it is removed. */
+ * created or renamed, its header written, then come frames. Before a frame counts as flushed, so
+ * are all files that are still needed, with their headers, and the directory. Where all was flushed
+ * when a file is begun, it is synced before its first frame. A spare one that was renamed and still
+ * bears its old header is told by the number in it, as is one whose new name was forgotten; what
+ * holds nothing after a crash is not used again. One that is made ahead is `next.tmp` until it is
+ * begun; what a crash leaves of it is removed. */
 #ifndef BOURN_STORE_WAL_FILES_H
 #define BOURN_STORE_WAL_FILES_H
 
@@ -54,14 +54,14 @@ bool wal_files_init(struct wal_files *fs, const struct wal_config *config);
 /* Closes, forgets; leaves everything on disk as it is. */
 void wal_files_fini(struct wal_files *fs);
 
-/* Take over what recovery found: cut the torn tail. What holds nothing is sealed, to be removed when a
- * file is begun. */
+/* Take over what recovery found: cut the torn tail. What holds nothing is sealed, to be removed
+ * when a file is begun. */
 enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found,
                          struct fault *f) MUST_CHECK;
 
-/* Seal the active file and begin the next. Where all before `first_sequence` is flushed, what begins
- * lasts; else neither does before wal_files_flush, and of sixteen sealed files that do not last the
- * oldest is flushed first. ERR_DISK_FULL: nothing changed, the active file goes
+/* Seal the active file and begin the next. Where all before `first_sequence` is flushed, what
+ * begins lasts; else neither does before wal_files_flush, and of sixteen sealed files that do not
+ * last the oldest is flushed first. ERR_DISK_FULL: nothing changed, the active file goes
  * on. Any other error is final. */
 enum err wal_files_begin(struct wal_files *fs, uint64_t first_sequence, uint64_t durable_through,
                          struct fault *f) MUST_CHECK;
@@ -74,15 +74,16 @@ enum err wal_files_flush(struct wal_files *fs, struct fault *f) MUST_CHECK;
 enum err wal_files_write(struct wal_files *fs, const struct iovec *iov, int count, int64_t at,
                          bool direct, struct fault *f) MUST_CHECK;
 
-/* Pre-write the active file up to `to`; `lasting`: past the page cache, and sync it. Then nothing in it may be unflushed: a
- * sync that fails for want of space is known to have hit zeros only. Errors as wal_files_begin. */
+/* Pre-write the active file up to `to`; `lasting`: past the page cache, and sync it. Then nothing
+ * in it may be unflushed: a sync that fails for want of space is known to have hit zeros only.
+ * Errors as wal_files_begin. */
 enum err wal_files_grow(struct wal_files *fs, int64_t to, bool lasting, struct fault *f) MUST_CHECK;
 
 /* What the next file will have when it is begun, without growing; 0: nothing. */
 int64_t wal_files_next_size(const struct wal_files *fs);
 
-/* Write `bytes` more zeros into a file that is to be the next. Without space it is given up, and the
- * next one grows. Errors are final. */
+/* Write `bytes` more zeros into a file that is to be the next. Without space it is given up, and
+ * the next one grows. Errors are final. */
 enum err wal_files_make_ahead(struct wal_files *fs, int64_t bytes, struct fault *f) MUST_CHECK;
 
 /* Give back what is being made; true: there was something. */

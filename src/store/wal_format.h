@@ -1,5 +1,5 @@
-/* The bytes of a WAL file (drawn in wal.h): headers and frames, to and from structs. Pure; the WAL's
- * own. */
+/* The bytes of a WAL file (drawn in wal.h): headers and frames, to and from structs. Pure; the
+ * WAL's own. */
 #ifndef BOURN_STORE_WAL_FORMAT_H
 #define BOURN_STORE_WAL_FORMAT_H
 
@@ -42,8 +42,8 @@ void wal_frame_encode(const struct wal_frame *frame, uint64_t generation,
 /* Quick look before a decode: may a frame of this generation (NULL: of any) begin here? */
 bool wal_frame_begins(const uint8_t *at, const uint64_t *generation);
 
-/* How far the first multiple of 8 is at which one of any generation may begin; without one, the last
- * multiple within `len`. */
+/* How far the first multiple of 8 is at which one of any generation may begin; without one, the
+ * last multiple within `len`. */
 size_t wal_frame_search(const uint8_t *at, size_t len);
 
 /* False: the checksum is wrong, or no writer makes such a header. Types and classes that this

@@ -38,7 +38,7 @@ void wal_found_fini(struct wal_found *found)
 	*found = (struct wal_found){0};
 }
 
-/* --- the files ---------------------------------------------------------------------------------- */
+/* --- the files -------------------------------------------------------------------------------- */
 
 static int found_add(void *arg, const char *name)
 {
@@ -79,8 +79,8 @@ static enum err check_header(const struct wal_config *config, const char *path,
 	return OK;
 }
 
-/* A whole header with a higher number than the name's: the file was begun under that number, and the
- * crash forgot the new name. So nothing in it had been flushed, and nothing in it counts. */
+/* A whole header with a higher number than the name's: the file was begun under that number, and
+ * the crash forgot the new name. So nothing in it had been flushed, and nothing in it counts. */
 static enum err read_header(const struct wal_config *config, const char *path, int fd,
                             struct wal_found_file *file, struct fault *f)
 {
@@ -161,7 +161,7 @@ static enum err find_files(const struct wal_config *config, struct wal_found *fo
 	return OK;
 }
 
-/* --- what is missing ------------------------------------------------------------------------------ */
+/* --- what is missing -------------------------------------------------------------------------- */
 
 /* `known`: the damaged frame's readable header; NULL: nothing is known of what is missing. */
 static enum err add_missing(struct recovery *r, uint64_t sequence, uint64_t count,
@@ -248,7 +248,7 @@ static enum err look_ahead(struct recovery *r, struct fault *f)
 	return prove_missing(r, proven, f);
 }
 
-/* --- the items ------------------------------------------------------------------------------------ */
+/* --- the items -------------------------------------------------------------------------------- */
 
 static void resume_after(struct recovery *r, const struct wal_item *item)
 {
@@ -390,7 +390,7 @@ static enum err take_all(struct recovery *r, wal_replay_cb *replay, void *arg, s
 	}
 }
 
-/* --- the end -------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void find_end(struct recovery *r)
 {

@@ -447,7 +447,7 @@ TEST(wal_recover__several_damages_are_told_apart)
 	bench_fini(&b);
 }
 
-/* --- several files ------------------------------------------------------------------------------ */
+/* --- several files ---------------------------------------------------------------------------- */
 
 static void save_three(struct bench *b)
 {
@@ -613,7 +613,8 @@ TEST(wal_recover__a_file_of_version_1_proves_all_before_it)
 	bench_fini(&b);
 }
 
-/* Recycled and written, and then the power cut forgot the new name: it comes before files that count. */
+/* Recycled and written, and then the power cut forgot the new name: it comes before files that
+ * count. */
 TEST(wal_recover__a_file_whose_new_name_was_forgotten_is_nothing)
 {
 	struct image *image = image_begun(4, 10, 3);
@@ -725,7 +726,7 @@ TEST(wal_recover__a_recycled_file_with_its_old_header_is_empty)
 	bench_fini(&b);
 }
 
-/* --- what is not ours ----------------------------------------------------------------------------- */
+/* --- what is not ours ------------------------------------------------------------------------- */
 
 static void assert_refused(struct bench *b, enum err code)
 {

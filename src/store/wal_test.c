@@ -282,7 +282,8 @@ TEST(wal_write__a_next_file_waits_for_no_flush)
 	end(&fx);
 }
 
-/* Turns of the loop until `reached` says so; the loop has nothing else to do, so a turn is short. */
+/* Turns of the loop until `reached` says so; the loop has nothing else to do, so a turn is
+ * short. */
 static void wait_until(struct wal_fixture *fx, bool (*reached)(struct wal_fixture *fx))
 {
 	bool never = false;

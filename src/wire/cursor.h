@@ -32,8 +32,9 @@ struct cursor {
 	struct cursor_entry entries[CURSOR_ENTRIES_MAX];
 };
 
-/* Append the text; `is_alone` with one entry only. False, and nothing appended, when it would be longer than CURSOR_TEXT_BYTES_MAX
- * or there is no entry or more than CURSOR_ENTRIES_MAX; false too when `out` is full (out->failed).
+/* Append the text; `is_alone` with one entry only. False, and nothing appended, when it would be
+ * longer than CURSOR_TEXT_BYTES_MAX or there is no entry or more than CURSOR_ENTRIES_MAX; false too
+ * when `out` is full (out->failed).
  */
 bool cursor_encode(const struct cursor_entry *entries, size_t count, bool is_alone,
                    struct buf *out);

@@ -1,5 +1,5 @@
-/* Any text is refused or stands for a cursor that encodes to the same text. The bytes are also taken as
- * what base64 would hide, with a right checksum, so that the fuzzer gets past both. */
+/* Any text is refused or stands for a cursor that encodes to the same text. The bytes are also
+ * taken as what base64 would hide, with a right checksum, so that the fuzzer gets past both. */
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/endian.h"

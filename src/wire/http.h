@@ -17,9 +17,9 @@
  *	}
  *
  * Only new bytes are looked at, and a head that is the last one again, byte for byte, is not parsed
- * again: clients on kept connections send few others. The body becomes one slice: for that the framing of a chunked one
- * is cut out of the buffer, and `len` shrinks by as much. llhttp reads the head; a body with a
- * length needs no parser, chunks are read by chunked.h, which is stricter.
+ * again: clients on kept connections send few others. The body becomes one slice: for that the
+ * framing of a chunked one is cut out of the buffer, and `len` shrinks by as much. llhttp reads the
+ * head; a body with a length needs no parser, chunks are read by chunked.h, which is stricter.
  *
  * Refused beyond what llhttp refuses: folded lines; a missing (in 1.1) or repeated Host, fragments
  * and user info in the target, Transfer-Encoding in 1.0 or beside Content-Length: 400; a version

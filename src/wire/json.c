@@ -10,7 +10,7 @@
 
 _Static_assert(JSON_DEPTH_MAX <= 64, "a bit for each level");
 
-/* --- scanning, of text that may be anything ----------------------------------------------------- */
+/* --- scanning, of text that may be anything --------------------------------------------------- */
 
 struct scanner {
 	const uint8_t *at; /* when a scan fails: the byte that cannot be right, or the end */
@@ -229,7 +229,7 @@ static bool scan_scalar(struct scanner *s)
 	}
 }
 
-/* --- validation --------------------------------------------------------------------------------- */
+/* --- validation ------------------------------------------------------------------------------- */
 
 /* The containers around the current place, innermost in the lowest bit: set for an object. */
 struct nesting {
@@ -322,7 +322,7 @@ bool json_validate(struct slice text, unsigned depth_max, size_t *error_at)
 	return false;
 }
 
-/* --- walking, of validated text ----------------------------------------------------------------- */
+/* --- walking, of validated text --------------------------------------------------------------- */
 
 static enum json_kind kind_of(uint8_t first)
 {
@@ -354,7 +354,8 @@ struct json_value json_root(struct slice text)
 	return (struct json_value){.kind = kind_of(raw.ptr[0]), .raw = raw};
 }
 
-/* Past the string that begins at `at`: at the first quote with an even number of backslashes before. */
+/* Past the string that begins at `at`: at the first quote with an even number of backslashes
+ * before. */
 static const uint8_t *string_end(const uint8_t *at, const uint8_t *end)
 {
 	const uint8_t *first = at + 1, *from = first;
@@ -411,7 +412,8 @@ void json_iter_init(struct json_iter *it, struct json_value container)
 	it->rest = trim(slice_of(container.raw.ptr + 1, container.raw.len - 2));
 }
 
-/* Cut `len` bytes, then the separator `c` with white space around it, from the front of the rest. */
+/* Cut `len` bytes, then the separator `c` with white space around it, from the front of the
+ * rest. */
 static struct slice cut_value(struct json_iter *it, uint8_t c)
 {
 	const uint8_t *at = value_end(it->rest.ptr, it->rest.ptr + it->rest.len);
@@ -458,7 +460,7 @@ bool json_to_int64(struct json_value value, int64_t *out)
 	return value.kind == JSON_NUMBER && slice_to_int64(value.raw, out);
 }
 
-/* --- strings ------------------------------------------------------------------------------------ */
+/* --- strings ---------------------------------------------------------------------------------- */
 
 static struct slice unquote(struct slice raw)
 {

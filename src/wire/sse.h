@@ -1,5 +1,5 @@
-/* sse: Server-Sent Events as bytes, for the side that sends them. An event is some field lines and a
- * blank line:
+/* sse: Server-Sent Events as bytes, for the side that sends them. An event is some field lines and
+ * a blank line:
  *
  *	event: gone          sse_append_field, none for an ordinary event
  *	id: 17               sse_append_field
@@ -17,17 +17,17 @@
 
 #include "base/buf.h"
 
-/* Says nothing, keeps proxies from taking the connection for dead. Only between events; no blank line
- * follows, which before the first id would have the reader forget the one it came with. */
+/* Says nothing, keeps proxies from taking the connection for dead. Only between events; no blank
+ * line follows, which before the first id would have the reader forget the one it came with. */
 #define SSE_HEARTBEAT ":\n"
 
-/* Whether data lines give this text back byte for byte: it holds no CR. (That it is UTF-8 is for the
- * caller to know.) */
+/* Whether data lines give this text back byte for byte: it holds no CR. (That it is UTF-8 is for
+ * the caller to know.) */
 bool sse_text_ok(struct slice text);
 
-/* One "data: " line per line of `text`, split at LF; a text that ends with LF has an empty last one,
- * and the empty text one empty line. Writes 7 bytes more than the text, and 6 more for each LF in it.
- * CHECKs nothing of the bytes: sse_text_ok is asked first. */
+/* One "data: " line per line of `text`, split at LF; a text that ends with LF has an empty last
+ * one, and the empty text one empty line. Writes 7 bytes more than the text, and 6 more for each LF
+ * in it. CHECKs nothing of the bytes: sse_text_ok is asked first. */
 void sse_append_data(struct buf *out, struct slice text);
 
 /* `name` is event, id or retry; the value holds no CR, LF or NUL. */

@@ -110,8 +110,8 @@ void ws_append_close(struct buf *out, uint16_t code, struct slice reason, const 
 /* True for a code that a peer may send in a close frame. */
 bool ws_close_code_ok(uint16_t code);
 
-/* Sec-WebSocket-Accept for a client's key, NUL-terminated. BAD_REQUEST when `key` is not 16 bytes in
- * base64, which the handshake must refuse; NO_MEMORY. */
+/* Sec-WebSocket-Accept for a client's key, NUL-terminated. BAD_REQUEST when `key` is not 16 bytes
+ * in base64, which the handshake must refuse; NO_MEMORY. */
 enum err ws_accept(struct slice key, char accept[WS_ACCEPT_LEN + 1]) MUST_CHECK;
 
 #endif

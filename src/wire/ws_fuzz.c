@@ -1,5 +1,5 @@
-/* However the bytes of a peer are cut and moved, the same events come out, for either role; and what
- * we write as frames comes back as it was. */
+/* However the bytes of a peer are cut and moved, the same events come out, for either role; and
+ * what we write as frames comes back as it was. */
 #include "base/check.h"
 #include "wire/ws.h"
 

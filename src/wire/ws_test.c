@@ -262,7 +262,7 @@ TEST(ws_accept__the_example_of_the_rfc)
 	assert_int_equal(ws_accept(SLICE_NONE, accept), ERR_BAD_REQUEST);
 }
 
-/* --- wslay as oracle ---------------------------------------------------------------------------- */
+/* --- wslay as oracle -------------------------------------------------------------------------- */
 
 struct oracle {
 	struct slice input;

@@ -16,7 +16,7 @@ enum {
 
 static const struct dump_format *const formats[] = {&dump_lines, &dump_frames};
 
-/* --- writing ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 void dump_writer_init(struct dump_writer *w, const struct dump_format *format, int fd,
                       const char *name)
@@ -105,7 +105,7 @@ enum err dump_write_end(struct dump_writer *w, struct fault *f)
 	return dump_write_flush(w, f);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 void dump_reader_init(struct dump_reader *r, int fd, const char *name)
 {

@@ -5,9 +5,9 @@
  *   dump_frames   whole record batches as they are stored
  *
  * Either is: what this is; then topics, each followed by its events, in runs of one partition; then
- * an end. All of it is under checksums that come every quarter of a MiB or so; nothing is handed out
- * before the checksum over it was right. A file that ends early is told from one that is damaged:
- * it can be gone on with, from `good_at`. */
+ * an end. All of it is under checksums that come every quarter of a MiB or so; nothing is handed
+ * out before the checksum over it was right. A file that ends early is told from one that is
+ * damaged: it can be gone on with, from `good_at`. */
 #ifndef BOURN_CLI_MOVING_DUMP_FILE_H
 #define BOURN_CLI_MOVING_DUMP_FILE_H
 
@@ -24,7 +24,7 @@ struct dump_format;
 extern const struct dump_format dump_lines;
 extern const struct dump_format dump_frames;
 
-/* --- writing ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Memory is the caller's, zeroed before. */
 struct dump_writer {
@@ -48,7 +48,8 @@ void dump_writer_fini(struct dump_writer *w);
 
 /* ERR_IO, ERR_DISK_FULL: the file ends somewhere. */
 enum err dump_write_begin(struct dump_writer *w, int64_t created_at_ms, struct fault *f) MUST_CHECK;
-/* The events that follow are of this topic, the `index`th of the file: topic_count for a new one. */
+/* The events that follow are of this topic, the `index`th of the file: topic_count for a new
+ * one. */
 enum err dump_write_topic(struct dump_writer *w, const struct dump_topic *t, uint32_t index,
                           struct fault *f) MUST_CHECK;
 /* Whole batches, checked ones. */
@@ -59,7 +60,7 @@ enum err dump_write_flush(struct dump_writer *w, struct fault *f) MUST_CHECK;
 /* It is complete. */
 enum err dump_write_end(struct dump_writer *w, struct fault *f) MUST_CHECK;
 
-/* --- reading ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 enum dump_item_kind {
 	DUMP_TOPIC,   /* `topic` begins */
@@ -109,8 +110,8 @@ void dump_reader_fini(struct dump_reader *r);
 
 /* The next item. The first call finds out the format. After END or CUT it is not called again.
  *
- * Errors: ERR_INPUT: damaged, of a newer version, or no dump at all: `f` names the file, the line or
- *         byte, and what to do. ERR_SHUTTING_DOWN: a signal came. ERR_NO_MEMORY. */
+ * Errors: ERR_INPUT: damaged, of a newer version, or no dump at all: `f` names the file, the line
+ *         or byte, and what to do. ERR_SHUTTING_DOWN: a signal came. ERR_NO_MEMORY. */
 enum err dump_read(struct dump_reader *r, struct dump_item *out, struct fault *f) MUST_CHECK;
 
 /* Does the regular file `fd` end with an end? It stays where it stands. */
@@ -119,7 +120,7 @@ bool dump_has_end(int fd);
 /* Does it begin as a dump does? */
 bool dump_is_one(int fd);
 
-/* --- for formats ------------------------------------------------------------------------------------ */
+/* --- for formats ------------------------------------------------------------------------------ */
 
 struct dump_format {
 	struct slice magic; /* what each file begins with */

@@ -39,7 +39,7 @@ struct frame {
 	struct slice payload;
 };
 
-/* --- writing ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void frames_begin(struct dump_writer *w, int64_t created_at_ms)
 {
@@ -117,7 +117,7 @@ static void frames_end(struct dump_writer *w)
 	append_frame(w, &(struct frame){.type = FRAME_END, .event_count = w->event_count});
 }
 
-/* --- reading ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static bool header_ok(const uint8_t *at)
 {

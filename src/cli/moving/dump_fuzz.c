@@ -1,5 +1,6 @@
 /* Any bytes as a dump, checked and unchecked: what is handed out are batches in their bounds, of
- * topics that came before; and what is written from them, in either format, reads the same again. */
+ * topics that came before; and what is written from them, in either format, reads the same
+ * again. */
 #include "cli/moving/dump_file.h"
 
 #include "base/check.h"

@@ -10,7 +10,7 @@
 
 static const struct slice content_type_name = SLICE_LIT(DUMP_LINES_TYPE_NAME);
 
-/* --- writing ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void append_pair(struct buf *out, const struct header *h)
 {

@@ -1,4 +1,5 @@
-/* dump_lines: lines of JSON, for people and their tools, and lossless all the same (docs/formats.md#dump):
+/* dump_lines: lines of JSON, for people and their tools, and lossless all the same
+ * (docs/formats.md#dump):
  *
  *   {"bourn_dump":1,"created_at":…}
  *   {"topic":"orders","uuid":…}                                       dump_topic.h
@@ -10,9 +11,9 @@
  *
  * What is not UTF-8 is base64: "key_encoding":"base64", "encoding":"base64", and a header's third
  * element says what of it: "base64" its value, "base64_name" its name, "base64_both". Without key:
- * none. A value of "encoding" none is null: a tombstone. "json" is a value that stands as it is; one
- * that cannot, for white space around it or line breaks in it, is "text". "content_type" is the last
- * header, if that is its name; any other of that name is among the headers. */
+ * none. A value of "encoding" none is null: a tombstone. "json" is a value that stands as it is;
+ * one that cannot, for white space around it or line breaks in it, is "text". "content_type" is the
+ * last header, if that is its name; any other of that name is among the headers. */
 #ifndef BOURN_CLI_MOVING_DUMP_LINES_H
 #define BOURN_CLI_MOVING_DUMP_LINES_H
 

@@ -14,7 +14,7 @@ static const struct slice check_words = SLICE_LIT(DUMP_LINES_CHECK);
 static const struct slice end_words = SLICE_LIT(DUMP_LINES_END);
 static const struct slice content_type_name = SLICE_LIT(DUMP_LINES_TYPE_NAME);
 
-/* --- reading: chunks -------------------------------------------------------------------------------- */
+/* --- reading: chunks -------------------------------------------------------------------------- */
 
 /* The last line but the check is an end. */
 bool dump_lines_has_end(struct slice tail)
@@ -110,7 +110,7 @@ static enum err find_lines(struct dump_reader *r, bool *found, struct fault *f)
 	}
 }
 
-/* --- reading: lines --------------------------------------------------------------------------------- */
+/* --- reading: lines --------------------------------------------------------------------------- */
 
 /* The members of a line; `raw` without bytes: not given. */
 struct line {
@@ -189,7 +189,7 @@ static enum err line_parse(struct dump_reader *r, struct slice text, struct line
 	return OK;
 }
 
-/* --- reading: an event ------------------------------------------------------------------------------ */
+/* --- reading: an event ------------------------------------------------------------------------ */
 
 /* What `v` stands for, in r->decoded, which has room for it. */
 static bool decode(struct dump_reader *r, struct json_value v, bool base64, struct slice *out)
@@ -322,7 +322,7 @@ static enum err find_topic(struct dump_reader *r, const struct line *l, uint32_t
 	return REFUSE(r, f, "an event of a topic that did not come before");
 }
 
-/* --- reading: batches -------------------------------------------------------------------------------- */
+/* --- reading: batches ------------------------------------------------------------------------- */
 
 /* One that is being made of lines. */
 struct gathering {
@@ -369,7 +369,7 @@ static enum err gathered(struct gathering *g, struct dump_reader *r, struct dump
 	return OK;
 }
 
-/* --- reading: items ---------------------------------------------------------------------------------- */
+/* --- reading: items --------------------------------------------------------------------------- */
 
 static enum err take_first(struct dump_reader *r, const struct line *l, struct fault *f)
 {

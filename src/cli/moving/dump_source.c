@@ -14,7 +14,7 @@ enum {
 	PATH_BYTES_MAX = 2048,
 };
 
-/* --- names ------------------------------------------------------------------------------------------ */
+/* --- names ------------------------------------------------------------------------------------ */
 
 void name_list_fini(struct name_list *list)
 {
@@ -123,7 +123,7 @@ enum err dump_source_list(struct client *c, const char *const *words, size_t wor
 	return err;
 }
 
-/* --- a topic ---------------------------------------------------------------------------------------- */
+/* --- a topic ---------------------------------------------------------------------------------- */
 
 enum err dump_source_describe(struct client *c, const char *name, struct dump_topic *out,
                               struct fault *f)
@@ -145,7 +145,7 @@ enum err dump_source_describe(struct client *c, const char *name, struct dump_to
 	return err;
 }
 
-/* --- batches ---------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 static enum err append_part(const struct batch *b, int64_t from, int64_t end, struct buf *out,
                             struct fault *f)

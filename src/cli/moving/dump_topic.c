@@ -56,7 +56,7 @@ void dump_topic_append(const struct dump_topic *t, struct buf *out)
 	buf_append_lit(out, "}\n");
 }
 
-/* --- reading ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static enum err wrong(const char *member, struct fault *f)
 {

@@ -36,8 +36,8 @@ int64_t dump_topic_setting(const struct dump_topic *t, const char *setting, int6
 /* Append the line, with its line feed. */
 void dump_topic_append(const struct dump_topic *t, struct buf *out);
 
-/* Fill in from such a line, or from a broker's description (where `name_member` is "name"). `json` is
- * valid JSON. ERR_INPUT says which member is missing or wrong. */
+/* Fill in from such a line, or from a broker's description (where `name_member` is "name"). `json`
+ * is valid JSON. ERR_INPUT says which member is missing or wrong. */
 enum err dump_topic_parse(struct slice json, const char *name_member, struct dump_topic *t,
                           struct fault *f) MUST_CHECK;
 

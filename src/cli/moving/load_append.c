@@ -118,8 +118,8 @@ static enum err log_end(struct load_append *a, uint32_t partition, int64_t *end,
 	return err;
 }
 
-/* It is not known whether the batch is stored at `*offset`. `*stored`: it is; else `*offset` is where to
- * send it next. */
+/* It is not known whether the batch is stored at `*offset`. `*stored`: it is; else `*offset` is
+ * where to send it next. */
 static enum err find_out(struct load_append *a, uint32_t partition, struct slice batch,
                          int64_t *offset, bool *stored, struct fault *f)
 {

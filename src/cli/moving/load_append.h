@@ -1,7 +1,9 @@
-/* load_append: batches of one topic, each stored once, whatever becomes of the broker and of answers.
+/* load_append: batches of one topic, each stored once, whatever becomes of the broker and of
+ * answers.
  *
- * A batch is sent to one place (Expected-Offset). When no answer came, or one that does not tell, what
- * stands at that place tells whether it was stored: then that is all; else it is sent again. */
+ * A batch is sent to one place (Expected-Offset). When no answer came, or one that does not tell,
+ * what stands at that place tells whether it was stored: then that is all; else it is sent
+ * again. */
 #ifndef BOURN_CLI_MOVING_LOAD_APPEND_H
 #define BOURN_CLI_MOVING_LOAD_APPEND_H
 
@@ -31,8 +33,9 @@ bool load_try_again(const struct load_append *a, enum err err);
 
 /* Store `batch` at `*offset`, which becomes where it is stored.
  *
- * Errors: ERR_INPUT: others have appended there, or the broker has lost what it acknowledged: `f` says
- *         what to do; + the broker's refusals: it is not stored. Any other: it is not known. */
+ * Errors: ERR_INPUT: others have appended there, or the broker has lost what it acknowledged: `f`
+ *         says what to do; + the broker's refusals: it is not stored. Any other: it is not
+ *         known. */
 enum err load_append(struct load_append *a, uint32_t partition, struct slice batch, int64_t *offset,
                      struct fault *f) MUST_CHECK;
 

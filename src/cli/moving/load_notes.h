@@ -1,5 +1,5 @@
-/* load_notes: a file beside the dump, in which a load without kept offsets notes where the logs ended
- * before it, so that it can be gone on with. A line of JSON a topic:
+/* load_notes: a file beside the dump, in which a load without kept offsets notes where the logs
+ * ended before it, so that it can be gone on with. A line of JSON a topic:
  *
  *   {"topic":"orders","uuid":"…","ends":[12,7]} */
 #ifndef BOURN_CLI_MOVING_LOAD_NOTES_H
@@ -15,8 +15,8 @@ struct load_notes {
 	struct buf text;
 };
 
-/* Of the dump at `path`. `resume`: those of an earlier run are read, if there are any; else there must
- * be none: ERR_INPUT says what to do. */
+/* Of the dump at `path`. `resume`: those of an earlier run are read, if there are any; else there
+ * must be none: ERR_INPUT says what to do. */
 enum err load_notes_open(struct load_notes *n, const char *path, bool resume,
                          struct fault *f) MUST_CHECK;
 void load_notes_fini(struct load_notes *n);

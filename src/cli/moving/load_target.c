@@ -45,7 +45,7 @@ struct load_target {
 #define REFUSE(t, f, format, ...)                                                                  \
 	fault_set((f), ERR_INPUT, 0, "topic '%.60s': " format, (t)->name, ##__VA_ARGS__)
 
-/* --- asking ----------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 /* A request that may be carried out twice. */
 static enum err call(struct load_target *t, const char *method, const char *suffix, struct fault *f)
@@ -82,7 +82,7 @@ static enum err describe(struct load_target *t, struct fault *f)
 	return err;
 }
 
-/* --- batches ---------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 static uint32_t offsets_in(const struct load_target *t)
 {
@@ -147,7 +147,7 @@ static enum err skip_to(struct load_target *t, uint32_t partition, int64_t offse
 	return OK;
 }
 
-/* --- what is there already -------------------------------------------------------------------------- */
+/* --- what is there already -------------------------------------------------------------------- */
 
 static bool same_slice(struct slice a, struct slice b)
 {
@@ -240,7 +240,7 @@ static enum err find_last(struct load_target *t, uint32_t partition, struct faul
 	return err;
 }
 
-/* --- events ----------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static int64_t wall_ms(void)
 {
@@ -277,7 +277,7 @@ enum err load_target_add(struct load_target *t, uint32_t partition, const struct
 	return OK;
 }
 
-/* --- the topic -------------------------------------------------------------------------------------- */
+/* --- the topic -------------------------------------------------------------------------------- */
 
 static enum err create(struct load_target *t, struct fault *f)
 {

@@ -1,5 +1,5 @@
-/* load_target: one topic that events are loaded into, and how: made if it is not there, gone on with
- * after an interruption, its events appended batch by batch, each stored once.
+/* load_target: one topic that events are loaded into, and how: made if it is not there, gone on
+ * with after an interruption, its events appended batch by batch, each stored once.
  *
  *   load_target_open → load_target_add, add, … → load_target_finish → load_target_free
  *
@@ -46,8 +46,8 @@ enum err load_target_add(struct load_target *t, uint32_t partition, const struct
 /* What was added is stored; it gives memory back, until more is added. */
 enum err load_target_rest(struct load_target *t, struct fault *f) MUST_CHECK;
 
-/* All came; with kept offsets the logs begin where they did. `complete`: all that there was, so they
- * end where they did too. */
+/* All came; with kept offsets the logs begin where they did. `complete`: all that there was, so
+ * they end where they did too. */
 enum err load_target_finish(struct load_target *t, bool complete, struct fault *f) MUST_CHECK;
 
 /* Events that this run has stored. */

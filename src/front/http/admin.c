@@ -12,7 +12,7 @@
 
 enum { INFO_BYTES_MAX = 1 << 20 };
 
-/* --- is it there ------------------------------------------------------------------------------------- */
+/* --- is it there ------------------------------------------------------------------------------ */
 
 static void write_ok(struct exchange *x)
 {
@@ -43,7 +43,7 @@ void readyz_handle(struct exchange *x, const struct http_request *r)
 		livez_handle(x, r);
 }
 
-/* --- metrics ------------------------------------------------------------------------------------------- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 static void write_metrics(struct exchange *x)
 {
@@ -72,7 +72,7 @@ void metrics_handle(struct exchange *x, const struct http_request *r)
 	exchange_answer(x);
 }
 
-/* --- OPTIONS ------------------------------------------------------------------------------------------- */
+/* --- OPTIONS ---------------------------------------------------------------------------------- */
 
 static void write_options(struct exchange *x)
 {
@@ -106,7 +106,7 @@ static void options_handle(struct exchange *x, const struct http_request *r)
 
 const struct route options_route = {HTTP_METHOD_OPTIONS, "*", 0, options_handle};
 
-/* --- what the broker knows of itself ------------------------------------------------------------------- */
+/* --- what the broker knows of itself ---------------------------------------------------------- */
 
 struct admin_request {
 	struct exchange *x;

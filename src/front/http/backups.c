@@ -23,7 +23,7 @@ struct backup_request {
 	struct admin admin;
 };
 
-/* --- answers ---------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 /* Whole, so that it is right wherever the client is. */
 static void append_path(struct buf *out, const struct backup_request *b,
@@ -110,7 +110,7 @@ static const struct exchange_ops backup_ops = {
 	.fini = backup_fini,
 };
 
-/* --- requests --------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void backup_done(struct admin *a)
 {

@@ -18,7 +18,7 @@
 
 static const char media_type[] = "application/vnd.bourn.batches";
 
-/* --- GET ------------------------------------------------------------------------------------------- */
+/* --- GET -------------------------------------------------------------------------------------- */
 
 struct batches_read {
 	struct exchange *x;
@@ -151,7 +151,7 @@ void batches_get_handle(struct exchange *x, const struct http_request *r)
 		exchange_refuse(x, ERR_NO_MEMORY, "reader");
 }
 
-/* --- POST ------------------------------------------------------------------------------------------ */
+/* --- POST ------------------------------------------------------------------------------------- */
 
 /* {"topic":"t","next":120,"count":20,"durability":"commit"} */
 static void append_write(struct exchange *x)

@@ -39,7 +39,7 @@ void http_upgrade(struct exchange *x, const struct protocol *protocol, void *sta
 /* How large the body of such a request may be. */
 size_t http_body_limit(const struct exchange *x, const struct http_request *r);
 
-/* --- for exchange.c ---------------------------------------------------------------------------- */
+/* --- for exchange.c --------------------------------------------------------------------------- */
 
 /* Write all answers whose turn it is. */
 void http_answers(struct http_connection *http);

@@ -40,7 +40,7 @@ struct consume {
 	bool waited; /* long enough */
 };
 
-/* --- the answer ------------------------------------------------------------------------------------ */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 static void append_bounds(struct buf *out, const struct reader *r)
 {
@@ -111,7 +111,7 @@ static void consume_write(struct exchange *x)
 		write_json(s, next);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void append_event(struct consume *s, struct delivery *d)
 {
@@ -210,7 +210,7 @@ static const struct exchange_ops consume_ops = {
 	.fini = consume_fini,
 };
 
-/* --- the request -------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 struct consume_options {
 	struct reading reading;
@@ -306,7 +306,7 @@ void consume_handle(struct exchange *x, const struct http_request *r)
 		exchange_refuse(x, ERR_NO_MEMORY, "reader");
 }
 
-/* --- one event -------------------------------------------------------------------------------------------- */
+/* --- one event -------------------------------------------------------------------------------- */
 
 struct event_read {
 	struct exchange *x;

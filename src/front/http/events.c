@@ -40,7 +40,7 @@ struct events_parse {
 	fault_set((parse)->fault, (code), 0, "%s %zu: " format, (parse)->unit, (parse)->index,     \
 	          ##__VA_ARGS__)
 
-/* --- the list --------------------------------------------------------------------------------------- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 void event_list_fini(struct event_list *list)
 {
@@ -84,7 +84,7 @@ static struct slice decoded_since(const struct event_list *list, size_t start)
 	return slice_of(list->decoded.ptr + start, list->decoded.len - start);
 }
 
-/* --- strings ------------------------------------------------------------------------------------------ */
+/* --- strings ---------------------------------------------------------------------------------- */
 
 static bool is_string(struct json_value v)
 {
@@ -127,7 +127,7 @@ static enum err decode_as(struct events_parse *p, const char *what, bool base64,
 	return base64 ? decode_base64(p, what, v, out) : decode_text(p, what, v, out);
 }
 
-/* --- events --------------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 /* The members of one envelope; kind JSON_NULL with an empty `raw`: not given. */
 struct envelope {
@@ -349,7 +349,7 @@ static enum err envelope_record(struct events_parse *p, struct json_value object
 	return err;
 }
 
-/* --- CloudEvents ------------------------------------------------------------------------------------- */
+/* --- CloudEvents ------------------------------------------------------------------------------ */
 
 struct cloudevent {
 	struct json_value text;         /* data */
@@ -478,7 +478,7 @@ static enum err cloudevent_record(struct events_parse *p, struct json_value obje
 	return OK;
 }
 
-/* --- bodies ---------------------------------------------------------------------------------------------- */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 static enum err value_record(struct events_parse *p, struct slice line, struct record *r)
 {

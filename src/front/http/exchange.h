@@ -99,7 +99,8 @@ void exchange_set_refusal(struct exchange *x, struct refusal *refusal);
 /* What the broker held came back: answer, if that did not happen yet; free, if nobody waits. */
 void exchange_home(struct exchange *x);
 
-/* Its connection is closed (it is in no queue): free it, unless the broker or a hook still has it. */
+/* Its connection is closed (it is in no queue): free it, unless the broker or a hook still has
+ * it. */
 void exchange_forsake(struct exchange *x);
 
 /* The status of its problem: x->fault is set. */
@@ -119,7 +120,7 @@ static inline struct slice exchange_name(const struct exchange *x)
 /* For ops that have nothing to do. */
 void exchange_nothing(struct exchange *x);
 
-/* --- answers: for use in ops->write ------------------------------------------------------------ */
+/* --- answers: for use in ops->write ----------------------------------------------------------- */
 
 /* Status line and the fields that every answer has; add more with http_head_field. */
 struct buf *reply_begin(struct exchange *x, int status);

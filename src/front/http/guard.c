@@ -11,7 +11,8 @@ static bool is_port(struct slice text)
 	return text.len <= 5;
 }
 
-/* "[::1]:3030" → "[::1]", "localhost:3030" → "localhost". False: not a port, or nothing before it. */
+/* "[::1]:3030" → "[::1]", "localhost:3030" → "localhost". False: not a port, or nothing before
+ * it. */
 static bool without_port(struct slice host, struct slice *name)
 {
 	const uint8_t *end = NULL;

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* --- request_executed ----------------------------------------------------------------------------- */
+/* --- request_executed ------------------------------------------------------------------------- */
 
 static void executed(struct exchange *x)
 {
@@ -24,7 +24,7 @@ static void executed(struct exchange *x)
 	hooked_tell(x->front, &hooks);
 }
 
-/* --- before_response_send ------------------------------------------------------------------------- */
+/* --- before_response_send --------------------------------------------------------------------- */
 
 /* An answer of ours, taken apart: "HTTP/1.1 200 OK", fields, body. */
 struct answer {

@@ -1,4 +1,5 @@
-/* hooked answer: what hooks make of an HTTP answer, and who is told of its outcome. See hooked_request.h. */
+/* hooked answer: what hooks make of an HTTP answer, and who is told of its outcome. See
+ * hooked_request.h. */
 #ifndef BOURN_FRONT_HTTP_HOOKED_ANSWER_H
 #define BOURN_FRONT_HTTP_HOOKED_ANSWER_H
 

@@ -9,15 +9,16 @@
 /* Of the request; NONE: it is about no topic. */
 struct slice stage_topic(const struct exchange *x);
 
-/* A run at that point, for the caller to fill in. All are borrowed as long as it goes on; what was in the
- * arena is gone. */
+/* A run at that point, for the caller to fill in. All are borrowed as long as it goes on; what was
+ * in the arena is gone. */
 void stage_init(struct hook_run *run, struct exchange *x, enum bourn_point point,
                 struct bourn_caller *caller, struct arena *arena);
 
 /* For a run that does not wait. */
 struct arena *stage_arena(const struct exchange *x, enum bourn_point point);
 
-/* May hooks there answer later? Then it takes memory of its own: its connection may be closed meanwhile. */
+/* May hooks there answer later? Then it takes memory of its own: its connection may be closed
+ * meanwhile. */
 bool stage_waits(const struct exchange *x, enum bourn_point point);
 
 /* Its problem is what hooks said. */

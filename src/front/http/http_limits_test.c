@@ -233,7 +233,7 @@ TEST(connections__beyond_the_limit_are_closed)
 	assert_true(peer_has(&peer, "HTTP/1.1 201"));
 }
 
-/* --- stopping ------------------------------------------------------------------------------------- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 TEST(stop__idle_connections_end_and_streams_end_cleanly)
 {

@@ -24,7 +24,7 @@ enum {
 	REPLY_BODY_BYTES_MAX = 512, /* of one event: a topic's name and four numbers */
 };
 
-/* --- what the fields say ------------------------------------------------------------------------ */
+/* --- what the fields say ---------------------------------------------------------------------- */
 
 enum body_kind body_kind(struct slice content_type)
 {
@@ -203,7 +203,7 @@ static enum err refuse_planned(const struct http_request *r, struct fault *f)
 	return OK;
 }
 
-/* --- answers ------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void begin_body(const struct exchange *x, struct buf *body)
 {
@@ -355,7 +355,7 @@ static const struct exchange_ops produce_ops = {
 	.fini = fini,
 };
 
-/* --- the request ----------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static void say_lost(struct exchange *x)
 {

@@ -40,7 +40,7 @@ static bool is_sse(const struct stream_state *s)
 	return s->subscription.form.kind == FORM_SSE;
 }
 
-/* --- what it says besides events ------------------------------------------------------------------------ */
+/* --- what it says besides events -------------------------------------------------------------- */
 
 static struct buf *output(const struct stream_state *s)
 {
@@ -117,7 +117,7 @@ static void append_gap(struct stream_state *s, enum err why, const char *request
 	buf_append_lit(out, "\"}\n\n");
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* `s` is freed. */
 static void end(struct stream_state *s, bool clean)
@@ -141,7 +141,7 @@ static void fail(struct stream_state *s, const struct fault *why)
 	end(s, true);
 }
 
-/* --- what the subscription tells -------------------------------------------------------------------------- */
+/* --- what the subscription tells -------------------------------------------------------------- */
 
 static void ready(struct subscription *s, const struct fault *why)
 {
@@ -209,7 +209,7 @@ static const struct subscription_ops subscription_ops = {
 	.failed = failed,
 };
 
-/* --- the exchange ----------------------------------------------------------------------------------------- */
+/* --- the exchange ----------------------------------------------------------------------------- */
 
 static void append_head(struct stream_state *s)
 {
@@ -239,7 +239,8 @@ static void append_beginning(struct stream_state *s)
 	struct buf *out = output(s);
 	size_t start = form_chunk_begin(form, out);
 
-	/* A blank line without an id before it would have the reader forget the one it came with. */
+	/* A blank line without an id before it would have the reader forget the one it came
+	 * with. */
 	buf_append_lit(out, "retry: 1000\n");
 	if (append_id(s, out))
 		sse_append_end(out);

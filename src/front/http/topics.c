@@ -26,7 +26,7 @@ enum {
 	SETTING_BYTES_MAX = 1 << 10,
 };
 
-/* --- as JSON --------------------------------------------------------------------------------------- */
+/* --- as JSON ---------------------------------------------------------------------------------- */
 
 static void append_string(struct buf *out, const char *text)
 {
@@ -141,7 +141,7 @@ static void append_description(struct buf *out, const struct topic_description *
 	append_rest(out, &t->spec);
 }
 
-/* --- the list ------------------------------------------------------------------------------------------ */
+/* --- the list --------------------------------------------------------------------------------- */
 
 struct list_options {
 	char after[TOPIC_NAME_BYTES_MAX + 1]; /* "": from the first */
@@ -251,7 +251,7 @@ void topics_list_handle(struct exchange *x, const struct http_request *r)
 	exchange_answer(x);
 }
 
-/* --- one topic -------------------------------------------------------------------------------------------- */
+/* --- one topic -------------------------------------------------------------------------------- */
 
 /* What is asked of the broker; lives while the broker has it. */
 struct topic_request {

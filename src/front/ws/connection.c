@@ -18,7 +18,7 @@ static int64_t mono_us(const struct ws_connection *ws)
 	return front_now(ws->connection->front).mono_us;
 }
 
-/* --- closing ------------------------------------------------------------------------------------------ */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 void ws_close(struct ws_connection *ws, uint16_t code, const char *reason, ...)
 {
@@ -89,7 +89,7 @@ static void peer_failed(struct ws_connection *ws, uint16_t code, const char *det
 		finish(ws, code, detail);
 }
 
-/* --- frames ------------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static bool may_parse(struct ws_connection *ws)
 {
@@ -184,7 +184,7 @@ static void drained(struct connection *c)
 		ws->part->room(ws);
 }
 
-/* --- deadlines and the end ------------------------------------------------------------------------------ */
+/* --- deadlines and the end -------------------------------------------------------------------- */
 
 static int64_t deadline(const struct connection *c)
 {
@@ -274,7 +274,7 @@ static const struct protocol ws_protocol = {
 	.closed = gone,
 };
 
-/* --- the upgrade ------------------------------------------------------------------------------------------ */
+/* --- the upgrade ------------------------------------------------------------------------------ */
 
 static void upgrade_write(struct exchange *x)
 {

@@ -1,9 +1,9 @@
 /* ws://…/produce/{t}: each message is an event, stored in order. Text that is JSON becomes
  * application/json, other text text/plain, a binary message application/octet-stream.
  *
- * Nothing is said about those that are stored: a close is answered once all before it are. The first
- * that is refused closes the connection; its index, counted from 0, stands in the reason. Messages
- * after it that were under way already may have been stored. */
+ * Nothing is said about those that are stored: a close is answered once all before it are. The
+ * first that is refused closes the connection; its index, counted from 0, stands in the reason.
+ * Messages after it that were under way already may have been stored. */
 #include "broker/produce.h"
 #include "front/http/connection.h"
 #include "front/http/handlers.h"

@@ -1,6 +1,6 @@
-/* ws://…/subscribe/{t}, ws://…/v1/subscribe?topic=: the payloads of topics' events and nothing else, as
- * they happen. A frame is text for JSON and text, else binary. ?offset= (default end), ?cursor= or
- * Last-Event-ID; ?partition=.
+/* ws://…/subscribe/{t}, ws://…/v1/subscribe?topic=: the payloads of topics' events and nothing
+ * else, as they happen. A frame is text for JSON and text, else binary. ?offset= (default end),
+ * ?cursor= or Last-Event-ID; ?partition=.
  *
  * A socket that takes nothing for too long, or is so far behind that its events are gone, is told
  * where to go on (4008). */
@@ -27,7 +27,7 @@ static struct ws_subscription *of_subscription(struct subscription *s)
 	return CONTAINER_OF(s, struct ws_subscription, subscription);
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* Where to go on from; "" when there is no such place, or no room for it in a close frame. */
 static void place(const struct subscription *s, char text[WS_CONTROL_BYTES_MAX])
@@ -72,7 +72,7 @@ static bool is_loss(const struct fault *why)
 	return why->code == ERR_TRIMMED || why->code == ERR_TRUNCATED;
 }
 
-/* --- what the subscription tells ---------------------------------------------------------------------------- */
+/* --- what the subscription tells -------------------------------------------------------------- */
 
 static void ready(struct subscription *s, const struct fault *why)
 {
@@ -123,7 +123,7 @@ static const struct subscription_ops subscription_ops = {
 	.failed = failed,
 };
 
-/* --- what the connection tells ------------------------------------------------------------------------------ */
+/* --- what the connection tells ---------------------------------------------------------------- */
 
 static void start(struct ws_connection *ws)
 {
@@ -188,7 +188,7 @@ static const struct ws_part subscribe_part = {
 	.discard = discard,
 };
 
-/* --- the request --------------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static struct ws_subscription *subscription_new(const struct subscription_request *request)
 {

@@ -154,7 +154,7 @@ static void expect_topic(const char *text)
 	peer_close(&other);
 }
 
-/* --- subscribe ------------------------------------------------------------------------------------ */
+/* --- subscribe -------------------------------------------------------------------------------- */
 
 TEST(subscribe__payloads_only_text_or_binary)
 {
@@ -290,7 +290,7 @@ TEST(subscribe__is_told_that_the_broker_stops)
 	assert_true(stopped);
 }
 
-/* --- produce ---------------------------------------------------------------------------------------- */
+/* --- produce ---------------------------------------------------------------------------------- */
 
 TEST(produce__each_message_is_an_event)
 {
@@ -349,7 +349,7 @@ TEST(produce__a_vanished_producer_leaves_what_it_sent)
 	expect_topic("\"value\":\"last words\"");
 }
 
-/* --- handshakes ---------------------------------------------------------------------------------------- */
+/* --- handshakes ------------------------------------------------------------------------------- */
 
 static void refuse(const char *request, const char *what)
 {

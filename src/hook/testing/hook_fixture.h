@@ -1,4 +1,5 @@
-/* hook_fixture: hooks of one shard, on a loop of its own, and an event that passes them. For tests. */
+/* hook_fixture: hooks of one shard, on a loop of its own, and an event that passes them. For
+ * tests. */
 #ifndef BOURN_HOOK_TESTING_HOOK_FIXTURE_H
 #define BOURN_HOOK_TESTING_HOOK_FIXTURE_H
 

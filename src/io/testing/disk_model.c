@@ -74,7 +74,7 @@ static void sync_names(struct model_node *dir)
 	dir->change_count = 0;
 }
 
-/* --- nodes and paths --------------------------------------------------------------------------- */
+/* --- nodes and paths -------------------------------------------------------------------------- */
 
 static struct model_node *node_new(struct disk_model *m, bool is_dir)
 {
@@ -162,7 +162,7 @@ static void link_node(struct disk_model *m, const char *from, const char *to)
 	change_names(parent(m, to), NULL, last_name(to), n);
 }
 
-/* --- descriptors ------------------------------------------------------------------------------- */
+/* --- descriptors ------------------------------------------------------------------------------ */
 
 static struct model_handle *find_handle(struct disk_model *m, int fd)
 {
@@ -180,7 +180,7 @@ static struct model_node *node_of(struct disk_model *m, int fd)
 	return h->node;
 }
 
-/* --- contents ---------------------------------------------------------------------------------- */
+/* --- contents --------------------------------------------------------------------------------- */
 
 uint64_t model_block_hash(const uint8_t bytes[MODEL_BLOCK_BYTES])
 {
@@ -326,7 +326,7 @@ static void sync_range(struct model_node *n, int64_t at, size_t len)
 	n->size_count = 0;
 }
 
-/* --- steps ------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 static void play_open(struct disk_model *m, const struct trace_step *s)
 {
@@ -378,7 +378,7 @@ void disk_model_play(struct disk_model *m, const struct trace_step *s)
 	}
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void disk_model_init(struct disk_model *m)
 {

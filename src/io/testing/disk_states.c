@@ -11,8 +11,8 @@ enum {
 	SINGLES_MAX =
 		96, /* open questions at a point, above which only so many random ones are asked alone */
 	SECTORS = MODEL_BLOCK_BYTES / MODEL_SECTOR_BYTES,
-	/* Answers to "is this block on the disk?", beside 0 and 1: so many first sectors of it, or all
-	 * but so many first ones. */
+	/* Answers to "is this block on the disk?", beside 0 and 1: so many first sectors of it, or
+	 * all but so many first ones. */
 	TORN_HEAD = 2,
 	TORN_TAIL = TORN_HEAD + SECTORS,
 };
@@ -51,7 +51,7 @@ static unsigned roll(struct walk *w, unsigned below)
 	return n % below;
 }
 
-/* --- questions ---------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 static void ask(struct walk *w, struct question question)
 {
@@ -91,7 +91,7 @@ static unsigned answer_to(const struct walk *w, const struct question *q)
 	return w->answers[q - w->questions];
 }
 
-/* --- contents ----------------------------------------------------------------------------------- */
+/* --- contents --------------------------------------------------------------------------------- */
 
 static void set_block(struct model_content *c, size_t i, const struct model_block *block)
 {
@@ -176,7 +176,7 @@ static void fill_content(struct walk *w, const struct model_node *n, struct mode
 	cut(w, c, size);
 }
 
-/* --- states ------------------------------------------------------------------------------------- */
+/* --- states ----------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t hash, uint64_t more)
 {
@@ -268,7 +268,7 @@ static void visit(struct walk *w, bool kept_all)
 	forget_state(w);
 }
 
-/* --- choices ------------------------------------------------------------------------------------ */
+/* --- choices ---------------------------------------------------------------------------------- */
 
 static unsigned torn(struct walk *w)
 {
@@ -363,7 +363,7 @@ static void visit_point(struct walk *w)
 	visit_random(w);
 }
 
-/* --- the walk ------------------------------------------------------------------------------------ */
+/* --- the walk --------------------------------------------------------------------------------- */
 
 static bool changes_something(const struct trace_step *s)
 {
@@ -410,7 +410,7 @@ size_t disk_states_each(const struct disk_states_config *config, disk_state_cb *
 	return points;
 }
 
-/* --- onto a disk --------------------------------------------------------------------------------- */
+/* --- onto a disk ------------------------------------------------------------------------------ */
 
 static void write_file(const struct disk_state_entry *e, struct disk *to)
 {

@@ -1,7 +1,8 @@
-/* disk_trace: a disk that writes down, in order, each call that changed another one, with marks that
- * its user puts between them. What a crash can make of it is for disk_states. Calls that change
- * something are made one at a time, so that the order written down is the order they took effect in;
- * those that fail are not written down, of a short write what it wrote. Any thread. Only for tests. */
+/* disk_trace: a disk that writes down, in order, each call that changed another one, with marks
+ * that its user puts between them. What a crash can make of it is for disk_states. Calls that
+ * change something are made one at a time, so that the order written down is the order they took
+ * effect in; those that fail are not written down, of a short write what it wrote. Any thread. Only
+ * for tests. */
 #ifndef BOURN_IO_TESTING_DISK_TRACE_H
 #define BOURN_IO_TESTING_DISK_TRACE_H
 

@@ -26,7 +26,7 @@ struct backup {
 	struct now began;
 };
 
-/* --- one operation ----------------------------------------------------------------------------------- */
+/* --- one operation ---------------------------------------------------------------------------- */
 
 static struct backup *backup_new(struct store_backup_op *o)
 {
@@ -87,7 +87,7 @@ static void take(struct backup *b, enum err err, const struct fault *f)
 		b->op->fault = *f;
 }
 
-/* --- list and remove ------------------------------------------------------------------------------------ */
+/* --- list and remove -------------------------------------------------------------------------- */
 
 static void list(struct work *w)
 {
@@ -106,7 +106,7 @@ static void remove_backup(struct work *w)
 	take(b, backup_dir_remove(b->log->config.disk, b->op->root, b->op->name, &f), &f);
 }
 
-/* --- make ----------------------------------------------------------------------------------------------- */
+/* --- make ------------------------------------------------------------------------------------- */
 
 static void say_made(const struct backup *b)
 {
@@ -201,7 +201,7 @@ static void prepared(struct work *w)
 		checkpoint_ask_backup(b->log, b);
 }
 
-/* --- all of them ------------------------------------------------------------------------------------------ */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 static enum err check(const struct backup *b)
 {

@@ -98,7 +98,7 @@ static enum err make_backup(struct fixture *x, const char *name)
 	return backup(&x->live, BACKUP_MAKE, name, &count);
 }
 
-/* --- what verify says ---------------------------------------------------------------------------- */
+/* --- what verify says ------------------------------------------------------------------------- */
 
 static void found(void *arg __attribute__((unused)), const struct verify_finding *f)
 {
@@ -131,7 +131,7 @@ static void assert_clean(struct fixture *x, const char *path)
 	assert_int_equal(totals.damages, 0);
 }
 
-/* --- two lives ------------------------------------------------------------------------------------- */
+/* --- two lives -------------------------------------------------------------------------------- */
 
 /* kill -9, in effect, and a start. */
 static void kill_rig(struct fixture *x, struct store_rig *r)
@@ -276,7 +276,7 @@ FIXTURE_TEST(backup__of_nothing_is_one)
 	live_on(x, 0, 0);
 }
 
-/* --- one moment ------------------------------------------------------------------------------------ */
+/* --- one moment ------------------------------------------------------------------------------- */
 
 /* Appends without end, so that some are under way at every moment. */
 struct load_op {
@@ -408,7 +408,7 @@ FIXTURE_TEST(backup__is_of_one_moment_for_all_partitions)
 	free(l);
 }
 
-/* --- refusals ------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 FIXTURE_TEST(backup__names_are_as_topics_but_for_tmp)
 {
@@ -457,7 +457,7 @@ FIXTURE_TEST(backup__only_one_at_a_time)
 	free(two.ops[0].backups);
 }
 
-/* --- what fails -------------------------------------------------------------------------------------- */
+/* --- what fails ------------------------------------------------------------------------------- */
 
 static int count_name(void *arg, const char *name __attribute__((unused)))
 {
@@ -547,7 +547,7 @@ FIXTURE_TEST(backup__what_a_crash_left_goes_at_the_next_start)
 	assert_true(event_log_is_whole(&x->live, partition(&x->live), 5));
 }
 
-/* --- repairs ----------------------------------------------------------------------------------------- */
+/* --- repairs ---------------------------------------------------------------------------------- */
 
 FIXTURE_TEST(backup__is_cut_without_harm_to_its_source)
 {

@@ -20,7 +20,7 @@ enum {
 
 static void begin_next(struct chunklog *log);
 
-/* --- end ------------------------------------------------------------------------------------------- */
+/* --- end -------------------------------------------------------------------------------------- */
 
 static void say_end(const struct chunklog *log)
 {
@@ -97,7 +97,7 @@ void checkpoint_backed_up(struct chunklog *log)
 	begin_next(log);
 }
 
-/* --- wake ------------------------------------------------------------------------------------------ */
+/* --- wake ------------------------------------------------------------------------------------- */
 
 static void wake(struct fanout_visit *v)
 {
@@ -130,7 +130,7 @@ static void finish(struct chunklog *log)
 	fanout_start(c->fanout, wake, woken, NULL);
 }
 
-/* --- publish --------------------------------------------------------------------------------------- */
+/* --- publish ---------------------------------------------------------------------------------- */
 
 static bool has_saved(const struct saved *s)
 {
@@ -214,7 +214,7 @@ static void publish(struct work *w)
 		         fault_text(&f, text, sizeof(text)));
 }
 
-/* --- spill ----------------------------------------------------------------------------------------- */
+/* --- spill ------------------------------------------------------------------------------------ */
 
 static void spilled(struct chunklog *log)
 {
@@ -242,7 +242,7 @@ static void spilled(struct chunklog *log)
 	begin_next(log);
 }
 
-/* --- roll ------------------------------------------------------------------------------------------ */
+/* --- roll ------------------------------------------------------------------------------------- */
 
 static void rolled(struct wal_roll *r)
 {
@@ -268,7 +268,7 @@ static void roll(struct chunklog *log)
 	wal_roll(log->wal, &c->roll);
 }
 
-/* --- hold ------------------------------------------------------------------------------------------ */
+/* --- hold ------------------------------------------------------------------------------------- */
 
 static void hold(struct fanout_visit *v)
 {
@@ -303,7 +303,7 @@ static void begin(struct chunklog *log)
 		roll(log);
 }
 
-/* --- a spill without one --------------------------------------------------------------------------- */
+/* --- a spill without one ---------------------------------------------------------------------- */
 
 static void spilled_alone(struct chunklog *log)
 {
@@ -327,7 +327,7 @@ static void begin_spill(struct chunklog *log)
 	spill_start(log, false, spilled_alone);
 }
 
-/* --- when ------------------------------------------------------------------------------------------ */
+/* --- when ------------------------------------------------------------------------------------- */
 
 static bool is_due(struct chunklog *log)
 {

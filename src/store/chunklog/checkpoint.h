@@ -1,33 +1,36 @@
-/* checkpoint: what is new in memory goes to the segments, for good, so that the WAL before it can go.
+/* checkpoint: what is new in memory goes to the segments, for good, so that the WAL before it can
+ * go.
  *
  *   roll     the WAL begins a new file; S is the last sequence before it
  *   spill    what is new is appended to segments and put in force (spill.h)
  *   publish  a worker flushes every file that was written since the last manifest, by spills too,
- *            writes the manifest ("all frames up to S are in segments"), then removes segments that lie
- *            below their log start
+ *            writes the manifest ("all frames up to S are in segments"), then removes segments that
+ *            lie below their log start
  *   wake     every shard goes on with appends that waited for the WAL to shrink (budget.h), also after a
  *            fault
  *   end      the WAL may free what is up to S
  *
- * Why the spill sees every frame up to S: the WAL posts the completions of all of them before it posts
- * the end of the roll. A mailbox is one queue in the order of posting, whoever posts. A shard's visit
- * is posted after home got the end of the roll, so after the completions that went to that shard.
- * It may see later frames too; replay skips what lies below the saved end.
+ * Why the spill sees every frame up to S: the WAL posts the completions of all of them before it
+ * posts the end of the roll. A mailbox is one queue in the order of posting, whoever posts. A
+ * shard's visit is posted after home got the end of the roll, so after the completions that went to
+ * that shard. It may see later frames too; replay skips what lies below the saved end.
  *
- * While one publishes, which takes the disk its time, spills go on; the manifest is of the moment before.
+ * While one publishes, which takes the disk its time, spills go on; the manifest is of the moment
+ * before.
  *
  * For a backup (backup.h) it is of one moment for all partitions: before the roll every shard stops
  * to begin frames, so that none has a sequence beyond S when the shard is visited; the visit lets
  * them go on. They wait little longer than for the roll, which the WAL's one writer does anyway.
- * And until the backup has what it wants no other one begins, nor a spill, and no file of a topic goes.
+ * And until the backup has what it wants no other one begins, nor a spill, and no file of a topic
+ * goes.
  *
- * Nothing of this is on the way of an acknowledgement. A checkpoint that fails (no space, say) leaves
- * the manifest, so also the WAL, as they were; it is tried again a few seconds later.
+ * Nothing of this is on the way of an acknowledgement. A checkpoint that fails (no space, say)
+ * leaves the manifest, so also the WAL, as they were; it is tried again a few seconds later.
  *
- * But a failed flush is final. After it nobody knows which of the bytes are on disk, the kernel calls
- * the next flush a success, and the chunks they came from may be gone: so no manifest is written again,
- * and nothing spilled, before a restart has recovered from the last manifest and the WAL. That goes on
- * taking appends until it or the memory is full; then they are refused. */
+ * But a failed flush is final. After it nobody knows which of the bytes are on disk, the kernel
+ * calls the next flush a success, and the chunks they came from may be gone: so no manifest is
+ * written again, and nothing spilled, before a restart has recovered from the last manifest and the
+ * WAL. That goes on taking appends until it or the memory is full; then they are refused. */
 #ifndef BOURN_STORE_CHUNKLOG_CHECKPOINT_H
 #define BOURN_STORE_CHUNKLOG_CHECKPOINT_H
 
@@ -102,8 +105,8 @@ void checkpoint_swapped(struct chunklog *log);
 /* One that begins from now on answers `c`. */
 void checkpoint_ask(struct chunklog *log, struct store_checkpoint *c);
 
-/* One that begins from now on hands its state to `b`: backup_capture, then backup_go_on. At most one is
- * asked for at a time. */
+/* One that begins from now on hands its state to `b`: backup_capture, then backup_go_on. At most
+ * one is asked for at a time. */
 void checkpoint_ask_backup(struct chunklog *log, struct backup *b);
 
 /* The backup needs nothing more of it: others may begin. */

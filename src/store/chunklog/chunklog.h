@@ -110,7 +110,7 @@ static inline struct shard *chunklog_visited(const struct fanout_visit *v)
 	return &chunklog_of(v->fanout->store)->shards[v->shard];
 }
 
-/* --- topics (topics.c) ----------------------------------------------------------------------------- */
+/* --- topics (topics.c) ------------------------------------------------------------------------ */
 
 /* NULL: there is no memory. */
 struct topic *chunklog_topic_new(struct chunklog *log, const struct topic_spec *spec);
@@ -143,10 +143,10 @@ void tomb_add(struct chunklog *log, struct tomb *tomb, const struct uuid *topic)
 
 struct segment_home partition_home(struct partition *p);
 
-/* --- recovery (recovery.c) --------------------------------------------------------------------------- */
+/* --- recovery (recovery.c) -------------------------------------------------------------------- */
 
-/* The lock is held, nothing else is open. Fills catalog, wal, topics and epoch, and writes the first
- * manifest of this run. On failure what was filled stays for chunklog_free. */
+/* The lock is held, nothing else is open. Fills catalog, wal, topics and epoch, and writes the
+ * first manifest of this run. On failure what was filled stays for chunklog_free. */
 enum err chunklog_recover(struct chunklog *log, struct fault *f) MUST_CHECK;
 
 #endif

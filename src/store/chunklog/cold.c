@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* --- a walk through one segment -------------------------------------------------------------------- */
+/* --- a walk through one segment --------------------------------------------------------------- */
 
 struct walk {
 	struct cold_file *file;
@@ -123,7 +123,7 @@ static bool walk_doubts(struct walk *w, enum err err)
 	return true;
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct cold_batches {
 	struct shared shared; /* first */
@@ -209,7 +209,7 @@ enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, 
 	return OK;
 }
 
-/* --- times ----------------------------------------------------------------------------------------- */
+/* --- times ------------------------------------------------------------------------------------ */
 
 enum { TIME_WINDOW_BYTES = 256 << 10 };
 

@@ -3,8 +3,8 @@
  * A store has one. It keeps the files that were read last open, with their indexes (cold_files.h).
  *
  * Every batch that leaves was verified in this call (segment_reader.h) and bears the epoch of its
- * segment's header; a range leaves as it is. An index says only where to begin; where what it says does not hold, the segment
- * is read from its start before it is called damaged.
+ * segment's header; a range leaves as it is. An index says only where to begin; where what it says
+ * does not hold, the segment is read from its start before it is called damaged.
  *
  * Blocking: a worker's thread. Any number of them at once. */
 #ifndef BOURN_STORE_CHUNKLOG_COLD_H
@@ -34,19 +34,19 @@ struct cold_source {
 	bool finished;            /* it will not grow: a later one is there */
 };
 
-/* Whole batches from the one on that contains `offset` (which the segment has), at most `bytes_max`,
- * one in any case, all of them below offset `limit`. `*holder` is the caller's to put.
+/* Whole batches from the one on that contains `offset` (which the segment has), at most
+ * `bytes_max`, one in any case, all of them below offset `limit`. `*holder` is the caller's to put.
  *
- * Errors: ERR_CORRUPT: what is damaged, or missing, begins at offset `*bad_at`; ERR_IO, ERR_… of the
- * disk: it could not be read. */
+ * Errors: ERR_CORRUPT: what is damaged, or missing, begins at offset `*bad_at`; ERR_IO, ERR_… of
+ * the disk: it could not be read. */
 enum err cold_read(struct cold *c, const struct cold_source *s, int64_t offset, int64_t limit,
                    size_t bytes_max, struct slice *batches, struct shared **holder, int64_t *bad_at,
                    struct fault *f) MUST_CHECK;
 
 /* The batches from the one on that contains `offset`, as far as they lie in the file behind each
- * other, at most `bytes_max`, all of them below offset `limit`. False: there is no such range, or it
- * is not certain where it begins and ends; reading batches tells why. `*holder` is the caller's to
- * put, on any thread: it keeps the file open, also when it is forgotten; before cold_free. */
+ * other, at most `bytes_max`, all of them below offset `limit`. False: there is no such range, or
+ * it is not certain where it begins and ends; reading batches tells why. `*holder` is the caller's
+ * to put, on any thread: it keeps the file open, also when it is forgotten; before cold_free. */
 bool cold_range(struct cold *c, const struct cold_source *s, int64_t offset, int64_t limit,
                 int64_t bytes_max, struct store_range *range, struct shared **holder);
 
@@ -56,9 +56,9 @@ enum err cold_find_time(struct cold *c, const struct cold_source *s, int64_t fro
                         int64_t time_ms, int64_t *offset, int64_t *bad_at,
                         struct fault *f) MUST_CHECK;
 
-/* `run` was appended to `s` (count == 0: nothing), which is in force before anybody asks for it: what
- * that says need not be read. Once the segment is finished its index comes to lie beside it, if all
- * of it is known; else that is left to who reads it. Blocking. */
+/* `run` was appended to `s` (count == 0: nothing), which is in force before anybody asks for it:
+ * what that says need not be read. Once the segment is finished its index comes to lie beside it,
+ * if all of it is known; else that is left to who reads it. Blocking. */
 void cold_note(struct cold *c, const struct cold_source *s, const struct segment_index *run);
 
 /* Its file is removed: it stays open until those that read it now are through. */

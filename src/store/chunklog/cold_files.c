@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- the table ------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 struct cold *cold_new(unsigned files_max)
 {
@@ -178,7 +178,7 @@ void cold_forget_topic(struct cold *c, const struct uuid *topic)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* --- one file -------------------------------------------------------------------------------------- */
+/* --- one file --------------------------------------------------------------------------------- */
 
 enum err cold_file_open(struct cold_file *file, const struct cold_source *s, struct fault *f)
 {
@@ -212,7 +212,7 @@ void cold_file_keep_index(struct cold_file *file, const struct cold_source *s)
 	file->has_index_file = true;
 }
 
-/* --- what checkpoints know ------------------------------------------------------------------------- */
+/* --- what checkpoints know -------------------------------------------------------------------- */
 
 void cold_note(struct cold *c, const struct cold_source *s, const struct segment_index *run)
 {

@@ -100,7 +100,7 @@ static int open_segment(struct sim_store *x, int64_t base)
 	return fd;
 }
 
-/* --- where it begins and ends -------------------------------------------------------------------- */
+/* --- where it begins and ends ----------------------------------------------------------------- */
 
 FIXTURE_TEST(range__is_a_run_from_the_batch_asked_for_on)
 {
@@ -175,7 +175,7 @@ FIXTURE_TEST(range__never_comes_from_memory)
 	assert_no_range(x, 0, ALL);
 }
 
-/* --- its file ------------------------------------------------------------------------------------ */
+/* --- its file --------------------------------------------------------------------------------- */
 
 FIXTURE_TEST(range__outlives_the_segment)
 {
@@ -226,7 +226,7 @@ FIXTURE_TEST(range__files_stay_open_however_many)
 	assert_int_equal(open_files(x), after - TOPICS + COLD_FILES_MAX);
 }
 
-/* --- damage -------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 static void assert_corrupt(struct sim_store *x, int64_t offset)
 {

@@ -83,7 +83,7 @@ static const char *file_path(struct sim_store *x, int64_t base, const char *suff
 	return into;
 }
 
-/* --- where it is read from ----------------------------------------------------------------------- */
+/* --- where it is read from -------------------------------------------------------------------- */
 
 FIXTURE_TEST(log__reads_from_segments_what_it_let_go_of)
 {
@@ -235,7 +235,7 @@ FIXTURE_TEST(log__more_segments_than_descriptors)
 	assert_in_range(calls(x, DISK_OPEN) - calls(x, DISK_CLOSE) - opened, 1, COLD_FILES_MAX);
 }
 
-/* --- starts -------------------------------------------------------------------------------------- */
+/* --- starts ----------------------------------------------------------------------------------- */
 
 static unsigned reads_of_a_start(struct sim_store *x)
 {
@@ -306,7 +306,7 @@ FIXTURE_TEST(log__takes_over_what_memory_made_for_good)
 	assert_true(event_log_is_whole(&x->rig, x->p, 120));
 }
 
-/* --- indexes ------------------------------------------------------------------------------------- */
+/* --- indexes ---------------------------------------------------------------------------------- */
 
 static void check_all(struct sim_store *x, int64_t end)
 {
@@ -526,7 +526,7 @@ FIXTURE_TEST(log__a_read_that_fails_is_no_damage)
 	assert_true(event_log_is_whole(&x->rig, x->p, 50));
 }
 
-/* --- retention ----------------------------------------------------------------------------------- */
+/* --- retention -------------------------------------------------------------------------------- */
 
 static void set_retention(struct sim_store *x, int64_t bytes, int64_t count)
 {

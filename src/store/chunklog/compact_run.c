@@ -8,7 +8,7 @@
 
 enum { WINDOW_BYTES = 256 << 10, DRAIN_BYTES = 1 << 20 };
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 /* As many keys as there may be in what is not compacted. */
 static uint64_t keys_max(const struct compact_run *r)
@@ -85,7 +85,7 @@ void compact_run_free(struct compact_run *r)
 	free(r);
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static enum err source_open(struct compact_run *r, struct fault *f)
 {
@@ -124,7 +124,7 @@ static enum err source_next(struct compact_run *r, struct batch *b, struct fault
 	return segment_reader_next(&r->source.reader, b, f);
 }
 
-/* --- mapping --------------------------------------------------------------------------------------- */
+/* --- mapping ---------------------------------------------------------------------------------- */
 
 static enum err map_batch(struct compact_run *r, const struct batch *b, bool *full, struct fault *f)
 {
@@ -169,7 +169,7 @@ enum err compact_run_map(struct compact_run *r, bool *done, struct fault *f)
 	return OK;
 }
 
-/* --- rewriting ------------------------------------------------------------------------------------- */
+/* --- rewriting -------------------------------------------------------------------------------- */
 
 bool compact_run_has_group(const struct compact_run *r)
 {

@@ -1,5 +1,5 @@
-/* compact_run: one partition's compaction, as far as its files go: in slices of about 256 KiB read, so
- * that whoever carries it out may rest between them.
+/* compact_run: one partition's compaction, as far as its files go: in slices of about 256 KiB read,
+ * so that whoever carries it out may rest between them.
  *
  *   map       the keys of the segments that are not compacted yet, until all are seen or the map is full
  *   rewrite   segments one after the other, from the first on, into one new file as long as they go

@@ -33,7 +33,7 @@ static int64_t steady_ms(const struct chunklog *log)
 	return log->began.wall_ms + (loop_now(home_of(log)).mono_us - log->began.mono_us) / 1000;
 }
 
-/* --- which one? ------------------------------------------------------------------------------------ */
+/* --- which one? ------------------------------------------------------------------------------- */
 
 struct choice {
 	struct partition *partition;
@@ -107,7 +107,7 @@ static struct choice choose(struct chunklog *log)
 	return best;
 }
 
-/* --- end ------------------------------------------------------------------------------------------- */
+/* --- end -------------------------------------------------------------------------------------- */
 
 static void say_end(const struct chunklog *log)
 {
@@ -174,14 +174,15 @@ static void end(struct chunklog *log)
 	loop_work(home_of(log), &c->work);
 }
 
-/* --- publish --------------------------------------------------------------------------------------- */
+/* --- publish ---------------------------------------------------------------------------------- */
 
 static void published(struct store_checkpoint *asked)
 {
 	struct compaction *c = CONTAINER_OF(asked, struct compaction, publish);
 	struct chunklog *log = log_of(c);
 
-	/* A checkpoint that failed says so itself; the next one that does not publishes this too. */
+	/* A checkpoint that failed says so itself; the next one that does not publishes this
+	 * too. */
 	c->unpublished_bytes = 0;
 	c->state = COMPACTION_REWRITE;
 	step(log);
@@ -196,7 +197,7 @@ static void publish(struct chunklog *log)
 	checkpoint_ask(log, &c->publish);
 }
 
-/* --- take ------------------------------------------------------------------------------------------ */
+/* --- take ------------------------------------------------------------------------------------- */
 
 static void taken(struct message *m)
 {
@@ -243,7 +244,7 @@ static void begin_take(struct chunklog *log)
 	loop_post(c->partition->shard->loop, &c->message);
 }
 
-/* --- swap ------------------------------------------------------------------------------------------ */
+/* --- swap ------------------------------------------------------------------------------------- */
 
 /* The first of the group's segments in `s`, if all of them are there as they were. */
 static struct segment *find_group(const struct saved *s, const struct compact_run *r)
@@ -365,7 +366,7 @@ static void wait_to_swap(struct chunklog *log)
 	checkpoint_ask_swap(log);
 }
 
-/* --- slices ---------------------------------------------------------------------------------------- */
+/* --- slices ----------------------------------------------------------------------------------- */
 
 static void slice(struct work *w)
 {
@@ -428,7 +429,7 @@ static void begin_slice(struct chunklog *log)
 	loop_work(home_of(log), &c->work);
 }
 
-/* --- the run --------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 /* Mapping, or between two slices or groups. */
 static void step(struct chunklog *log)
@@ -513,7 +514,7 @@ static void fired(struct timer *t)
 	compaction_look(log);
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void start_looking(struct message *m)
 {

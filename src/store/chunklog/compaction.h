@@ -1,5 +1,5 @@
-/* compaction: of topics with cleanup.policy=compact, the last record of each key stays. One partition at
- * a time, of all the store: the one of which the largest part is not compacted yet.
+/* compaction: of topics with cleanup.policy=compact, the last record of each key stays. One
+ * partition at a time, of all the store: the one of which the largest part is not compacted yet.
  *
  *   look     at home, after each checkpoint and now and then: is there one to compact?
  *   map      a worker notes the keys (compact_run.h), a slice at a time, with rests between
@@ -8,17 +8,17 @@
  *            the old ones; its shard hears so, as after a spill
  *   take     the shard lets go of the chunks of those; under `memory` those with what is left of them
  *            take their place
- *   publish  a checkpoint, at the end and now and then: its manifest has the new segments, after it the
- *            old files go (unpublished.h)
+ *   publish  a checkpoint, at the end and now and then: its manifest has the new segments, after it
+ *            the old files go (unpublished.h)
  *
- * Only segments that are finished are compacted, so never the last one. A reader that has an old file
- * open reads on; one that finds it gone asks its shard again. A new file counts when its name has no
- * ".new"; one that no manifest knows is removed by the next start, and what it stood for is
- * there. So a run may be cut off anywhere: groups that were published are compacted, the others are as
- * they were.
+ * Only segments that are finished are compacted, so never the last one. A reader that has an old
+ * file open reads on; one that finds it gone asks its shard again. A new file counts when its name
+ * has no ".new"; one that no manifest knows is removed by the next start, and what it stood for is
+ * there. So a run may be cut off anywhere: groups that were published are compacted, the others are
+ * as they were.
  *
- * Memory: the map (COMPACT_MAP_BYTES at most; when it is full the run goes as far as it knows, and the
- * next one goes on there), some MiB of buffers, and under `memory` what is left of one group.
+ * Memory: the map (COMPACT_MAP_BYTES at most; when it is full the run goes as far as it knows, and
+ * the next one goes on there), some MiB of buffers, and under `memory` what is left of one group.
  *
  * Home only, but for what the worker or the shard has while it is asked. */
 #ifndef BOURN_STORE_CHUNKLOG_COMPACTION_H
@@ -73,8 +73,8 @@ void compaction_stop(struct chunklog *log);
 /* None is running. */
 bool compaction_is_idle(const struct chunklog *log);
 
-/* May files of deleted topics be removed, and those topics be freed? Not while one of them is compacted,
- * which ends soon. */
+/* May files of deleted topics be removed, and those topics be freed? Not while one of them is
+ * compacted, which ends soon. */
 bool compaction_spares_files(struct chunklog *log);
 
 /* Begin one, if there is something to compact and none is running. */

@@ -1,4 +1,5 @@
-/* Compaction as a whole, under both engines: what is left of a partition is held against a model. */
+/* Compaction as a whole, under both engines: what is left of a partition is held against a
+ * model. */
 #include "base/check.h"
 #include "base/test.h"
 #include "io/disk.h"
@@ -82,7 +83,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- the log and its model --------------------------------------------------------------------- */
+/* --- the log and its model -------------------------------------------------------------------- */
 
 static void append(struct fixture *x, int64_t count)
 {
@@ -227,7 +228,7 @@ static void reopen(struct fixture *x)
 	sim_store_open(&x->store);
 }
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 FIXTURE_TEST(compaction__the_last_record_of_each_key_stays)
 {

@@ -1,5 +1,5 @@
-/* Crashes at every call: random appends of all classes, trims, changes of class and checkpoints on a
- * simulated disk whose power goes (or whose process is killed) in the middle of any of it; then a
+/* Crashes at every call: random appends of all classes, trims, changes of class and checkpoints on
+ * a simulated disk whose power goes (or whose process is killed) in the middle of any of it; then a
  * start, with another number of shards, is held against what had been answered.
  *
  * The oracle: a record says which append it was. What was acknowledged is there if its class
@@ -71,7 +71,7 @@ static unsigned roll(struct world *w, unsigned below)
 	return n % below;
 }
 
-/* --- appends ----------------------------------------------------------------------------------------- */
+/* --- appends ---------------------------------------------------------------------------------- */
 
 struct shot {
 	struct store_append op;
@@ -149,7 +149,7 @@ static void settle(struct world *w)
 		assert_true(rig_run(&w->rig, &w->settled));
 }
 
-/* --- other steps ------------------------------------------------------------------------------------- */
+/* --- other steps ------------------------------------------------------------------------------ */
 
 static void all_acked_is_safe(struct track *t)
 {
@@ -244,7 +244,7 @@ static void step(struct world *w)
 		settle(w);
 }
 
-/* --- verification ------------------------------------------------------------------------------------ */
+/* --- verification ----------------------------------------------------------------------------- */
 
 static void fail_with(const struct world *w, const struct track *t, const char *what, long long at)
 {
@@ -387,7 +387,7 @@ static void verify_track(struct world *w, struct track *t)
 	t->trim_safe = state->log_start;
 }
 
-/* --- the loop ---------------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void find_partitions(struct world *w)
 {

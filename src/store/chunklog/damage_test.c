@@ -1,5 +1,5 @@
-/* Both engines, `log` with next to no memory, on disks that rot, fail and fill up: nothing wrong is ever served, what is
- * damaged is fenced alone, what was acknowledged is there. */
+/* Both engines, `log` with next to no memory, on disks that rot, fail and fill up: nothing wrong is
+ * ever served, what is damaged is fenced alone, what was acknowledged is there. */
 #include "base/endian.h"
 #include "base/test.h"
 #include "io/disk.h"
@@ -197,7 +197,8 @@ FIXTURE_TEST(engine__a_cut_or_missing_segment_is_damage)
 	assert_true(event_log_is_whole(&x->rig, partition(x, "a", 1), 10));
 }
 
-/* Where the frame that begins at this offset of partition `index` of "a" stands in the first file. */
+/* Where the frame that begins at this offset of partition `index` of "a" stands in the first
+ * file. */
 static int64_t find_frame(struct fixture *x, uint32_t index, int64_t base_offset)
 {
 	struct buf file = BUF_INIT(64 << 20);

@@ -1,4 +1,5 @@
-/* Both engines beyond the contract, `log` with next to no memory: restarts, limits, what it leaves on disk and in memory. */
+/* Both engines beyond the contract, `log` with next to no memory: restarts, limits, what it leaves
+ * on disk and in memory. */
 #include "base/test.h"
 #include "io/disk.h"
 #include "io/testing/disk_poke.h"

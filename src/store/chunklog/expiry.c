@@ -6,7 +6,7 @@
 
 enum { LOOK_MS = 1000 };
 
-/* --- one partition --------------------------------------------------------------------------------- */
+/* --- one partition ---------------------------------------------------------------------------- */
 
 /* On the clock of the run. */
 static int64_t run_ms(const struct shard *shard)
@@ -74,7 +74,7 @@ void expiry_look(struct partition *p)
 		trim(p, upto);
 }
 
-/* --- all of a shard -------------------------------------------------------------------------------- */
+/* --- all of a shard --------------------------------------------------------------------------- */
 
 static void look(struct timer *t)
 {

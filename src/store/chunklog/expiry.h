@@ -1,9 +1,9 @@
 /* expiry: retention by age (topic setting retention.ms): log_start moves past what is older.
  *
- * How old something is says core/age.h. It is looked after each append and by a timer of each shard;
- * what is found goes by a trim, as anybody's would: so a restart does not bring it back. The newest
- * batch is not spared: a topic that nobody writes to becomes empty. A fenced partition keeps what it
- * has until somebody looked.
+ * How old something is says core/age.h. It is looked after each append and by a timer of each
+ * shard; what is found goes by a trim, as anybody's would: so a restart does not bring it back. The
+ * newest batch is not spared: a topic that nobody writes to becomes empty. A fenced partition keeps
+ * what it has until somebody looked.
  *
  * Owning shard, but for what says otherwise. */
 #ifndef BOURN_STORE_CHUNKLOG_EXPIRY_H

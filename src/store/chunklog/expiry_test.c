@@ -295,7 +295,7 @@ FIXTURE_TEST(expiry__a_topic_may_be_deleted_meanwhile)
 	}
 }
 
-/* --- segments -------------------------------------------------------------------------------------- */
+/* --- segments --------------------------------------------------------------------------------- */
 
 static void checkpoint(struct fixture *x)
 {

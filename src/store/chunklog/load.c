@@ -131,7 +131,8 @@ static enum err rescan_partition(struct partition *p, struct fault *f)
 	s->segments = segments;
 	s->segment_count = segment_count;
 	s->compacted = 0; /* what came through unpublished may be among them */
-	/* Files below the last log start were removed; the trim itself is lost with the manifest. */
+	/* Files below the last log start were removed; the trim itself is lost with the
+	 * manifest. */
 	if (s->segment_count > 0 && s->segments[0].base_offset > s->log_start)
 		s->log_start = s->segments[0].base_offset;
 	return OK;

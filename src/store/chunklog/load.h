@@ -1,5 +1,5 @@
-/* load: what the manifest says of every partition, brought from segments into memory, or under `log`
- * left there; a part of recovery. Blocking, no shard at work. */
+/* load: what the manifest says of every partition, brought from segments into memory, or under
+ * `log` left there; a part of recovery. Blocking, no shard at work. */
 #ifndef BOURN_STORE_CHUNKLOG_LOAD_H
 #define BOURN_STORE_CHUNKLOG_LOAD_H
 
@@ -10,8 +10,8 @@
 
 struct chunklog;
 
-/* Every partition has what the manifest says in `saved`; what is not there, or not right, fences it.
- * `rescan`: the manifest is an old one; first see which files there are and how far each goes.
+/* Every partition has what the manifest says in `saved`; what is not there, or not right, fences
+ * it. `rescan`: the manifest is an old one; first see which files there are and how far each goes.
  * Raises `*leader_epoch_max` to the highest one met. ERR_IO: a directory could not be listed. */
 enum err segments_load(struct chunklog *log, bool rescan, int32_t *leader_epoch_max,
                        struct fault *f) MUST_CHECK;

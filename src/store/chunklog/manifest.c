@@ -23,7 +23,7 @@ enum {
 
 static const char magic[8] = "bournman";
 
-/* --- writing --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 void manifest_begin(struct buf *out, const struct manifest *m, const struct uuid *store_id)
 {
@@ -133,7 +133,7 @@ enum err manifest_write(struct disk *d, const char *root, struct slice bytes, st
 	return err;
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static size_t entry_bytes(uint32_t version)
 {

@@ -16,7 +16,8 @@
  *           last 4: CRC-32C of all before   64     segments: base offset 8, end offset 8,
  *                                                  bytes 8, leader epoch 4, generation 4,
  *                                                  created 8, min and max timestamp 8, 8
- * Little-endian. Version 2 has segments at 56, all of generation 0; version 1 also no times of them. A partition of which nothing is saved is left out. Nothing depends on the number of
+ * Little-endian. Version 2 has segments at 56, all of generation 0; version 1 also no times of
+ * them. A partition of which nothing is saved is left out. Nothing depends on the number of
  * shards. */
 #ifndef BOURN_STORE_CHUNKLOG_MANIFEST_H
 #define BOURN_STORE_CHUNKLOG_MANIFEST_H

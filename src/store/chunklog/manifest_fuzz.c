@@ -1,5 +1,5 @@
-/* Whatever bytes stand in a manifest: refused, or decoded into offsets that make sense. The checksum
- * is put right first, so that the fuzzer gets past it. */
+/* Whatever bytes stand in a manifest: refused, or decoded into offsets that make sense. The
+ * checksum is put right first, so that the fuzzer gets past it. */
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "store/chunklog/manifest.h"

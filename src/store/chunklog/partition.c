@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void partition_init(struct partition *p, struct topic *topic, const struct topic_spec *spec,
                     uint32_t index, struct shard *shard)
@@ -56,7 +56,7 @@ void partition_fini(struct partition *p)
 	free(p->saved.segments);
 }
 
-/* --- growing --------------------------------------------------------------------------------------- */
+/* --- growing ---------------------------------------------------------------------------------- */
 
 static struct chunk *tail(const struct partition *p)
 {
@@ -128,8 +128,8 @@ static void set_high_watermark(struct partition *p, int64_t offset)
 	p->base.state.high_watermark = offset;
 }
 
-/* As large as all that is there: so memory doubles with a growing topic, and stays within twice what
- * retention keeps of a full one. */
+/* As large as all that is there: so memory doubles with a growing topic, and stays within twice
+ * what retention keeps of a full one. */
 static size_t chunk_size_next(const struct partition *p, size_t need, size_t want)
 {
 	size_t size = (size_t)p->warm_bytes;
@@ -247,7 +247,7 @@ void partition_seal(struct partition *p)
 		c->cap = c->filled;
 }
 
-/* --- shrinking ------------------------------------------------------------------------------------- */
+/* --- shrinking -------------------------------------------------------------------------------- */
 
 static void count_fenced(const struct partition *p, int64_t by)
 {
@@ -343,7 +343,7 @@ void partition_retain(struct partition *p)
 		partition_move_start(p, start);
 }
 
-/* --- damage ---------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 void partition_set_damage(struct partition *p, struct damage d)
 {
@@ -377,7 +377,7 @@ void partition_go_on_at(struct partition *p, int64_t offset)
 	set_high_watermark(p, offset);
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 uint32_t partition_chunk_at(const struct partition *p, int64_t offset)
 {

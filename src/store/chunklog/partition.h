@@ -4,22 +4,23 @@
  *                  ^ head_at: the batch that holds log_start
  *
  * Under `memory` that is all of it. Under `log` what lies below the first chunk is in segments only
- * ("cold"; what the chunks hold is "warm"): a chunk goes when all of it was written to segments and it
- * is not among the newest that the store's budget keeps.
+ * ("cold"; what the chunks hold is "warm"): a chunk goes when all of it was written to segments and
+ * it is not among the newest that the store's budget keeps.
  *
- * An append waits until the turn's COMMIT stage, is copied into the tail chunk there with all others
- * that wait, and goes to the WAL as one frame. Some frames may be in flight, of one class and in one
- * chunk; the WAL makes one group of those that it finds, and acknowledges them in their order. Then a
- * frame's batches are shown, the high watermark moves, its appends are answered in their order.
+ * An append waits until the turn's COMMIT stage, is copied into the tail chunk there with all
+ * others that wait, and goes to the WAL as one frame. Some frames may be in flight, of one class
+ * and in one chunk; the WAL makes one group of those that it finds, and acknowledges them in their
+ * order. Then a frame's batches are shown, the high watermark moves, its appends are answered in
+ * their order.
  *
  *   chunk:   | visible     | frame | frame | filled, but in no frame yet
  *                          ^ the high watermark                         ^ the log end
  *   waiting --submit--> framed --WAL--> answered --answer--> done()
  *
- * No space: the WAL refuses a frame and all that were behind it. Their appends fail; when the last of
- * them is back their batches are taken back as well, and the next frame is tried: so there is never
- * a hole. A failed WAL: the same, and the partition takes no more writes until a restart. Class
- * `none`: no frame.
+ * No space: the WAL refuses a frame and all that were behind it. Their appends fail; when the last
+ * of them is back their batches are taken back as well, and the next frame is tried: so there is
+ * never a hole. A failed WAL: the same, and the partition takes no more writes until a restart.
+ * Class `none`: no frame.
  *
  * Retention: after each move of the high watermark log_start goes to the first batch boundary at
  * which what is left is within both limits (bytes, records); the newest batch always stays. Memory
@@ -122,7 +123,7 @@ void partition_init(struct partition *p, struct topic *topic, const struct topic
 void partition_init_tasks(struct partition *p); /* append.c's part of it */
 void partition_fini(struct partition *p);
 
-/* --- the log (partition.c) --------------------------------------------------------------------- */
+/* --- the log (partition.c) -------------------------------------------------------------------- */
 
 /* Recovery: append one valid batch, whose offset is the log end, as it stands. No retention. */
 void partition_take(struct partition *p, struct slice batch, int32_t leader_epoch,
@@ -193,13 +194,13 @@ static inline bool partition_has_hole(const struct partition *p)
 /* The chunk that holds the first batch at or after `offset`; chunk_count when there is none. */
 uint32_t partition_chunk_at(const struct partition *p, int64_t offset);
 
-/* --- what is cold (sealed.c); only under `log` ------------------------------------------------- */
+/* --- what is cold (sealed.c); only under `log` ------------------------------------------------ */
 
 /* `s` of it was written to segments (borrowed). False: there is no memory, and nothing was done. */
 bool partition_seal_upto(struct partition *p, const struct saved *s);
 
-/* `saved` has changed. It is home's, but home does not touch it before the visit has ended that calls
- * this. Under `memory` too. False: there is no memory; it has to be called again. */
+/* `saved` has changed. It is home's, but home does not touch it before the visit has ended that
+ * calls this. Under `memory` too. False: there is no memory; it has to be called again. */
 bool partition_heed_saved(struct partition *p) MUST_CHECK;
 
 /* Let go of chunks that are in segments whole, but for the newest that `storage.memory` holds. */
@@ -224,20 +225,21 @@ int64_t partition_skip_older(const struct partition *p, int64_t offset, int64_t 
 void partition_cold_damage(struct partition *p, const struct segment *s, int64_t bad_at,
                            const struct fault *why);
 
-/* --- compaction (compacted.c) ------------------------------------------------------------------ */
+/* --- compaction (compacted.c) ----------------------------------------------------------------- */
 
-/* Segments from offset `from` to `to` were compacted and are in force. `chunks`, with what is left of
- * them, take the place of what memory has of them; none, under `log`: it goes. False: a frame in flight
- * is in the way, nothing has changed; it is asked again later. Else the references are taken. */
+/* Segments from offset `from` to `to` were compacted and are in force. `chunks`, with what is left
+ * of them, take the place of what memory has of them; none, under `log`: it goes. False: a frame in
+ * flight is in the way, nothing has changed; it is asked again later. Else the references are
+ * taken. */
 bool partition_take_compacted(struct partition *p, int64_t from, int64_t to, struct chunk **chunks,
                               uint32_t count) MUST_CHECK;
 
-/* --- the way out (reading.c) ------------------------------------------------------------------- */
+/* --- the way out (reading.c) ------------------------------------------------------------------ */
 
 void partition_read(struct partition *p, struct store_read *r);
 void partition_lookup_time(struct partition *p, struct store_time_lookup *l);
 
-/* --- the way in (append.c) ----------------------------------------------------------------------- */
+/* --- the way in (append.c) -------------------------------------------------------------------- */
 
 void partition_append(struct partition *p, struct store_append *a);
 void partition_trim(struct partition *p, struct store_trim *t);

@@ -1,8 +1,9 @@
-/* The way out of a partition: what is warm is answered from chunks within the turn, what is cold by a
- * worker that reads segments.
+/* The way out of a partition: what is warm is answered from chunks within the turn, what is cold by
+ * a worker that reads segments.
  *
- * A lookup goes through what is cold segment by segment, then through the chunks. Meanwhile retention
- * may pass it, and chunks may become cold: so after each segment it looks anew where it stands. */
+ * A lookup goes through what is cold segment by segment, then through the chunks. Meanwhile
+ * retention may pass it, and chunks may become cold: so after each segment it looks anew where it
+ * stands. */
 #include "store/answers.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/cold.h"
@@ -10,7 +11,7 @@
 
 #include <stdlib.h>
 
-/* --- one visit to a segment ------------------------------------------------------------------------ */
+/* --- one visit to a segment ------------------------------------------------------------------- */
 
 struct cold_visit {
 	struct work work;
@@ -85,7 +86,7 @@ static void visit_end(struct cold_visit *v)
 	p->cold_reads--;
 }
 
-/* --- reads ----------------------------------------------------------------------------------------- */
+/* --- reads ------------------------------------------------------------------------------------ */
 
 static void read_visited(struct work *w)
 {
@@ -129,7 +130,7 @@ void partition_read(struct partition *p, struct store_read *r)
 	store_read_answer(r, p->shard->loop);
 }
 
-/* --- lookups --------------------------------------------------------------------------------------- */
+/* --- lookups ---------------------------------------------------------------------------------- */
 
 static void lookup_visited(struct work *w);
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* --- gathering ------------------------------------------------------------------------------------- */
+/* --- gathering -------------------------------------------------------------------------------- */
 
 static struct damage damage_to_save(const struct partition *p)
 {
@@ -122,7 +122,7 @@ void save_free(struct save *s)
 	free(s);
 }
 
-/* --- writing --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static struct segment *last_segment(struct save *s)
 {
@@ -156,8 +156,8 @@ static bool is_young(const struct save *s, const struct segment *to)
 	       (lag_ms < 0 || age_ms < lag_ms);
 }
 
-/* One epoch a segment, no hole in it, none that compaction made, and nothing behind damage: what follows a bad batch in a file
- * cannot be found. */
+/* One epoch a segment, no hole in it, none that compaction made, and nothing behind damage: what
+ * follows a bad batch in a file cannot be found. */
 static bool can_append(const struct save *s, const struct segment *to,
                        const struct save_slice *next)
 {
@@ -182,8 +182,8 @@ static uint32_t run_length(const struct save *s, const struct segment *to, uint3
 	return i - first;
 }
 
-/* `to` ends with these batches, and reaches from `before` on. Without memory that is left to who reads
- * it. */
+/* `to` ends with these batches, and reaches from `before` on. Without memory that is left to who
+ * reads it. */
 static void keep_run(struct save *s, const struct segment *to, const struct segment *before,
                      const struct iovec *iov, int count)
 {

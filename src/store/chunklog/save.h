@@ -1,5 +1,5 @@
-/* save: what one spill or checkpoint writes of one partition. Made by the owning shard, carried out by
- * a worker, put in force (or dropped) at home. */
+/* save: what one spill or checkpoint writes of one partition. Made by the owning shard, carried out
+ * by a worker, put in force (or dropped) at home. */
 #ifndef BOURN_STORE_CHUNKLOG_SAVE_H
 #define BOURN_STORE_CHUNKLOG_SAVE_H
 
@@ -35,9 +35,9 @@ struct save {
 	uint32_t run_count;
 };
 
-/* `*out` is NULL when nothing changed since the last one: for a checkpoint (`publish`) in what a manifest
- * says; else in what memory holds, and log start and the segments below it stay what they are.
- * NO_MEMORY. On the owning shard. */
+/* `*out` is NULL when nothing changed since the last one: for a checkpoint (`publish`) in what a
+ * manifest says; else in what memory holds, and log start and the segments below it stay what they
+ * are. NO_MEMORY. On the owning shard. */
 enum err save_new(struct partition *p, bool publish, struct save **out) MUST_CHECK;
 
 void save_free(struct save *s);
@@ -51,8 +51,8 @@ struct save_to {
 /* Append to segments. Blocking. */
 enum err save_write(struct save *s, const struct save_to *to, struct fault *f) MUST_CHECK;
 
-/* Tell `cold` what the segments hold that are new, longer or finished; all is written, nothing in force.
- * Blocking. */
+/* Tell `cold` what the segments hold that are new, longer or finished; all is written, nothing in
+ * force. Blocking. */
 void save_note_segments(const struct save *s);
 
 /* It is the partition's state from here on. At home. */

@@ -1,11 +1,12 @@
-/* What of a partition is in segments only: the shard's view of them, and what leaves memory for it. */
+/* What of a partition is in segments only: the shard's view of them, and what leaves memory for
+ * it. */
 #include "io/log.h"
 #include "store/chunklog/budget.h"
 #include "store/chunklog/chunklog.h"
 
 #include <stdlib.h>
 
-/* --- the view -------------------------------------------------------------------------------------- */
+/* --- the view --------------------------------------------------------------------------------- */
 
 static void sealed_free(struct shared *s)
 {
@@ -87,7 +88,7 @@ int64_t partition_skip_older(const struct partition *p, int64_t offset, int64_t 
 	return offset;
 }
 
-/* --- bytes ----------------------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 /* Of the offsets from `from` to `to`, taken as all of a size. */
 static int64_t bytes_between(const struct segment *s, int64_t from, int64_t to)
@@ -110,7 +111,7 @@ int64_t partition_cold_bytes(const struct partition *p)
 	return bytes;
 }
 
-/* --- leaving memory -------------------------------------------------------------------------------- */
+/* --- leaving memory --------------------------------------------------------------------------- */
 
 static bool can_go(const struct partition *p, const struct chunk *c)
 {
@@ -135,7 +136,7 @@ void partition_thin(struct partition *p)
 	count_bytes(p);
 }
 
-/* --- retention ------------------------------------------------------------------------------------- */
+/* --- retention -------------------------------------------------------------------------------- */
 
 /* The newest record stays, and what is warm goes by batches. */
 static int64_t start_by_count(const struct partition *p, int64_t start)
@@ -181,7 +182,7 @@ bool partition_retain_cold(struct partition *p)
 	return start >= warm;
 }
 
-/* --- damage ---------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 void partition_cold_damage(struct partition *p, const struct segment *s, int64_t bad_at,
                            const struct fault *why)

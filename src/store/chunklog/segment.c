@@ -23,7 +23,7 @@ enum {
 
 static const char magic[8] = "bournseg";
 
-/* --- names ----------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static void topic_dir(const struct segment_home *h, char into[SEGMENT_PATH_BYTES])
 {
@@ -99,7 +99,7 @@ enum err segment_sync_topic_dir(const struct segment_home *h, struct fault *f)
 	return disk_sync_dir(h->disk, path, f);
 }
 
-/* --- the header ------------------------------------------------------------------------------------ */
+/* --- the header ------------------------------------------------------------------------------- */
 
 void segment_header_encode(const struct segment_home *h, const struct segment *s, uint8_t *into)
 {
@@ -129,7 +129,7 @@ static enum err header_check(const struct segment_home *h, const uint8_t *at, st
 	return OK;
 }
 
-/* --- times ----------------------------------------------------------------------------------------- */
+/* --- times ------------------------------------------------------------------------------------ */
 
 struct segment segment_new(int64_t base_offset, int32_t leader_epoch, int64_t created_ms)
 {
@@ -166,7 +166,7 @@ void segment_note_times(struct segment *s, struct slice rest)
 	}
 }
 
-/* --- writing --------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* What is appended, and to which file. */
 struct run {
@@ -348,7 +348,7 @@ enum err segment_remove(const struct segment_home *h, const struct segment *s, s
 	return remove_file(h->disk, path, f);
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 enum err segment_open(const struct segment_home *h, struct segment *s, int *fd, int64_t *size,
                       struct fault *f)
@@ -438,7 +438,7 @@ enum err segment_check(const struct segment_home *h, struct segment *s, struct f
 	return segment_load(h, s, ignore_batch, NULL, f);
 }
 
-/* --- listing --------------------------------------------------------------------------------------- */
+/* --- listing ---------------------------------------------------------------------------------- */
 
 struct listing {
 	bool all;              /* also what is not finished: … */

@@ -3,14 +3,14 @@
  *
  * A 4 KiB header, then runs: what one checkpoint appended, record batches one behind the other as
  * they stand in memory. A run begins on a 4 KiB block, so a block that holds saved bytes is never
- * written again; what is left of the block before it is zeros. A new segment is begun when its topic's
- * segment.bytes or segment.ms say so, at a new leader epoch and behind a hole; all its batches bear
- * its epoch. How much of a file counts is said by the manifest, and while the broker runs by what it
- * has in memory; what a failed or interrupted checkpoint or spill left behind that is written over, or
- * cut by the next start. A file that has a second name, because a backup links it, is never written
- * again under either. A checkpoint writes past the page cache where the file system can (but for small
- * runs among many): what is new is read from chunks, so copies of it there would only cost. When memory
- * is waited for it goes through it, as that is quick.
+ * written again; what is left of the block before it is zeros. A new segment is begun when its
+ * topic's segment.bytes or segment.ms say so, at a new leader epoch and behind a hole; all its
+ * batches bear its epoch. How much of a file counts is said by the manifest, and while the broker
+ * runs by what it has in memory; what a failed or interrupted checkpoint or spill left behind that
+ * is written over, or cut by the next start. A file that has a second name, because a backup links
+ * it, is never written again under either. A checkpoint writes past the page cache where the file
+ * system can (but for small runs among many): what is new is read from chunks, so copies of it
+ * there would only cost. When memory is waited for it goes through it, as that is quick.
  *
  *     0  8  magic "bournseg"          48  8  base offset
  *     8  4  format version            56  4  leader epoch
@@ -83,9 +83,9 @@ enum err segment_sync_dir(const struct segment_home *h, struct fault *f) MUST_CH
 enum err segment_sync_topic_dir(const struct segment_home *h, struct fault *f) MUST_CHECK;
 
 /* Append whole batches (in each of `iov`): they end at `end_offset` and the first follows what the
- * segment holds. `direct`: past the page cache, where the file system can. `*fd`, with which they were
- * written, is then the caller's: they do not last before it is synced, nor, in a new file, before
- * segment_sync_dir. On failure `s` is as before and the append may be tried again. */
+ * segment holds. `direct`: past the page cache, where the file system can. `*fd`, with which they
+ * were written, is then the caller's: they do not last before it is synced, nor, in a new file,
+ * before segment_sync_dir. On failure `s` is as before and the append may be tried again. */
 enum err segment_append(const struct segment_home *h, struct segment *s, bool direct,
                         const struct iovec *iov, int count, int64_t end_offset, int *fd,
                         struct fault *f) MUST_CHECK;
@@ -93,8 +93,8 @@ enum err segment_append(const struct segment_home *h, struct segment *s, bool di
 /* Byte at which the next append begins. */
 int64_t segment_next_at(const struct segment *s);
 
-/* Its file has another name, in a backup say, under which it must stay as it is: nothing more may be
- * appended to it. False also for one that cannot be opened. */
+/* Its file has another name, in a backup say, under which it must stay as it is: nothing more may
+ * be appended to it. False also for one that cannot be opened. */
 bool segment_is_shared(const struct segment_home *h, const struct segment *s);
 
 /* With its index. */
@@ -145,8 +145,8 @@ enum err segment_list(const struct segment_home *h, struct segment **found, size
                       struct fault *f) MUST_CHECK;
 
 /* Of what segment_list found, where nothing else is known: is the i-th to be read, when all below
- * offset `reached` is in others? It is then told how far it may go. What compaction made is whole, and
- * stands for what it was made of. */
+ * offset `reached` is in others? It is then told how far it may go. What compaction made is whole,
+ * and stands for what it was made of. */
 bool segment_counts(struct segment *found, size_t count, size_t i, int64_t reached);
 
 /* Remove files that are not among these, or not finished, and cut those that are to the bytes that

@@ -96,7 +96,7 @@ bool segment_index_span(const struct segment_index *x, int64_t offset, int64_t l
 	return out->bytes > 0;
 }
 
-/* --- growing --------------------------------------------------------------------------------------- */
+/* --- growing ---------------------------------------------------------------------------------- */
 
 bool segment_stretch_takes(const struct segment_stretch *s, int64_t at)
 {
@@ -174,7 +174,7 @@ void segment_index_join(struct segment_index *x, const struct segment_index *mor
 		add_mark(x, &more->marks[i], end_offset(more, i));
 }
 
-/* --- the file -------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* Whose index it is: the header but for its count. */
 static void header_encode(const struct segment_home *h, const struct segment *s, uint32_t count,

@@ -9,9 +9,9 @@
  *
  * Where a mark's bytes end at the next mark's byte there is nothing between the two but batches.
  *
- * It grows at its frontier: by what a checkpoint appended, and by what a reader saw. Of a segment that
- * is finished it is kept beside it as `<base offset>.idx`, which may be missing, or be of another
- * time, or rotten: then it is made again by reading the segment.
+ * It grows at its frontier: by what a checkpoint appended, and by what a reader saw. Of a segment
+ * that is finished it is kept beside it as `<base offset>.idx`, which may be missing, or be of
+ * another time, or rotten: then it is made again by reading the segment.
  *
  *     0  8  magic "bournidx"          48  8  base offset
  *     8  4  format version            56  8  end offset
@@ -74,7 +74,7 @@ struct segment_span {
 bool segment_index_span(const struct segment_index *x, int64_t offset, int64_t limit,
                         int64_t bytes_max, struct segment_span *out);
 
-/* --- growing ----------------------------------------------------------------------------------- */
+/* --- growing ---------------------------------------------------------------------------------- */
 
 /* A stretch while its batches go by; zeroed when it is empty. */
 struct segment_stretch {
@@ -91,8 +91,8 @@ void segment_stretch_put(struct segment_stretch *s, const struct batch *b, int64
 /* Such a stretch is added without waiting for the next batch. */
 bool segment_stretch_is_full(const struct segment_stretch *s);
 
-/* It goes on at the frontier, or is known already; `s` is empty then. Without memory the frontier stays
- * where it is, here and below. */
+/* It goes on at the frontier, or is known already; `s` is empty then. Without memory the frontier
+ * stays where it is, here and below. */
 void segment_index_add(struct segment_index *x, struct segment_stretch *s);
 
 /* All of a run, whose first batch lies at the frontier; whole batches in each of `iov`. */
@@ -101,13 +101,14 @@ void segment_index_add_run(struct segment_index *x, const struct iovec *iov, int
 /* What `more` knows beyond the frontier, if it begins there. */
 void segment_index_join(struct segment_index *x, const struct segment_index *more);
 
-/* --- the file ---------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* Read the index of a finished segment into `x`, which is untouched unless that is OK. Blocking. */
 enum err segment_index_read(const struct segment_home *h, const struct segment *s,
                             struct segment_index *x, struct fault *f) MUST_CHECK;
 
-/* `x` covers all of `s`. Not flushed: what a crash leaves of it is told by its checksum. Blocking. */
+/* `x` covers all of `s`. Not flushed: what a crash leaves of it is told by its checksum.
+ * Blocking. */
 enum err segment_index_write(const struct segment_home *h, const struct segment *s,
                              const struct segment_index *x, struct fault *f) MUST_CHECK;
 

@@ -42,17 +42,17 @@ void segment_reader_fini(struct segment_reader *r);
 /* Go to byte `at`, where the batch with base offset `offset` must begin (or zeros before it). */
 void segment_reader_place(struct segment_reader *r, int64_t at, int64_t offset, int64_t end);
 
-/* While at < end: the next batch, borrowed until the next call. On failure, ERR_CORRUPT, ERR_NO_MEMORY
- * or what the disk says, the reader stands where it stood, or behind zeros. */
+/* While at < end: the next batch, borrowed until the next call. On failure, ERR_CORRUPT,
+ * ERR_NO_MEMORY or what the disk says, the reader stands where it stood, or behind zeros. */
 enum err segment_reader_next(struct segment_reader *r, struct batch *out,
                              struct fault *f) MUST_CHECK;
 
-/* The batch that came last stays in the buffer, behind those that were kept before; nothing is copied
- * where they are neighbours in the file. Where it is now, borrowed until the next call. */
+/* The batch that came last stays in the buffer, behind those that were kept before; nothing is
+ * copied where they are neighbours in the file. Where it is now, borrowed until the next call. */
 uint8_t *segment_reader_keep(struct segment_reader *r, const struct batch *b);
 
-/* The buffer, with what was kept in `*kept`, becomes the caller's to free(), and no more is read; NULL
- * when nothing was kept. */
+/* The buffer, with what was kept in `*kept`, becomes the caller's to free(), and no more is read;
+ * NULL when nothing was kept. */
 void *segment_reader_give(struct segment_reader *r, struct slice *kept);
 
 #endif

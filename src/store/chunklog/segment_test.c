@@ -162,7 +162,7 @@ FIXTURE_TEST(segment_append__that_failed_can_be_tried_again)
 	}
 }
 
-/* --- a file that a backup has too -------------------------------------------------------------------- */
+/* --- a file that a backup has too ------------------------------------------------------------- */
 
 static void link_segment(struct fixture *x)
 {

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- the topic ------------------------------------------------------------------------------------- */
+/* --- the topic -------------------------------------------------------------------------------- */
 
 static struct partition *partition_new(struct topic *t, const struct topic_spec *spec, uint32_t i)
 {
@@ -35,8 +35,8 @@ static void stored_free(struct store_topic *stored, const struct store_topic *be
 	store_topic_put(stored);
 }
 
-/* The topic as it is to be: with the partitions of `before` (NULL: there are none) and those that are
- * not there yet. NULL: there is no memory. */
+/* The topic as it is to be: with the partitions of `before` (NULL: there are none) and those that
+ * are not there yet. NULL: there is no memory. */
 static struct store_topic *stored_new(struct topic *t, const struct topic_spec *spec,
                                       const struct store_topic *before)
 {
@@ -124,7 +124,7 @@ struct segment_home partition_home(struct partition *p)
 	};
 }
 
-/* --- one operation ----------------------------------------------------------------------------------- */
+/* --- one operation ---------------------------------------------------------------------------- */
 
 struct topic_job {
 	struct chunklog *log;
@@ -217,7 +217,7 @@ static void change_catalog(struct topic_job *j, enum catalog_verb verb,
 	catalog_change(j->log->catalog, &j->change);
 }
 
-/* --- create ------------------------------------------------------------------------------------------ */
+/* --- create ----------------------------------------------------------------------------------- */
 
 static void attach(struct fanout_visit *v)
 {
@@ -259,7 +259,7 @@ void chunklog_topic_create(struct store_topic_op *op)
 		refuse_for_memory(j);
 }
 
-/* --- alter ------------------------------------------------------------------------------------------- */
+/* --- alter ------------------------------------------------------------------------------------ */
 
 /* Call `each` for those of the partitions there were that this shard owns. */
 static void visit_partitions(struct fanout_visit *v,
@@ -378,7 +378,7 @@ void chunklog_topic_alter(struct store_topic_op *op)
 		change_catalog(j, CATALOG_ALTER, altered);
 }
 
-/* --- delete ------------------------------------------------------------------------------------------ */
+/* --- delete ----------------------------------------------------------------------------------- */
 
 static void partition_gone(struct partition *p)
 {
@@ -444,7 +444,7 @@ void chunklog_topic_delete(struct store_topic_op *op)
 		refuse_for_memory(j);
 }
 
-/* --- the graveyard ----------------------------------------------------------------------------------- */
+/* --- the graveyard ---------------------------------------------------------------------------- */
 
 bool chunklog_topic_remove_files(struct chunklog *log, const struct uuid *topic)
 {

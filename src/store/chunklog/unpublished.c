@@ -43,7 +43,7 @@ bool unpublished_is_empty(const struct unpublished *u)
 	return !u->changed && u->written_count == 0 && !u->is_many && u->outdated_count == 0;
 }
 
-/* --- what was written ------------------------------------------------------------------------------ */
+/* --- what was written ------------------------------------------------------------------------- */
 
 static void close_written(struct unpublished *u, struct disk *disk)
 {
@@ -59,8 +59,8 @@ static struct written_file *find_written(struct unpublished *u, const struct seg
 	return NULL;
 }
 
-/* Of two descriptors of a file the first has heard of all errors since. Is it new, what had its name
- * before was removed. */
+/* Of two descriptors of a file the first has heard of all errors since. Is it new, what had its
+ * name before was removed. */
 static void take_file(struct unpublished *u, const struct written_file *file, struct disk *disk)
 {
 	struct written_file *held = find_written(u, &file->name);
@@ -89,8 +89,8 @@ void unpublished_add(struct unpublished *u, const struct segment_home *h, const 
 	take_file(u, &file, h->disk);
 }
 
-/* Room for more. False: there is no memory; their files stay until the next start, which removes what no
- * manifest has. */
+/* Room for more. False: there is no memory; their files stay until the next start, which removes
+ * what no manifest has. */
 static bool outdate_more(struct unpublished *u, uint32_t count)
 {
 	struct segment_name *grown =
@@ -127,7 +127,7 @@ void unpublished_move(struct unpublished *into, struct unpublished *from, struct
 	*from = (struct unpublished){0};
 }
 
-/* --- flushing -------------------------------------------------------------------------------------- */
+/* --- flushing --------------------------------------------------------------------------------- */
 
 /* OK when it is gone with its topic, whose files need not last. */
 static enum err unless_gone(enum err err, const struct fault *f)
@@ -190,7 +190,7 @@ enum err unpublished_flush(struct unpublished *u, struct disk *disk, const struc
 	return err;
 }
 
-/* --- removing -------------------------------------------------------------------------------------- */
+/* --- removing --------------------------------------------------------------------------------- */
 
 enum err unpublished_remove(struct unpublished *u, struct disk *disk, const struct datadir *dir,
                             struct cold *cold, struct fault *f)

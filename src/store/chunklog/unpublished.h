@@ -1,13 +1,13 @@
-/* unpublished: what the segments of the running broker have beyond the manifest: files to be flushed
- * before the next one is written, files to be removed after it.
+/* unpublished: what the segments of the running broker have beyond the manifest: files to be
+ * flushed before the next one is written, files to be removed after it.
  *
  * Each file to be flushed is held open by the descriptor it was written with. Who has none when the
- * kernel fails to write a page back may never hear of it: the page is then clean, and forgotten like any
- * other. From UNPUBLISHED_FILES_MAX files on one flush of the file system serves all of them, and none
- * is held: the lock file, which has been open since the start, hears of every error.
+ * kernel fails to write a page back may never hear of it: the page is then clean, and forgotten
+ * like any other. From UNPUBLISHED_FILES_MAX files on one flush of the file system serves all of
+ * them, and none is held: the lock file, which has been open since the start, hears of every error.
  *
- * One thread at a time; at a checkpoint it moves from the spills' hands into those of the worker that
- * publishes. */
+ * One thread at a time; at a checkpoint it moves from the spills' hands into those of the worker
+ * that publishes. */
 #ifndef BOURN_STORE_CHUNKLOG_UNPUBLISHED_H
 #define BOURN_STORE_CHUNKLOG_UNPUBLISHED_H
 
@@ -63,9 +63,9 @@ void unpublished_outdate(struct unpublished *u, const struct segment_home *h,
 /* All of `from` moves. */
 void unpublished_move(struct unpublished *into, struct unpublished *from, struct disk *disk);
 
-/* Blocking. Files and names are on disk when it is OK, and are forgotten. After an error nobody knows
- * which bytes are, nor will a later flush tell: but for ERR_BUSY, when there was no descriptor to begin
- * with. */
+/* Blocking. Files and names are on disk when it is OK, and are forgotten. After an error nobody
+ * knows which bytes are, nor will a later flush tell: but for ERR_BUSY, when there was no
+ * descriptor to begin with. */
 enum err unpublished_flush(struct unpublished *u, struct disk *disk, const struct datadir *dir,
                            struct fault *f) MUST_CHECK;
 

@@ -1,5 +1,5 @@
-/* compact_pace: what runs of compaction have in common whatever the engine: slices with rests between,
- * and what is said when one ends. On the shard whose loop runs them. */
+/* compact_pace: what runs of compaction have in common whatever the engine: slices with rests
+ * between, and what is said when one ends. On the shard whose loop runs them. */
 #ifndef BOURN_STORE_COMPACT_COMPACT_PACE_H
 #define BOURN_STORE_COMPACT_COMPACT_PACE_H
 

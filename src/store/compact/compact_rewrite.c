@@ -43,7 +43,7 @@ void compact_rewrite_fini(struct compact_rewrite *w)
 	buf_fini(&w->open);
 }
 
-/* --- what comes out -------------------------------------------------------------------------------- */
+/* --- what comes out --------------------------------------------------------------------------- */
 
 static void finish_open(struct compact_rewrite *w)
 {
@@ -111,7 +111,7 @@ static void put_record(struct compact_rewrite *w, const struct record *r, int64_
 	w->records_out++;
 }
 
-/* --- what stays ------------------------------------------------------------------------------------ */
+/* --- what stays ------------------------------------------------------------------------------- */
 
 static bool is_newest(const struct compact_rules *rules, const struct record *r)
 {

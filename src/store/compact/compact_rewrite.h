@@ -1,17 +1,18 @@
-/* compact_rewrite: batches in, in order and without a hole; batches out that cover the same offsets and
- * hold the records that stay.
+/* compact_rewrite: batches in, in order and without a hole; batches out that cover the same offsets
+ * and hold the records that stay.
  *
  *   in    | 0:a 1:b 2:a | 3:c 4:a 5:b | 6:- | 7:d 8:c |        keys; 6 has none
  *   out   | 4:a 5:b 6:- 7:d 8:c |  base offset 0, last offset 8
  *
- * A record stays if it has no key (nothing can be newer), if its offset is not below `upto`, or if no
- * record below `upto` that the map knows has its key and a higher offset. A tombstone that stays for
- * the first time gets a horizon, kept as Apache Kafka keeps it (BATCH_DELETE_HORIZON); when that has
- * passed it goes. So whoever read an older value of its key has as long to read the tombstone.
+ * A record stays if it has no key (nothing can be newer), if its offset is not below `upto`, or if
+ * no record below `upto` that the map knows has its key and a higher offset. A tombstone that stays
+ * for the first time gets a horizon, kept as Apache Kafka keeps it (BATCH_DELETE_HORIZON); when
+ * that has passed it goes. So whoever read an older value of its key has as long to read the
+ * tombstone.
  *
- * Small batches become larger ones, up to COMPACT_BATCH_BYTES or what one record takes. Where records went the
- * batch before covers their offsets; where there is none, one without records. Producer ids and
- * sequences are not kept.
+ * Small batches become larger ones, up to COMPACT_BATCH_BYTES or what one record takes. Where
+ * records went the batch before covers their offsets; where there is none, one without records.
+ * Producer ids and sequences are not kept.
  *
  * Records keep offset, timestamp, key, value and headers byte for byte. */
 #ifndef BOURN_STORE_COMPACT_COMPACT_REWRITE_H

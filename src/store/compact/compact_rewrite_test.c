@@ -18,10 +18,10 @@ enum {
 
 static const struct siphash_key hash_key = {{1, 2}};
 
-/* --- a log of batches -------------------------------------------------------------------------- */
+/* --- a log of batches ------------------------------------------------------------------------- */
 
-/* "a=1 b c" is a batch of three records: a value for key a, tombstones for b and c; "=1" has no key.
- * Timestamps are offsets. */
+/* "a=1 b c" is a batch of three records: a value for key a, tombstones for b and c; "=1" has no
+ * key. Timestamps are offsets. */
 static void log_append(struct buf *log, int64_t base, const char *text)
 {
 	struct slice rest = slice_str(text);
@@ -86,7 +86,7 @@ static void check_covers(struct slice rest, int64_t base, int64_t end)
 	assert_int_equal(base, end);
 }
 
-/* --- a run ------------------------------------------------------------------------------------- */
+/* --- a run ------------------------------------------------------------------------------------ */
 
 struct run {
 	int64_t clean; /* all below is; afterwards: too */
@@ -311,7 +311,7 @@ TEST(rewrite__batches_are_not_joined_without_limit)
 	buf_fini(&log);
 }
 
-/* --- against a model ----------------------------------------------------------------------------- */
+/* --- against a model -------------------------------------------------------------------------- */
 
 struct model {
 	struct {

@@ -32,8 +32,8 @@ static size_t tail_size(const struct rocks_partition *p, size_t want)
 	return size < want ? want : size;
 }
 
-/* Copy one valid batch behind the log end. False: it does not fit beside what is filled already; true
- * with a fault when there is no memory. `want`: bytes of it and of what comes next. */
+/* Copy one valid batch behind the log end. False: it does not fit beside what is filled already;
+ * true with a fault when there is no memory. `want`: bytes of it and of what comes next. */
 static bool fill(struct rocks_partition *p, struct slice batch, size_t want, struct fault *f)
 {
 	struct partition_state *s = &p->base.state;

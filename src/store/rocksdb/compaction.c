@@ -1,5 +1,5 @@
-/* Compaction: of topics with cleanup.policy=compact, the last record of each key stays. One partition at
- * a time, of all the store; which one, each shard says of its own, in its turn.
+/* Compaction: of topics with cleanup.policy=compact, the last record of each key stays. One
+ * partition at a time, of all the store; which one, each shard says of its own, in its turn.
  *
  *   MAP      a worker notes the keys (rows_compact.h), a slice at a time, with rests between
  *   REWRITE  … and makes a piece: what is left of a stretch of the log
@@ -9,15 +9,15 @@
  *   … the next piece is made, up to where the map knows
  *   END      a worker frees what there was, and has RocksDB give back space if that is worth it
  *
- * A piece is written whole or not at all, and covers the same offsets as what it replaces: so readers see
- * either, and a run may be cut off anywhere. What was put in place is compacted then, and the next run
- * goes on behind it. No piece is flushed for its own sake: one that a power cut takes away leaves what it
- * was made of.
+ * A piece is written whole or not at all, and covers the same offsets as what it replaces: so
+ * readers see either, and a run may be cut off anywhere. What was put in place is compacted then,
+ * and the next run goes on behind it. No piece is flushed for its own sake: one that a power cut
+ * takes away leaves what it was made of.
  *
  * Only what is finished is compacted: the newest, as much as a segment has elsewhere, is not.
  *
- * Memory: the map (COMPACT_MAP_BYTES at most; when it is full the run goes as far as it knows, and the
- * next one goes on there) and a piece. */
+ * Memory: the map (COMPACT_MAP_BYTES at most; when it is full the run goes as far as it knows, and
+ * the next one goes on there) and a piece. */
 #include "io/log.h"
 #include "io/metrics.h"
 #include "store/compact/compact_pace.h"
@@ -39,7 +39,8 @@ static struct rocks_shard *shard_of(struct rocks_compaction *c)
 	return CONTAINER_OF(c, struct rocks_shard, compaction);
 }
 
-/* The wall clock as it was when the run of the program began, and gone on since as none can be set. */
+/* The wall clock as it was when the run of the program began, and gone on since as none can be
+ * set. */
 static int64_t steady_ms(const struct rocks_shard *shard)
 {
 	return shard->store->began.wall_ms + rocks_run_ms(shard);
@@ -218,8 +219,8 @@ static bool is_wanted(const struct rocks_compaction *c)
 	return !c->stopping && may_be_compacted(c->partition);
 }
 
-/* What the partition's row will say. A step in the totals that ends what was rewritten before is gone
- * once that is passed. */
+/* What the partition's row will say. A step in the totals that ends what was rewritten before is
+ * gone once that is passed. */
 static struct row_compacted state_after(const struct rocks_partition *p,
                                         const struct rows_compact *r)
 {

@@ -47,9 +47,9 @@ static size_t bytes_or(int64_t bytes, size_t otherwise)
 
 /* --- options --------------------------------------------------------------------------------- */
 
-/* Nothing goes to its own log, a file beside the others: when that cannot be written, as on a full disk,
- * Debian's build aborts the process (an assertion in WritableFileWriter). What matters comes as the
- * status of a call. */
+/* Nothing goes to its own log, a file beside the others: when that cannot be written, as on a full
+ * disk, Debian's build aborts the process (an assertion in WritableFileWriter). What matters comes
+ * as the status of a call. */
 static void silence(const struct library *lib, rocksdb_options_t *o)
 {
 	lib->options_set_info_log_level(o, LOG_LEVEL_NOTHING);
@@ -92,8 +92,8 @@ static void set_sizes(const struct database *d, rocksdb_options_t *o,
 	lib->options_enable_statistics(o);
 }
 
-/* What has no function of its own. Space that RocksDB takes ahead of need (a write buffer's worth) is
- * taken from a small disk's last. */
+/* What has no function of its own. Space that RocksDB takes ahead of need (a write buffer's worth)
+ * is taken from a small disk's last. */
 static rocksdb_options_t *options_new(const struct library *lib)
 {
 	rocksdb_options_t *defaults = lib->options_create();
@@ -228,9 +228,9 @@ static enum err check_damage(struct database *d, const char *path, const struct 
 	return OK;
 }
 
-/* With one file there is nothing behind a write that was cut off. Whether there is, is found out here:
- * RocksDB takes a record whose length reaches beyond the file for the last, whatever follows. If so, and
- * with more files, it is read twice, first without modifying anything. */
+/* With one file there is nothing behind a write that was cut off. Whether there is, is found out
+ * here: RocksDB takes a record whose length reaches beyond the file for the last, whatever follows.
+ * If so, and with more files, it is read twice, first without modifying anything. */
 static enum err open_checked(struct database *d, const char *path, const struct uuid *store,
                              const struct store_config *config, bool read_only, struct fault *f)
 {

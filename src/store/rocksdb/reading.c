@@ -1,5 +1,5 @@
-/* The way out of a partition: what the tail has is answered within the turn, the rest by a worker that
- * walks the rows. */
+/* The way out of a partition: what the tail has is answered within the turn, the rest by a worker
+ * that walks the rows. */
 #include "store/answers.h"
 #include "store/chunk.h"
 #include "store/rocksdb/rocks.h"

@@ -6,8 +6,8 @@
  *   rows       of each partition the first and the last: all else is known from these two
  *   store row  written anew, no longer clean; after an unclean end with the next leader epoch
  *
- * Rows of a topic that the catalog neither knows nor deleted mean that the catalog lost something: the
- * start is refused, before anything is modified. */
+ * Rows of a topic that the catalog neither knows nor deleted mean that the catalog lost something:
+ * the start is refused, before anything is modified. */
 #include "base/buf.h"
 #include "base/endian.h"
 #include "io/disk.h"
@@ -130,7 +130,7 @@ static enum err open_catalog(struct recovery *r, struct fault *f)
 	return r->err;
 }
 
-/* --- does the catalog know all of them? -------------------------------------------------------- */
+/* --- does the catalog know all of them? ------------------------------------------------------- */
 
 static enum err check_topic(const struct rocks *s, const struct uuid *topic, struct fault *f)
 {
@@ -239,7 +239,8 @@ static enum err load_damage(struct recovery *r, struct rocks_partition *p, struc
 	return err;
 }
 
-/* Where nothing stands behind what was rewritten, no row has the total that the next one counts on from. */
+/* Where nothing stands behind what was rewritten, no row has the total that the next one counts on
+ * from. */
 static enum err load_compacted(struct recovery *r, struct rocks_partition *p, struct fault *f)
 {
 	struct row_compacted *c = &p->compacted;
@@ -393,7 +394,8 @@ static enum err load_partitions(struct recovery *r, struct fault *f)
 
 /* --- the new run ----------------------------------------------------------------------------- */
 
-/* Cursors remember the epoch they were made in; where a crash may have cut the log a new one begins. */
+/* Cursors remember the epoch they were made in; where a crash may have cut the log a new one
+ * begins. */
 static void set_epoch(struct recovery *r)
 {
 	struct rocks *s = r->store;

@@ -100,17 +100,17 @@ struct rocks_frame {
  *
  *   waiting --submit--> framed --writer--> answered --answer--> done()
  *
- * A frame that fails is taken back. If some of it may be in the database all the same (`unsettled`),
- * the next frame begins by deleting whatever stands where it will write.
+ * A frame that fails is taken back. If some of it may be in the database all the same
+ * (`unsettled`), the next frame begins by deleting whatever stands where it will write.
  *
  * The tail holds the newest batches, so that who follows the log needs no worker. It is let go of
  * when nothing came for a while.
  *
- * Trims go one at a time: a worker finds the batch at which the log will begin, the writer moves the
- * log start and deletes what is below in one batch of writes. Compaction takes turns with them.
+ * Trims go one at a time: a worker finds the batch at which the log will begin, the writer moves
+ * the log start and deletes what is below in one batch of writes. Compaction takes turns with them.
  *
- * Damage: offsets [from, to) cannot be read. Reads in it are refused, others go on; no writes until a
- * trim passes it. */
+ * Damage: offsets [from, to) cannot be read. Reads in it are refused, others go on; no writes until
+ * a trim passes it. */
 struct rocks_partition {
 	struct store_partition base; /* first */
 	struct rocks_topic *topic;   /* borrowed */
@@ -133,7 +133,8 @@ struct rocks_partition {
 	int64_t damage_from; /* -1: none */
 	int64_t damage_to;
 
-	/* Compaction leaves alone what is not finished: the newest, as segment.bytes and segment.ms say. */
+	/* Compaction leaves alone what is not finished: the newest, as segment.bytes and segment.ms
+	 * say. */
 	int64_t finished;               /* offset */
 	int64_t finished_total;         /* running total there */
 	int64_t unfinished_ms;          /* run clock: when the first behind it came */
@@ -212,7 +213,7 @@ static inline struct rocks_partition *rocks_topic_partition(const struct rocks_t
 	return rocks_partition_of(t->now->partitions[index]);
 }
 
-/* --- a partition (partition.c) ------------------------------------------------------------------ */
+/* --- a partition (partition.c) ---------------------------------------------------------------- */
 
 void rocks_partition_init(struct rocks_partition *p, struct rocks_topic *t,
                           const struct topic_spec *spec, uint32_t index, struct rocks_shard *shard);
@@ -250,12 +251,12 @@ void rocks_partition_drop(struct rocks_partition *p, void (*quiet)(struct rocks_
 /* One thing less is under way. */
 void rocks_partition_check_quiet(struct rocks_partition *p);
 
-/* --- the way in (append.c) ---------------------------------------------------------------------- */
+/* --- the way in (append.c) -------------------------------------------------------------------- */
 
 void rocks_append_init(struct rocks_partition *p);
 void rocks_append(struct store_append *a);
 
-/* --- the way out (reading.c) -------------------------------------------------------------------- */
+/* --- the way out (reading.c) ------------------------------------------------------------------ */
 
 void rocks_read(struct store_read *r);
 void rocks_lookup_time(struct store_time_lookup *l);
@@ -263,7 +264,7 @@ void rocks_lookup_time(struct store_time_lookup *l);
 /* A trim has ended: what was overtaken by it looks again. */
 void rocks_read_again(struct rocks_partition *p);
 
-/* --- trims and retention (trim.c) ----------------------------------------------------------------- */
+/* --- trims and retention (trim.c) ------------------------------------------------------------- */
 
 void rocks_trim(struct store_trim *t);
 
@@ -279,7 +280,7 @@ void rocks_retain(struct rocks_partition *p, bool all);
 void rocks_look_start(struct rocks *s);
 void rocks_look_stop(struct rocks *s);
 
-/* --- compaction (compaction.c) -------------------------------------------------------------------- */
+/* --- compaction (compaction.c) ---------------------------------------------------------------- */
 
 /* Part of the look that each shard takes: begin a run, if there is something to compact and none is
  * running in the store. */
@@ -292,7 +293,7 @@ void rocks_compaction_leave(struct rocks_partition *p);
 void rocks_compaction_stop(struct rocks *s);
 bool rocks_compaction_is_idle(const struct rocks *s);
 
-/* --- topics (topics.c) ---------------------------------------------------------------------------- */
+/* --- topics (topics.c) ------------------------------------------------------------------------ */
 
 struct rocks_topic *rocks_topic_new(struct rocks *s, const struct topic_spec *spec);
 void rocks_topic_free(struct rocks_topic *t);
@@ -306,20 +307,20 @@ void rocks_topic_delete(struct store_topic_op *o);
 void rocks_put_topic_deletion(const struct uuid *topic, const struct database *d,
                               rocksdb_writebatch_t *batch);
 
-/* --- backups (backup.c) --------------------------------------------------------------------------- */
+/* --- backups (backup.c) ----------------------------------------------------------------------- */
 
 void rocks_backup(struct store_backup_op *o);
 /* Blocking, nothing is under way: take away what a crash left. */
 void rocks_backup_tidy(const struct rocks *s);
 
-/* --- recovery (recovery.c) ------------------------------------------------------------------------ */
+/* --- recovery (recovery.c) -------------------------------------------------------------------- */
 
-/* The lock is held, nothing else is open. Fills catalog, database, topics and epoch. On failure what
- * was filled stays for the one who frees. */
+/* The lock is held, nothing else is open. Fills catalog, database, topics and epoch. On failure
+ * what was filled stays for the one who frees. */
 enum err rocks_recover(struct rocks *s, struct fault *f) MUST_CHECK;
 
-/* The row about the whole store in the database at `path`, which must be that of `id`: ERR_NOT_FOUND,
- * ERR_DIR_NEWER, ERR_DIR_FOREIGN, ERR_CORRUPT. */
+/* The row about the whole store in the database at `path`, which must be that of `id`:
+ * ERR_NOT_FOUND, ERR_DIR_NEWER, ERR_DIR_FOREIGN, ERR_CORRUPT. */
 enum err rocks_read_store_row(const struct database *d, const char *path, const struct uuid *id,
                               struct row_store *out, struct fault *f) MUST_CHECK;
 

@@ -27,7 +27,8 @@ enum {
 	TURNS = 200,
 };
 
-/* The system's disk with as much space as is said, and its clock so much ahead: other threads ask. */
+/* The system's disk with as much space as is said, and its clock so much ahead: other threads
+ * ask. */
 struct fixture {
 	struct store_rig rig;
 	struct disk disk;
@@ -254,7 +255,8 @@ static void race_trimmed(struct store_trim *t)
 	CONTAINER_OF(t, struct race, trim)->trimmed = true;
 }
 
-/* Rows go before the log start has moved: who finds them gone then was trimmed past, not damaged. */
+/* Rows go before the log start has moved: who finds them gone then was trimmed past, not
+ * damaged. */
 TEST(trim__passes_readers_that_are_under_way)
 {
 	struct fixture *x = *state;
@@ -552,7 +554,8 @@ TEST(tail__ends_at_the_last_whole_write)
 
 enum { FLIP_TOPICS = 3, FLIP_BATCHES = 12, FLIPS = 60, FLIPS_LONG = 10000, FILES_MAX = 64 };
 
-/* "LAST" is the last to be written to: what its last write leaves looks like one that never ended. */
+/* "LAST" is the last to be written to: what its last write leaves looks like one that never
+ * ended. */
 static const char *const flip_topics[FLIP_TOPICS] = {"a", "b", "LAST"};
 
 static void write_golden(struct fixture *x)
@@ -628,7 +631,8 @@ static uint64_t verified_damages(struct fixture *x)
 	return totals.damages;
 }
 
-/* What is served is what was sent; what is not, is told, or was the last write. Was any of it lost? */
+/* What is served is what was sent; what is not, is told, or was the last write. Was any of it
+ * lost? */
 static bool check_flipped(struct fixture *x, const char *path)
 {
 	bool is_damaged = false;

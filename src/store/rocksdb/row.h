@@ -7,8 +7,8 @@
  *            8    the batch (record/batch.h)
  *
  *   The running total makes the bytes between any two batches one subtraction, but for those that
- *   compaction took away: rows that it wrote count on from the one at the log start, those behind as
- *   before.
+ *   compaction took away: rows that it wrote count on from the one at the log start, those behind
+ *   as before.
  *
  *   column family `meta`:
  *

@@ -126,8 +126,8 @@ static bool stands_on(const struct rows *r, int64_t offset)
 }
 
 /* Who reads on asks for where a batch begins. That is looked for first: an iterator that has looked
- * backwards has to seek again in every file when it is to go forward, and meets damage in blocks that
- * only lie before. */
+ * backwards has to seek again in every file when it is to go forward, and meets damage in blocks
+ * that only lie before. */
 enum err rows_seek(struct rows *r, int64_t offset, struct fault *f)
 {
 	enum err err;
@@ -176,8 +176,8 @@ static void held_free(struct shared *s)
 		free(held);
 }
 
-/* What is read through in large pieces takes the same few blocks again and again: fresh memory would
- * cost half as much as all the rest. */
+/* What is read through in large pieces takes the same few blocks again and again: fresh memory
+ * would cost half as much as all the rest. */
 static struct held *held_new(struct memory_pool *pool, size_t room)
 {
 	bool is_pooled = room >= POOLED_BYTES_MIN && room <= READ_BYTES_MAX;
@@ -273,8 +273,8 @@ static int64_t bytes_left(const struct rows *r, const struct rows_span *span)
 	return span->total_end - rows_bytes_before(r) - gone;
 }
 
-/* Halve the offsets until the first batch is found that may be the first to stay: those before it are
- * needed neither for the bytes nor for the count. */
+/* Halve the offsets until the first batch is found that may be the first to stay: those before it
+ * are needed neither for the bytes nor for the count. */
 enum err rows_find_start(const struct database *d, const struct row_home *home,
                          struct rows_span span, int64_t bytes_max, int64_t count_max,
                          int64_t *offset, int64_t *bad_at, struct fault *f)

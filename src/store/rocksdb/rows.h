@@ -58,8 +58,8 @@ struct rows_span {
 };
 
 /* Whole batches from the one that contains `from` on, at most `bytes_max` of them, one in any case.
- * `*holder` keeps them, a reference for the caller; NULL when there are none. What is damaged behind
- * the first batch ends the reading without an error.
+ * `*holder` keeps them, a reference for the caller; NULL when there are none. What is damaged
+ * behind the first batch ends the reading without an error.
  *
  * Errors: ERR_CORRUPT with `*bad_at`, ERR_IO, ERR_BUSY (no memory). */
 enum err rows_read(const struct database *d, const struct row_home *home, struct rows_span span,
@@ -71,14 +71,14 @@ enum err rows_find_time(const struct database *d, const struct row_home *home,
                         struct rows_span span, int64_t time_ms, int64_t *offset, int64_t *bad_at,
                         struct fault *f) MUST_CHECK;
 
-/* Where a log begins that keeps at most `bytes_max` bytes and `count_max` offsets of the span (-1: as
- * many as there are), and its newest batch in any case: at a batch, the first that will do. */
+/* Where a log begins that keeps at most `bytes_max` bytes and `count_max` offsets of the span (-1:
+ * as many as there are), and its newest batch in any case: at a batch, the first that will do. */
 enum err rows_find_start(const struct database *d, const struct row_home *home,
                          struct rows_span span, int64_t bytes_max, int64_t count_max,
                          int64_t *offset, int64_t *bad_at, struct fault *f) MUST_CHECK;
 
-/* The batch that contains `offset` is the first that stays: where it begins, and how many bytes come
- * before it. */
+/* The batch that contains `offset` is the first that stays: where it begins, and how many bytes
+ * come before it. */
 enum err rows_find_boundary(const struct database *d, const struct row_home *home, int64_t offset,
                             int64_t *boundary, int64_t *bytes_before, int64_t *bad_at,
                             struct fault *f) MUST_CHECK;

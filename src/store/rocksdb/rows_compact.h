@@ -1,16 +1,16 @@
-/* rows_compact: one partition's compaction, as far as its rows go: in slices of about 256 KiB read, so
- * that whoever carries it out may rest between them.
+/* rows_compact: one partition's compaction, as far as its rows go: in slices of about 256 KiB read,
+ * so that whoever carries it out may rest between them.
  *
  *   map      the keys of what is not compacted yet, until all are seen or the map is full
  *   rewrite  rows from the log start on, into a *piece*: what is left of a stretch of the log
  *   … the piece takes the place of that stretch in one write, and the next one is made, up to where
  *     the map knows
  *
- * The rows of a piece go on with the running totals of the one before it. So what went makes a step in
- * the totals, at the end of what was rewritten so far; rows behind that stay as they are.
+ * The rows of a piece go on with the running totals of the one before it. So what went makes a step
+ * in the totals, at the end of what was rewritten so far; rows behind that stay as they are.
  *
- * A piece has batches of one leader epoch. Every batch that is read is verified. A slice has an iterator
- * of its own, so that RocksDB need not keep what it replaces for longer than that.
+ * A piece has batches of one leader epoch. Every batch that is read is verified. A slice has an
+ * iterator of its own, so that RocksDB need not keep what it replaces for longer than that.
  *
  * Blocking: a worker's thread, one at a time. */
 #ifndef BOURN_STORE_ROCKSDB_ROWS_COMPACT_H

@@ -20,7 +20,8 @@ enum {
 	HOUR_MS = 3600000,
 };
 
-/* The system's disk with as much space as is said, and its clock so much ahead: other threads ask. */
+/* The system's disk with as much space as is said, and its clock so much ahead: other threads
+ * ask. */
 struct fixture {
 	struct store_rig rig;
 	struct disk disk;
@@ -162,8 +163,8 @@ static void compact(struct fixture *x)
 	assert_int_equal(part(x)->compacted.clean, part(x)->finished);
 }
 
-/* As many as there may be: all that is not finished, and of each key one (two, where runs were cut off
- * at different places). */
+/* As many as there may be: all that is not finished, and of each key one (two, where runs were cut
+ * off at different places). */
 static int64_t left_max(const struct fixture *x, int runs)
 {
 	return x->model.end - part(x)->compacted.clean + (int64_t)runs * MODEL_KEYS;
@@ -235,8 +236,8 @@ TEST(compaction__the_last_record_of_each_key_stays)
 	assert_int_equal(check(x, false), left);
 }
 
-/* After a restart all there is is finished; so it is compacted to its very end, and bytes count on from
- * there. */
+/* After a restart all there is is finished; so it is compacted to its very end, and bytes count on
+ * from there. */
 TEST(compaction__goes_on_where_it_was_and_bytes_are_exact)
 {
 	struct fixture *x = *state;

@@ -1,5 +1,5 @@
-/* Looking for a time. Timestamps come in any order, so only reading finds the first one that is late
- * enough; but a time mark tells of a stretch of some MiB that nothing in it is, and then it is
+/* Looking for a time. Timestamps come in any order, so only reading finds the first one that is
+ * late enough; but a time mark tells of a stretch of some MiB that nothing in it is, and then it is
  * passed over. What no mark covers (there are none of what a run began before it ended) is read. */
 #include "store/chunk.h"
 #include "store/rocksdb/rows.h"

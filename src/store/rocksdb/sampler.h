@@ -1,4 +1,5 @@
-/* sampler: what RocksDB says of itself, into the metrics, twice a second; asked on a worker. Home. */
+/* sampler: what RocksDB says of itself, into the metrics, twice a second; asked on a worker.
+ * Home. */
 #ifndef BOURN_STORE_ROCKSDB_SAMPLER_H
 #define BOURN_STORE_ROCKSDB_SAMPLER_H
 

@@ -12,8 +12,8 @@
  *   Corruption: …               ERR_CORRUPT        all else              ERR_IO */
 enum err status_code(const char *text);
 
-/* Fill `f` from `text`, as RocksDB gave it, but for the directories of files, which leave no room for the
- * rest; `step` says what was done, as in "rocksdb write". */
+/* Fill `f` from `text`, as RocksDB gave it, but for the directories of files, which leave no room
+ * for the rest; `step` says what was done, as in "rocksdb write". */
 enum err status_fault(struct fault *f, const char *step, const char *text);
 
 /* The file that such a text names, borrowed from it, and the byte in it, -1 where it names none. */

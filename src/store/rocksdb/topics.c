@@ -1,4 +1,5 @@
-/* Topics come, change and go: first in the catalog, then on every shard; a deleted one's rows last. */
+/* Topics come, change and go: first in the catalog, then on every shard; a deleted one's rows
+ * last. */
 #include "store/fanout.h"
 #include "store/rocksdb/engine.h"
 #include "store/rocksdb/rocks.h"
@@ -155,8 +156,8 @@ void rocks_topic_create(struct store_topic_op *op)
 
 /* --- alter ----------------------------------------------------------------------------------- */
 
-/* A partition keeps to new limits when the change is answered: behind the trims that are under way there
- * is one for them, and behind that it is so. */
+/* A partition keeps to new limits when the change is answered: behind the trims that are under way
+ * there is one for them, and behind that it is so. */
 struct settling {
 	struct rocks_turn turn;
 	struct rocks_partition *partition;

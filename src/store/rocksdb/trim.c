@@ -6,10 +6,10 @@
  *   END    the state follows, watchers are told, who asked is answered
  *   DROP   a worker gives back files that hold nothing else, once that is worth it
  *
- * Retention by bytes and count looks for its start in FIND: a few seeks, as each row has the running
- * total of bytes. It is begun when a sixteenth more than the limit is there, or by the look that each
- * shard takes every second: so it is exact within a second, and busy partitions are not trimmed for
- * each append. */
+ * Retention by bytes and count looks for its start in FIND: a few seeks, as each row has the
+ * running total of bytes. It is begun when a sixteenth more than the limit is there, or by the look
+ * that each shard takes every second: so it is exact within a second, and busy partitions are not
+ * trimmed for each append. */
 #include "base/endian.h"
 #include "io/log.h"
 #include "store/answers.h"
@@ -360,7 +360,7 @@ void rocks_retain(struct rocks_partition *p, bool all)
 	retain_by_age(p);
 }
 
-/* --- the look of each shard -------------------------------------------------------------------- */
+/* --- the look of each shard ------------------------------------------------------------------- */
 
 /* Nothing came since the last look: who reads now may as well ask a worker. */
 static void rest(struct rocks_partition *p)

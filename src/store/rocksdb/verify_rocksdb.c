@@ -1,7 +1,8 @@
-/* A database is opened as a start does it, but for reading only: so what RocksDB finds wrong with its
- * lists, the sizes of its files and its WAL is what a start would be refused for. Then each partition is
- * walked from its log start to its end, and at last every block is read that is left, of rows that were
- * deleted or written over: RocksDB would meet it when it merges files, and stop. */
+/* A database is opened as a start does it, but for reading only: so what RocksDB finds wrong with
+ * its lists, the sizes of its files and its WAL is what a start would be refused for. Then each
+ * partition is walked from its log start to its end, and at last every block is read that is left,
+ * of rows that were deleted or written over: RocksDB would meet it when it merges files, and
+ * stop. */
 #include "store/rocksdb/verify_rocksdb.h"
 
 #include "base/endian.h"

@@ -1,8 +1,9 @@
 /* wal_mark: what RocksDB's WAL says was flushed, found also behind damage.
  *
- * The writer puts a mark in front of a group of writes: up to which write all was flushed by then. It is
- * a blob, which RocksDB keeps in its WAL and nowhere else. Its own ways to read a WAL stop at damage, or
- * trip over it (7.8 takes what follows a broken record for broken too), so the files are read here:
+ * The writer puts a mark in front of a group of writes: up to which write all was flushed by then.
+ * It is a blob, which RocksDB keeps in its WAL and nowhere else. Its own ways to read a WAL stop at
+ * damage, or trip over it (7.8 takes what follows a broken record for broken too), so the files are
+ * read here:
  *
  *   blocks of 32 KiB, each of fragments, which do not cross a block's end:
  *     0 4 masked CRC32C of all but these and the length   4 2 length of what follows the 7 bytes
@@ -11,9 +12,9 @@
  *     0 8 number of its first write   8 4 how many writes
  *     12 1 3: a blob   13 1 its length: 24   14 16 store id   30 8 number of the last write flushed
  *
- * Little-endian. Of fragments only a record's first is looked at; one that is too short for the mark
- * tells nothing, but the next one will. The store id, which nobody outside knows, keeps what somebody
- * wrote into an event from being taken for a mark. Source: RocksDB's db/log_format.h. */
+ * Little-endian. Of fragments only a record's first is looked at; one that is too short for the
+ * mark tells nothing, but the next one will. The store id, which nobody outside knows, keeps what
+ * somebody wrote into an event from being taken for a mark. Source: RocksDB's db/log_format.h. */
 #ifndef BOURN_STORE_ROCKSDB_WAL_MARK_H
 #define BOURN_STORE_ROCKSDB_WAL_MARK_H
 

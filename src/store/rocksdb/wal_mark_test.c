@@ -49,7 +49,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A record of two writes in one fragment of that kind, with a mark of `id`; returns where it stands. */
+/* A record of two writes in one fragment of that kind, with a mark of `id`; returns where it
+ * stands. */
 static size_t add(struct wal *w, uint8_t kind, uint64_t number, const struct uuid *id,
                   uint64_t flushed)
 {

@@ -244,9 +244,9 @@ static enum err write_group(struct writer *w, size_t bytes, struct fault *f)
 	return OK;
 }
 
-/* Every file of RocksDB's WAL that is not flushed yet, also those that it has ended meanwhile, and the
- * directory if one of them is new: as a write with its option `sync` does, but who needs no flush was
- * answered before. */
+/* Every file of RocksDB's WAL that is not flushed yet, also those that it has ended meanwhile, and
+ * the directory if one of them is new: as a write with its option `sync` does, but who needs no
+ * flush was answered before. */
 static enum err flush(struct writer *w, struct fault *f)
 {
 	uint64_t last = database_last_write(w->d);

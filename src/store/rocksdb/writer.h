@@ -8,9 +8,9 @@
  * ERR_BUSY: who writes is answered, and the other queues fill up meanwhile.
  *
  * Failure: all members of the group are told, nothing else is retried. ERR_BUSY is a stall and
- * ERR_DISK_FULL a full disk, met before or while writing; the next group tries again. With ERR_BUSY,
- * and ERR_DISK_FULL with `untouched`, nothing was written; else what was asked for may be there, now
- * or after a restart, whole.
+ * ERR_DISK_FULL a full disk, met before or while writing; the next group tries again. With
+ * ERR_BUSY, and ERR_DISK_FULL with `untouched`, nothing was written; else what was asked for may be
+ * there, now or after a restart, whole.
  *
  * A full disk is met before RocksDB does: it wants room to write down what it holds in memory, and
  * stops altogether when there is none. While less than that and a reserve is free, only `reserved`
@@ -24,7 +24,8 @@
 struct writer;
 
 struct writer_write {
-	/* in: the writer's thread: put all that is to be written into `batch`; moves nothing else */
+	/* in: the writer's thread: put all that is to be written into `batch`; moves nothing
+	 * else */
 	void (*put)(struct writer_write *w, const struct database *d, rocksdb_writebatch_t *batch);
 	size_t bytes;               /* in: about what it puts */
 	enum durability durability; /* in: commit: done after a flush; interval: a flush follows;
@@ -38,8 +39,8 @@ struct writer_write {
 	struct writer_write *next;
 };
 
-/* Starts the thread. The database is borrowed until stopped, as is `path`, its directory; `store` is
- * for marks in its WAL. */
+/* Starts the thread. The database is borrowed until stopped, as is `path`, its directory; `store`
+ * is for marks in its WAL. */
 struct writer *writer_start(const struct database *d, const char *path, const struct uuid *store,
                             const struct store_config *config);
 

@@ -1,5 +1,5 @@
-/* compact_model: what was appended to a partition that is compacted, and so what must be left of it. For
- * tests; what is not so fails the test. */
+/* compact_model: what was appended to a partition that is compacted, and so what must be left of
+ * it. For tests; what is not so fails the test. */
 #ifndef BOURN_STORE_TESTING_COMPACT_MODEL_H
 #define BOURN_STORE_TESTING_COMPACT_MODEL_H
 
@@ -23,8 +23,9 @@ struct compact_model {
 void compact_model_append(struct compact_model *m, struct store_rig *rig, struct store_partition *p,
                           int64_t count);
 
-/* All that is there, from the log start on, is as it was appended, and what is not there was followed by
- * a later event of its key, or is a tombstone and `lacks_tombstones`. Returns how many there are. */
+/* All that is there, from the log start on, is as it was appended, and what is not there was
+ * followed by a later event of its key, or is a tombstone and `lacks_tombstones`. Returns how many
+ * there are. */
 int64_t compact_model_check(const struct compact_model *m, struct store_rig *rig,
                             struct store_partition *p, bool lacks_tombstones);
 

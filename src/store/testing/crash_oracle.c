@@ -19,7 +19,7 @@ enum {
 };
 _Static_assert((int)RUN_EVENTS_MAX <= (int)SEEN_GAP, "numbers are bytes");
 
-/* --- observing ----------------------------------------------------------------------------------- */
+/* --- observing -------------------------------------------------------------------------------- */
 
 struct look {
 	const struct crash_run *run;
@@ -358,7 +358,7 @@ bool oracle_observe_backup(const struct crash_run *r, const struct disk_state *s
 	return true;
 }
 
-/* --- judging ------------------------------------------------------------------------------------- */
+/* --- judging ---------------------------------------------------------------------------------- */
 
 struct promise {
 	enum { NOT_ASKED, ASKED, ACKED, REFUSED } state;

@@ -31,8 +31,8 @@ struct observation {
  * and starts again: it must then find the same and what it appended. */
 void oracle_observe(const struct crash_run *r, const struct disk_state *s, struct observation *o);
 
-/* The same of one of its backups, after its source has been started and written to. False: it is not
- * there. */
+/* The same of one of its backups, after its source has been started and written to. False: it is
+ * not there. */
 bool oracle_observe_backup(const struct crash_run *r, const struct disk_state *s, unsigned backup,
                            struct observation *o);
 

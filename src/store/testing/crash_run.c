@@ -39,7 +39,7 @@ void run_age_segments(struct crash_run *r)
 	r->clock.ahead_ms += topic_settings_default(DURABILITY_COMMIT).segment_ms;
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void crash_run_init(struct crash_run *r, const struct store_ops *ops, uint64_t seed,
                     int64_t capacity_bytes)
@@ -98,7 +98,7 @@ void run_kill(struct crash_run *r)
 	write_line(r, (struct ledger_line){.kind = RUN_SAVE_DONE});
 }
 
-/* --- topics --------------------------------------------------------------------------------------- */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 static void create(struct crash_run *r, unsigned topic, const char *name,
                    enum durability durability, uint32_t partitions, uint8_t cleanup_policy)
@@ -172,7 +172,7 @@ void run_alter(struct crash_run *r, unsigned topic)
 	CHECK(rig_alter(&r->rig, &t->spec, &t->topic, NULL) == OK);
 }
 
-/* --- appends -------------------------------------------------------------------------------------- */
+/* --- appends ---------------------------------------------------------------------------------- */
 
 struct shot {
 	struct store_append op;
@@ -281,7 +281,7 @@ void run_settle(struct crash_run *r)
 	CHECK(r->settled || rig_run(&r->rig, &r->settled));
 }
 
-/* --- the rest ------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 void run_trim(struct crash_run *r, unsigned topic, uint32_t partition, int64_t upto)
 {

@@ -89,8 +89,8 @@ void run_die(struct crash_run *r);
 /* The same, and a start on what it left. What is there then is on the disk: it counts as saved. */
 void run_kill(struct crash_run *r);
 
-/* Topics have RUN_PARTITIONS partitions, or fewer until they grow; each index is created once, under
- * any name. */
+/* Topics have RUN_PARTITIONS partitions, or fewer until they grow; each index is created once,
+ * under any name. */
 void run_create(struct crash_run *r, unsigned topic, const char *name, enum durability durability);
 void run_create_small(struct crash_run *r, unsigned topic, const char *name,
                       enum durability durability, uint32_t partitions);

@@ -1,6 +1,6 @@
 /* disk_power: a simulated disk whose power goes at the n-th call that changes it, in the middle of
- * whatever its user was doing; from then on every call fails until it is back. Calls are made one at
- * a time, so none that was under way touches the disk after the cut. Only for tests. */
+ * whatever its user was doing; from then on every call fails until it is back. Calls are made one
+ * at a time, so none that was under way touches the disk after the cut. Only for tests. */
 #ifndef BOURN_STORE_TESTING_DISK_POWER_H
 #define BOURN_STORE_TESTING_DISK_POWER_H
 

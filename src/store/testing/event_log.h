@@ -10,7 +10,8 @@ enum err event_log_append(struct store_rig *r, struct store_partition *p, int64_
                           size_t bytes) MUST_CHECK;
 
 /* Read from `from`: the offset at which reading stopped, because it is the high watermark (OK) or
- * with the fault in `*why`. CHECKs that each event there is the one of its offset, without a gap. */
+ * with the fault in `*why`. CHECKs that each event there is the one of its offset, without a
+ * gap. */
 int64_t event_log_read(struct store_rig *r, struct store_partition *p, int64_t from, enum err *why);
 
 /* Reads all from the log start: true when that ends at `end` without a fault. */

@@ -1,5 +1,5 @@
-/* sim_store: a store on a simulated disk of its own, whose calls are counted and may be made to fail;
- * with one topic, "a". For tests. */
+/* sim_store: a store on a simulated disk of its own, whose calls are counted and may be made to
+ * fail; with one topic, "a". For tests. */
 #ifndef BOURN_STORE_TESTING_SIM_STORE_H
 #define BOURN_STORE_TESTING_SIM_STORE_H
 
@@ -18,7 +18,8 @@ struct sim_store {
 void sim_store_init(struct sim_store *s, const struct store_ops *ops, unsigned shard_count,
                     uint64_t seed, int64_t disk_bytes);
 
-/* Opens, and makes topic "a" where it is not there yet; the test fails with the reason if it cannot. */
+/* Opens, and makes topic "a" where it is not there yet; the test fails with the reason if it
+ * cannot. */
 void sim_store_open(struct sim_store *s);
 
 /* Nothing fails any more; closes and frees all. */

@@ -38,8 +38,8 @@ struct store_rig {
  * system's randomness, as loops on threads of their own need. */
 void rig_open(struct store_rig *r, const struct store_ops *ops, unsigned shard_count, bool wrapped,
               uint64_t seed);
-/* Can a store of that engine be opened here at all? Says so if not: an engine's library may be missing,
- * and what asks for it is skipped. */
+/* Can a store of that engine be opened here at all? Says so if not: an engine's library may be
+ * missing, and what asks for it is skipped. */
 bool rig_has_engine(const struct store_ops *ops);
 /* Without opening: for a directory and disk of the caller's, and stores that may not open. Says
  * nothing in the log. */
@@ -54,8 +54,8 @@ void rig_fini(struct store_rig *r);
 void rig_reopen(struct store_rig *r);
 /* Closes and removes the directory. */
 void rig_close(struct store_rig *r);
-/* Shuts it, and the directory holds what it did before that, as if the process had been killed. On the
- * system's disk only. */
+/* Shuts it, and the directory holds what it did before that, as if the process had been killed. On
+ * the system's disk only. */
 void rig_kill(struct store_rig *r);
 
 /* A whole directory; `to` is not there yet. */

@@ -61,7 +61,7 @@ static const struct cut_partition *planned(const struct verify_plan *plan, const
 	return NULL;
 }
 
-/* --- copies ------------------------------------------------------------------------------------ */
+/* --- copies ----------------------------------------------------------------------------------- */
 
 static bool exists(struct disk *d, const char *path)
 {
@@ -106,7 +106,7 @@ static enum err copy_aside(struct disk *d, const char *path, int64_t at, struct 
 	return err;
 }
 
-/* --- WAL ----------------------------------------------------------------------------------------- */
+/* --- WAL -------------------------------------------------------------------------------------- */
 
 static void add_patch(struct cutting *c, uint64_t file, int64_t at, const struct wal_frame *frame,
                       uint64_t generation)
@@ -257,7 +257,7 @@ static enum err each_patched_file(struct cutting *c, const char *dir, bool write
 	return err ? err : disk_sync_dir(c->disk, dir, f);
 }
 
-/* --- segments ------------------------------------------------------------------------------------ */
+/* --- segments --------------------------------------------------------------------------------- */
 
 static struct segment_home home_of(const struct cutting *c, const struct cut_partition *p)
 {
@@ -409,7 +409,7 @@ static enum err each_lost_segment(struct cutting *c, lose_cb *lose, struct fault
 	return manifest_decode(buf_slice(&c->manifest), &c->dir.id, &unused, lose_segments, &l, f);
 }
 
-/* --- all of it ------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 /* The one that verify went by: the one before, when a replacement was cut short. */
 static enum err read_manifest(struct cutting *c, struct fault *f)

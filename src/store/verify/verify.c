@@ -84,7 +84,7 @@ void verify_plan_impossible(struct verify_pass *v, const char *why)
 		v->config->plan->impossible = why;
 }
 
-/* --- topics ------------------------------------------------------------------------------------ */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 static struct checked_topic *topic_find(struct verify_pass *v, const struct uuid *uuid)
 {
@@ -189,7 +189,7 @@ static enum err list_topic_dirs(struct verify_pass *v, struct fault *f)
 	return OK;
 }
 
-/* --- manifests --------------------------------------------------------------------------------- */
+/* --- manifests -------------------------------------------------------------------------------- */
 
 static enum err read_manifest(struct verify_pass *v, const char *name, struct buf *bytes,
                               struct manifest *out, struct fault *f)
@@ -309,7 +309,7 @@ static enum err adopt_partition(void *arg, const struct uuid *topic, uint32_t in
 	return OK;
 }
 
-/* --- the pass ----------------------------------------------------------------------------------- */
+/* --- the pass --------------------------------------------------------------------------------- */
 
 static enum err examine(struct verify_pass *v, struct fault *f)
 {

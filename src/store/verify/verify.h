@@ -10,10 +10,10 @@
  *   database   in the place of manifest, WAL and segments under the engine `rocksdb`: every block that
  *              RocksDB has, every row, every batch in it, and that offsets have no hole
  *
- * Damage is what fails a checksum, is missing or does not fit: what a start would fence or refuse, or
- * pass over because nothing needs it any more (the finding says so). A torn tail of the WAL is none:
- * it was never acknowledged. What no start reads is not looked at: WAL frames that are in segments,
- * what an interrupted checkpoint left behind.
+ * Damage is what fails a checksum, is missing or does not fit: what a start would fence or refuse,
+ * or pass over because nothing needs it any more (the finding says so). A torn tail of the WAL is
+ * none: it was never acknowledged. What no start reads is not looked at: WAL frames that are in
+ * segments, what an interrupted checkpoint left behind.
  *
  * Blocking; any thread. */
 #ifndef BOURN_STORE_VERIFY_VERIFY_H
@@ -68,8 +68,9 @@ struct verify_totals {
 /* `out` is filled as far as it came.
  *
  * Errors: ERR_DIR_LOCKED, ERR_DIR_NEWER, ERR_DIR_FOREIGN, ERR_NOT_FOUND (no data directory there),
- *         ERR_NOT_IMPLEMENTED (another engine's), ERR_CONFIG (its library is missing), ERR_IO (a directory cannot be listed),
- *         ERR_SHUTTING_DOWN (progress said to stop). Damage is none: see `damages`. */
+ *         ERR_NOT_IMPLEMENTED (another engine's), ERR_CONFIG (its library is missing), ERR_IO (a
+ *         directory cannot be listed), ERR_SHUTTING_DOWN (progress said to stop). Damage is none:
+ *         see `damages`. */
 enum err verify_run(const struct verify_config *config, struct verify_totals *out,
                     struct fault *f) MUST_CHECK;
 

@@ -84,8 +84,8 @@ enum err verify_segments(struct verify_pass *v, struct fault *f) MUST_CHECK;
 
 /* --- verify_wal.c ------------------------------------------------------------------------ */
 
-/* The catalog's: into v->catalog, NULL when it cannot be read (which is then said), or is missing, which
- * is said where it is `needed`. */
+/* The catalog's: into v->catalog, NULL when it cannot be read (which is then said), or is missing,
+ * which is said where it is `needed`. */
 enum err verify_catalog(struct verify_pass *v, bool needed, struct fault *f) MUST_CHECK;
 
 /* The data WAL, on top of what is saved. */

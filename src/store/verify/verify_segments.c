@@ -37,7 +37,7 @@ static enum err each_partition(struct verify_pass *v, partition_cb *each, struct
 	return OK;
 }
 
-/* --- one segment --------------------------------------------------------------------------------- */
+/* --- one segment ------------------------------------------------------------------------------ */
 
 struct reading {
 	struct verify_pass *v;
@@ -154,7 +154,7 @@ static enum err read_segment(struct verify_pass *v, struct checked_partition *p,
 	return r.stop.code;
 }
 
-/* --- one partition ------------------------------------------------------------------------------- */
+/* --- one partition ---------------------------------------------------------------------------- */
 
 /* The manifest leaves out [from, to). */
 static void say_hole(struct verify_pass *v, struct checked_partition *p, int64_t from, int64_t to)
@@ -222,7 +222,7 @@ enum err verify_segments(struct verify_pass *v, struct fault *f)
 	return each_partition(v, read_partition, f);
 }
 
-/* --- by an old manifest -------------------------------------------------------------------------- */
+/* --- by an old manifest ----------------------------------------------------------------------- */
 
 static void say_ends_early(struct reading *r, const struct segment *found, const struct fault *why)
 {

@@ -28,10 +28,10 @@ static bool exists(const struct verify_pass *v, const char *path)
 	return fd != -ENOENT;
 }
 
-/* --- file headers -------------------------------------------------------------------------------- */
+/* --- file headers ----------------------------------------------------------------------------- */
 
-/* One that was not flushed before a power cut, nor then the frames behind it, is zeros, or was there
- * before. */
+/* One that was not flushed before a power cut, nor then the frames behind it, is zeros, or was
+ * there before. */
 static bool header_is_torn(const struct verify_pass *v, const char *path)
 {
 	static const uint8_t zeros[WAL_FILE_HEADER_BYTES];
@@ -89,7 +89,7 @@ static void say_torn(struct verify_pass *v, const char *dir, const struct wal_fo
 	           (long long)found->report.cut_bytes);
 }
 
-/* --- the catalog --------------------------------------------------------------------------------- */
+/* --- the catalog ------------------------------------------------------------------------------ */
 
 #define CATALOG_REMEDY "restore catalog/ from a backup; the broker does not start like this"
 
@@ -150,7 +150,7 @@ enum err verify_catalog(struct verify_pass *v, bool needed, struct fault *f)
 	return OK;
 }
 
-/* --- the data's frames ---------------------------------------------------------------------------- */
+/* --- the data's frames ------------------------------------------------------------------------ */
 
 /* Offsets that no frame has, found when a later frame came. */
 struct hole {
@@ -231,7 +231,7 @@ static enum err replay(void *arg, const struct wal_frame *frame, struct fault *f
 	return verify_progress(r->v, bytes, f);
 }
 
-/* --- what is damaged ------------------------------------------------------------------------------ */
+/* --- what is damaged -------------------------------------------------------------------------- */
 
 static void say_frame(struct replay *r, const char *path, int64_t at, struct checked_partition *p,
                       int64_t from, int64_t to, const char *what)
@@ -353,7 +353,7 @@ static void say_all(struct replay *r, const struct wal_found *found)
 	say_torn(r->v, r->dir, found);
 }
 
-/* --- the data WAL ---------------------------------------------------------------------------------- */
+/* --- the data WAL ----------------------------------------------------------------------------- */
 
 static int add_size(void *arg, const char *name)
 {
