@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-/* How often a random test plays: under gcc's sanitizers, which are that much slower, a tenth. And
+/* How often a random test plays: under sanitizers, which are that much slower, a tenth. And
  * the step of a sweep over all the places where something may fail: there one in `few`. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef BOURN_SANITIZED
 #define TEST_TIMES(count) (((count) + 9) / 10)
 #define TEST_STEP(few)    (few)
 #else

@@ -30,12 +30,12 @@ enum err library_load(struct library *out, struct fault *f)
 	return OK;
 }
 
-#ifdef __SANITIZE_THREAD__
-/* The library is not instrumented: ThreadSanitizer sees its calls into libc but not the atomics that
- * order them. What we do with each other around it stays watched. */
+#ifdef BOURN_SANITIZED
+/* Neither the library nor C++'s, which only it uses, is instrumented: ThreadSanitizer sees their calls
+ * into libc but not the atomics that order them. What we do with each other around it stays watched. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "called_from_lib:" BOURN_ROCKSDB_SONAME "\n";
+	return "called_from_lib:" BOURN_ROCKSDB_SONAME "\ncalled_from_lib:libstdc++.so\n";
 }
 #endif

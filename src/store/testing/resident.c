@@ -7,7 +7,7 @@
 
 int64_t resident_bytes(void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef BOURN_SANITIZED
 	return 0;
 #else
 	FILE *file = fopen("/proc/self/statm", "r");
