@@ -258,8 +258,9 @@ static enum err take_form(struct events_parse *p, const struct envelope *e,
 	};
 
 	if (!given(e->encoding)) {
-		*form = content_type.ptr && media_kind(content_type) != MEDIA_JSON ? VALUE_TEXT
-		                                                                   : VALUE_JSON;
+		*form = VALUE_JSON;
+		if (content_type.ptr && media_kind(content_type) != MEDIA_JSON)
+			*form = VALUE_TEXT;
 		return OK;
 	}
 	for (size_t i = 0; is_string(e->encoding) && i < ARRAY_COUNT(names); i++) {

@@ -206,10 +206,11 @@ static enum err group_begin(struct compact_run *r, struct fault *f)
 static bool group_takes(const struct compact_run *r)
 {
 	const struct segment *s = &r->segments[r->at], *before = s - 1;
-	int64_t limit = r->job.segment_bytes > COMPACT_GROUP_BYTES_MAX ? r->job.segment_bytes
-	                                                               : COMPACT_GROUP_BYTES_MAX;
 	int64_t made = r->file.segment.bytes + (int64_t)r->rewrite.out.len;
+	int64_t limit = COMPACT_GROUP_BYTES_MAX;
 
+	if (limit < r->job.segment_bytes)
+		limit = r->job.segment_bytes;
 	return s->leader_epoch == before->leader_epoch && s->base_offset == before->end_offset &&
 	       made + s->bytes <= r->job.segment_bytes && r->group_bytes + s->bytes <= limit;
 }

@@ -66,11 +66,12 @@ static bool visit_start(struct partition *p, int64_t from, struct store_read *re
 		.partition = p,
 		.source = {partition_home(p), *s, s + 1 < p->sealed->segments + p->sealed->count},
 		.from = from > s->base_offset ? from : s->base_offset,
-		.limit = partition_has_hole(p) && from < p->damage.from ? p->damage.from
-	                                                                : s->end_offset,
+		.limit = s->end_offset,
 		.read = read,
 		.lookup = lookup,
 	};
+	if (partition_has_hole(p) && from < p->damage.from)
+		v->limit = p->damage.from;
 	p->cold_reads++;
 	loop_work(p->shard->loop, &v->work);
 	return true;

@@ -56,8 +56,9 @@ static size_t fragment_bytes(struct slice rest)
 	len = load_le16(rest.ptr + 4);
 	if (len > rest.len - HEAD_BYTES)
 		return 0;
-	return load_le32(rest.ptr) == masked(crc32c(0, rest.ptr + 6, len + 1)) ? HEAD_BYTES + len
-	                                                                       : 0;
+	if (load_le32(rest.ptr) != masked(crc32c(0, rest.ptr + 6, len + 1)))
+		return 0;
+	return HEAD_BYTES + len;
 }
 
 static void look_at_record(struct reading *r, struct slice front)
