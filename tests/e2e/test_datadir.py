@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from harness.broker import BIN
+
 
 def digest(directory):
     """Every name, size and byte below a directory."""
@@ -125,7 +127,8 @@ def test_file_in_its_place(start, tmp_path):
 
 def test_parent_that_is_not_there(start, tmp_path):
     broker = start(running=False, data=tmp_path / "no" / "such" / "data")
-    assert "the one above it has to be there" in broker.refuses_to_start()[1]
+    done = subprocess.run([BIN, "serve", "--port", "0", "--data", broker.data], capture_output=True, timeout=30)
+    assert done.returncode == 1 and b"the one above it has to be there" in done.stderr
     (tmp_path / "no" / "such").mkdir(parents=True)
     broker.start()
 
