@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Completion of `bourn` in bash: verbs, options, the names of topics. All of it is asked of the program
 # itself, so there is nothing to keep up to date here.
 
