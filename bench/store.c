@@ -160,7 +160,7 @@ static void print_side(const char *name, const struct store_figures *rounds, uin
 	printf("]");
 }
 
-/* --- commands --------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static bool append(const struct command *c, struct failure *f)
 {

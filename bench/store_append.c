@@ -33,7 +33,7 @@ struct append_race {
 	struct copies copies;
 };
 
-/* --- the bare loop --------------------------------------------------------------------------------- */
+/* --- the bare loop ---------------------------------------------------------------------------- */
 
 static bool failed(struct append_race *r, const char *what)
 {
@@ -117,7 +117,7 @@ static bool bare_check(struct append_race *r)
 	                        (long long)number);
 }
 
-/* --- one side, one round ---------------------------------------------------------------------------- */
+/* --- one side, one round ---------------------------------------------------------------------- */
 
 static bool run_bare(struct append_race *r, struct store_figures *out)
 {
@@ -187,7 +187,7 @@ static bool round_of_ours(struct append_race *r, struct store_figures *out)
 	       driver_checkpoint(&r->driver);
 }
 
-/* --- the race ---------------------------------------------------------------------------------------- */
+/* --- the race --------------------------------------------------------------------------------- */
 
 /* Until memory and files of the WAL go round. */
 static bool warm_up(struct append_race *r)

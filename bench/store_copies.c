@@ -41,7 +41,7 @@ static bool give_up(struct copies *c)
 	return false;
 }
 
-/* --- one batch behind the other -------------------------------------------------------------------- */
+/* --- one batch behind the other --------------------------------------------------------------- */
 
 static bool wait_for_slot(struct copies *c, int64_t number)
 {
@@ -94,7 +94,7 @@ static void take_all(struct copies *c)
 	}
 }
 
-/* --- half of the ring at a time -------------------------------------------------------------------- */
+/* --- half of the ring at a time --------------------------------------------------------------- */
 
 /* False: nothing more has to be saved. */
 static bool wait_for_half(struct copies *c)
@@ -166,7 +166,7 @@ static void *save_halves(void *arg)
 	return NULL;
 }
 
-/* --- a run ------------------------------------------------------------------------------------------ */
+/* --- a run ------------------------------------------------------------------------------------ */
 
 bool copies_open(struct copies *c, int64_t memory_bytes, struct failure *f)
 {

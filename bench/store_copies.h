@@ -1,10 +1,10 @@
-/* store_copies: the copies and writes that storing makes, and nothing else; to see what a machine gives
- * for them.
+/* store_copies: the copies and writes that storing makes, and nothing else; to see what a machine
+ * gives for them.
  *
- * One thread copies batches into a ring of memory, as a shard does into its chunks; a second writes each
- * to where the caller says, as the WAL's thread does; a third, whenever half of the ring is not saved,
- * writes that behind each other into new files, as a spill does into segments: into the page cache, or past
- * it. */
+ * One thread copies batches into a ring of memory, as a shard does into its chunks; a second writes
+ * each to where the caller says, as the WAL's thread does; a third, whenever half of the ring is
+ * not saved, writes that behind each other into new files, as a spill does into segments: into the
+ * page cache, or past it. */
 #ifndef BOURN_BENCH_STORE_COPIES_H
 #define BOURN_BENCH_STORE_COPIES_H
 

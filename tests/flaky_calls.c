@@ -1,10 +1,12 @@
-/* flaky_calls: a library to preload, under which the system's calls do what they may do and rarely do.
+/* flaky_calls: a library to preload, under which the system's calls do what they may do and rarely
+ * do.
  *
- *   BOURN_FLAKY_PERCENT=P[:SEED]  of the calls that move bytes, a third of P percent each moves less
- *                                 than it was asked to, is interrupted (EINTR), or finds that there is
- *                                 nothing to do yet (EAGAIN; non-blocking sockets only). Others that may
- *                                 be interrupted are, P percent of the time; not those of librocksdb,
- *                                 which takes that for a failure where local files never do it
+ *   BOURN_FLAKY_PERCENT=P[:SEED]  of the calls that move bytes, a third of P percent each moves
+ *                                 less than it was asked to, is interrupted (EINTR), or finds that
+ *                                 there is nothing to do yet (EAGAIN; non-blocking sockets only).
+ *                                 Others that may be interrupted are, P percent of the time; not
+ *                                 those of librocksdb, which takes that for a failure where local
+ *                                 files never do it
  *   BOURN_SLOW_SYNC_MS=MS         each flush after the first accepted connection takes so much longer,
  *                                 librocksdb's too
  *   BOURN_FLAKY_MEMORY=FILE       allocations are counted, and those fail that FILE says: struct memory,
@@ -33,8 +35,8 @@
 enum { PARTS_MAX = 1024, ALIGNMENT = 4096 /* of O_DIRECT */ };
 enum mood { WELL, SHORT, INTERRUPTED, NOT_YET };
 
-/* Of allocations, counted from 1 since `seen` was set to 0, number `first` fails and then each `every`-th,
- * `times` in all. */
+/* Of allocations, counted from 1 since `seen` was set to 0, number `first` fails and then each
+ * `every`-th, `times` in all. */
 struct memory {
 	_Atomic int64_t first; /* 0: none fails */
 	_Atomic int64_t every;
@@ -257,8 +259,8 @@ int epoll_pwait(int fd, struct epoll_event *events, int count, int ms, const sig
 
 /* --- files ----------------------------------------------------------------------------------- */
 
-/* Standard streams are written a line at a time, and never cut there; what loops wake each other by,
- * eventfds and small writes to pipes, neither. */
+/* Standard streams are written a line at a time, and never cut there; what loops wake each other
+ * by, eventfds and small writes to pipes, neither. */
 ssize_t write(int fd, const void *from, size_t len)
 {
 	return fd <= STDERR_FILENO && interrupted() ? -1 : REAL(write)(fd, from, len);

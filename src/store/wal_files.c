@@ -182,10 +182,10 @@ static void remove_ahead(struct wal_files *fs)
 	fs->config->disk->ops->unlink(fs->config->disk, path);
 }
 
-/* --- after recovery ------------------------------------------------------------------------------- */
+/* --- after recovery --------------------------------------------------------------------------- */
 
-/* Every file that counts is synced, even when nothing is cut: what a killed process wrote may be in the
- * page cache only, and all that comes after will rely on it. */
+/* Every file that counts is synced, even when nothing is cut: what a killed process wrote may be in
+ * the page cache only, and all that comes after will rely on it. */
 static enum err make_found_last(struct wal_files *fs, const struct wal_found_file *file,
                                 int64_t size, struct fault *f)
 {
@@ -227,8 +227,8 @@ static enum err adopt_file(struct wal_files *fs, const struct wal_found_file *fo
 	file->last_sequence = found->last_sequence;
 	file->bytes = found->frame_bytes;
 	/* One that holds nothing stays until the next one is there: a directory without any file is
-	 * what a lost WAL looks like. Then it goes: there may be frames in it of a log that a crash cut
-	 * off, which were never seen, and must not be where a header could get lost. */
+	 * what a lost WAL looks like. Then it goes: there may be frames in it of a log that a crash
+	 * cut off, which were never seen, and must not be where a header could get lost. */
 	if (file->last_sequence > 0) {
 		file->size = size;
 		file->since_ms = fs->config->clock->now(fs->config->clock).wall_ms;
@@ -262,7 +262,7 @@ enum err wal_files_adopt(struct wal_files *fs, const struct wal_found *found, st
 	return sync_dir(fs, f);
 }
 
-/* --- the active file -------------------------------------------------------------------------------- */
+/* --- the active file -------------------------------------------------------------------------- */
 
 /* Some file systems open for O_DIRECT and refuse the write then; nothing of it is written. */
 enum err wal_files_write(struct wal_files *fs, const struct iovec *iov, int count, int64_t at,
@@ -390,7 +390,7 @@ enum err wal_files_trim(struct wal_files *fs, struct fault *f)
 	return disk_sync(disk, fs->fd, fs->path, f);
 }
 
-/* --- the next file ------------------------------------------------------------------------------------ */
+/* --- the next file ---------------------------------------------------------------------------- */
 
 static enum err rename_as(struct wal_files *fs, const char *from, const char *to, struct fault *f)
 {
@@ -486,7 +486,8 @@ static enum err open_ready(struct wal_files *fs, const char *path, int *fd, int6
 	return disk_open(fs->config->disk, path, O_RDWR, fd, f);
 }
 
-/* One made ahead or a spare file under the new name, else a new one. `size` is what it has already. */
+/* One made ahead or a spare file under the new name, else a new one. `size` is what it has
+ * already. */
 static enum err open_next(struct wal_files *fs, const char *path, int *fd, int64_t *size,
                           struct fault *f)
 {

@@ -1,21 +1,21 @@
-/* budget: how far appends may run ahead of segments in memory, under `log`, and of the manifest in the
- * WAL.
+/* budget: how far appends may run ahead of segments in memory, under `log`, and of the manifest in
+ * the WAL.
  *
  *   clock of chunk bytes:  … kept, or let go of … | not in segments yet: unsaved |
  *                                                 ^ saved_bytes                  ^ chunk_bytes
  *   clock of WAL bytes:    … a manifest has it …  | unpublished                  |
  *                                                 ^ published_wal                ^ written
  *
- * When half of `storage.memory` is unsaved a spill begins (spill.h); when all of it is, appends wait
- * until that one has ended. So memory stays within the budget however much faster appends come than
- * segments are written. When three times what makes a checkpoint due is unpublished, appends wait for
- * one: so a start has no more to replay, however much faster they come than the disk is. While the last
- * spill or checkpoint failed, appends that would wait are refused: with "disk full" if that is why, else
- * as busy.
+ * When half of `storage.memory` is unsaved a spill begins (spill.h); when all of it is, appends
+ * wait until that one has ended. So memory stays within the budget however much faster appends come
+ * than segments are written. When three times what makes a checkpoint due is unpublished, appends
+ * wait for one: so a start has no more to replay, however much faster they come than the disk is.
+ * While the last spill or checkpoint failed, appends that would wait are refused: with "disk full"
+ * if that is why, else as busy.
  *
- * What is below a clock at the beginning of a spill or checkpoint is saved when it has ended well, or
- * gone. Chunks are counted whole when they are begun; one batch, and the room left in tail chunks, come
- * on top.
+ * What is below a clock at the beginning of a spill or checkpoint is saved when it has ended well,
+ * or gone. Chunks are counted whole when they are begun; one batch, and the room left in tail
+ * chunks, come on top.
  *
  * Any thread. */
 #ifndef BOURN_STORE_CHUNKLOG_BUDGET_H
@@ -37,12 +37,12 @@ bool budget_is_tight(const struct chunklog *log);
 /* Is all of it unsaved? */
 bool budget_is_spent(const struct chunklog *log);
 
-/* Is there so much unsaved, or unpublished, that appends have to wait, or, while nothing can be saved,
- * to be refused? */
+/* Is there so much unsaved, or unpublished, that appends have to wait, or, while nothing can be
+ * saved, to be refused? */
 bool budget_is_full(const struct chunklog *log);
 
-/* So much in the WAL makes a checkpoint due: as configured, but not more than memory has room for, as a
- * start reads it into memory. */
+/* So much in the WAL makes a checkpoint due: as configured, but not more than memory has room for,
+ * as a start reads it into memory. */
 int64_t budget_checkpoint_bytes(const struct chunklog *log);
 
 /* Bytes of the WAL. */

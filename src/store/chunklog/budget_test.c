@@ -50,8 +50,8 @@ static int64_t count(struct sim_store *x, enum metric metric)
 	return atomic_load(&x->rig.metrics[0].values[metric]);
 }
 
-/* Where each append after the first budget's worth needs one, there are at least so many; and one more
- * checkpoint, before which all of them have ended, so are counted. */
+/* Where each append after the first budget's worth needs one, there are at least so many; and one
+ * more checkpoint, before which all of them have ended, so are counted. */
 static bool have_waited(struct sim_store *x)
 {
 	assert_int_equal(rig_checkpoint(&x->rig), OK);
@@ -115,7 +115,7 @@ FIXTURE_TEST(budget__on_a_failing_disk_appends_are_refused_when_memory_is_full)
 	refuse_then_go_on(*state, EIO, ERR_BUSY);
 }
 
-/* --- the WAL ----------------------------------------------------------------------------------------- */
+/* --- the WAL ---------------------------------------------------------------------------------- */
 
 static void reopen_with_small_checkpoints(struct sim_store *x)
 {

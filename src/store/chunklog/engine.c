@@ -13,7 +13,7 @@
 
 enum { CHUNKS_KEPT = 8 }; /* that were freed, for those that come: 16 MiB */
 
-/* --- open and close ---------------------------------------------------------------------------------- */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static void chunklog_free(struct chunklog *log)
 {
@@ -160,7 +160,7 @@ static const struct store_topic *const *chunklog_topics(struct store *s, size_t 
 	return log->listed;
 }
 
-/* --- operations on a partition ----------------------------------------------------------------------- */
+/* --- operations on a partition ---------------------------------------------------------------- */
 
 static void chunklog_read(struct store_read *r)
 {

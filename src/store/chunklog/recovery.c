@@ -41,7 +41,7 @@ struct recovery {
 	bool keeps_all; /* a spill failed: all that is replayed stays in memory */
 };
 
-/* --- whose bytes are these? -------------------------------------------------------------------------- */
+/* --- whose bytes are these? ------------------------------------------------------------------- */
 
 /* NULL and OK: a deleted topic's. */
 static enum err find_partition(struct recovery *r, const struct uuid *uuid, uint32_t index,
@@ -64,7 +64,7 @@ static enum err find_partition(struct recovery *r, const struct uuid *uuid, uint
 		r->log->dir.path, uuid_format(uuid, text), index, where);
 }
 
-/* --- manifest ---------------------------------------------------------------------------------------- */
+/* --- manifest --------------------------------------------------------------------------------- */
 
 /* Into `bytes`, whole and checked. */
 static enum err read_manifest(struct recovery *r, const char *name, struct buf *bytes,
@@ -152,7 +152,7 @@ static enum err adopt_partition(void *arg, const struct uuid *topic, uint32_t in
 	return OK;
 }
 
-/* --- catalog ----------------------------------------------------------------------------------------- */
+/* --- catalog ---------------------------------------------------------------------------------- */
 
 struct adoption {
 	struct recovery *recovery;
@@ -170,9 +170,9 @@ static void adopt_topic(void *arg, const struct topic_spec *spec)
 
 	if (a->err)
 		return;
-	/* What `memory` made `log` serves as its own: so it is called from here on. The catalog goes on
-	 * saying who made it, until its settings are changed; the marker of the directory, not the
-	 * catalog, keeps `memory` from opening it again. */
+	/* What `memory` made `log` serves as its own: so it is called from here on. The catalog
+	 * goes on saying who made it, until its settings are changed; the marker of the directory,
+	 * not the catalog, keeps `memory` from opening it again. */
 	if (chunklog_is_tiered(log) && strcmp(spec->engine, store_memory.name) == 0)
 		snprintf(served.engine, sizeof(served.engine), "%s", engine);
 	if (strcmp(served.engine, engine) != 0) {
@@ -240,7 +240,7 @@ static enum err check_topic_dirs(struct recovery *r, struct fault *f)
 	return a.err;
 }
 
-/* --- WAL --------------------------------------------------------------------------------------------- */
+/* --- WAL -------------------------------------------------------------------------------------- */
 
 static void replay_batches(struct partition *p, const struct wal_frame *frame)
 {
@@ -327,7 +327,7 @@ static enum err open_wal(struct recovery *r, struct fault *f)
 	return wal_open(&config, replay, r, &r->wal, &log->wal, f);
 }
 
-/* --- damage ------------------------------------------------------------------------------------------ */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 /* A frame of nobody knows which partition is lost: it may be the last of any that no later frame
  * confirms. Class `none` writes no frames. */
@@ -367,7 +367,7 @@ static void fence_damaged(struct recovery *r)
 	r->wal.damages = NULL;
 }
 
-/* --- the new run ------------------------------------------------------------------------------------- */
+/* --- the new run ------------------------------------------------------------------------------ */
 
 static bool was_unclean(const struct recovery *r)
 {
@@ -377,8 +377,8 @@ static bool was_unclean(const struct recovery *r)
 	       r->wal.damage_count > 0;
 }
 
-/* Cursors remember the epoch they were made in; where a crash may have cut the log a new one begins.
- * A lost manifest may itself have begun one. */
+/* Cursors remember the epoch they were made in; where a crash may have cut the log a new one
+ * begins. A lost manifest may itself have begun one. */
 static void set_epoch(struct recovery *r)
 {
 	struct chunklog *log = r->log;
@@ -462,7 +462,8 @@ enum err chunklog_recover(struct chunklog *log, struct fault *f)
 	err = datadir_claim(&log->dir, log->base.ops->name, f);
 	if (!err)
 		err = make_topics_dir(log, f);
-	/* Whether what it found by reading was ever flushed is not known, and the next manifest has it. */
+	/* Whether what it found by reading was ever flushed is not known, and the next manifest has
+	 * it. */
 	if (!err && r.fallback)
 		err = disk_sync_all(log->config.disk, log->dir.lock_fd, log->dir.path, f);
 	if (!err)

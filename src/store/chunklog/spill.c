@@ -13,7 +13,7 @@ enum {
 	WRITE_US = 500000, /* taken for the time to write half of the memory, until that was seen */
 };
 
-/* --- heed ------------------------------------------------------------------------------------------ */
+/* --- heed ------------------------------------------------------------------------------------- */
 
 static void free_saves(struct spill *s)
 {
@@ -92,7 +92,7 @@ static void finish(struct chunklog *log)
 	fanout_start(s->fanout, heed, heeded, s);
 }
 
-/* --- write ----------------------------------------------------------------------------------------- */
+/* --- write ------------------------------------------------------------------------------------ */
 
 /* Nothing, after a fault. */
 static void put_in_force(struct spill *s)
@@ -145,7 +145,7 @@ static void write(struct work *w)
 		s->fault = (struct fault){0};
 }
 
-/* --- gather ---------------------------------------------------------------------------------------- */
+/* --- gather ----------------------------------------------------------------------------------- */
 
 static void gathered(struct fanout *o)
 {
@@ -216,7 +216,7 @@ void spill_start(struct chunklog *log, bool for_checkpoint, void (*done)(struct 
 	fanout_start(s->fanout, gather, gathered, s);
 }
 
-/* --- at the start ---------------------------------------------------------------------------------- */
+/* --- at the start ----------------------------------------------------------------------------- */
 
 /* For a manifest: that of the start. */
 static void gather_all(struct chunklog *log)
@@ -267,7 +267,7 @@ enum err spill_flush_replayed(struct chunklog *log, struct fault *f)
 	return unpublished_flush(&log->spill.unpublished, log->config.disk, &log->dir, f);
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void spill_init(struct chunklog *log)
 {

@@ -1,5 +1,5 @@
-/* Events leave memory for segments without a flush: what holds until a checkpoint has flushed them, and
- * when that fails. */
+/* Events leave memory for segments without a flush: what holds until a checkpoint has flushed them,
+ * and when that fails. */
 #include "base/test.h"
 #include "io/disk.h"
 #include "store/chunklog/chunklog.h"
@@ -133,7 +133,7 @@ static unsigned flushes(struct fixture *x)
 	       disk_fault_calls(x->faults, DISK_SYNC_ALL);
 }
 
-/* --- what it does ------------------------------------------------------------------------------------ */
+/* --- what it does ----------------------------------------------------------------------------- */
 
 FIXTURE_TEST(spill__frees_memory_without_a_flush)
 {
@@ -230,7 +230,7 @@ FIXTURE_TEST(spill__is_copied_only_when_the_disk_would_be_too_slow)
 	check(x, x->end);
 }
 
-/* --- what happens before the checkpoint ------------------------------------------------------------- */
+/* --- what happens before the checkpoint ------------------------------------------------------- */
 
 FIXTURE_TEST(spill__of_a_topic_that_is_deleted_holds_up_no_checkpoint)
 {
@@ -265,7 +265,7 @@ FIXTURE_TEST(spill__that_was_trimmed_stays_so)
 	check(x, x->end);
 }
 
-/* --- at the start ------------------------------------------------------------------------------------ */
+/* --- at the start ----------------------------------------------------------------------------- */
 
 /* A run that had memory for all of it was killed; the next has less than the WAL holds. */
 static void leave_in_wal(struct fixture *x, int64_t bytes)
@@ -342,9 +342,10 @@ FIXTURE_TEST(spill__that_fails_at_the_start_leaves_all_in_memory)
 	check(x, x->end);
 }
 
-/* --- faults ------------------------------------------------------------------------------------------ */
+/* --- faults ----------------------------------------------------------------------------------- */
 
-/* What the kernel could not write it may have dropped: later flushes, which succeed, prove nothing. */
+/* What the kernel could not write it may have dropped: later flushes, which succeed, prove
+ * nothing. */
 FIXTURE_TEST(spill__that_could_not_be_flushed_is_never_published)
 {
 	struct fixture *x = *state;
