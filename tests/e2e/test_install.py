@@ -1,7 +1,9 @@
 """What `cmake --install` and `cpack` leave, of the build that the broker under test is of."""
 
+import json
 import os
 import re
+import signal
 import shutil
 import subprocess
 
@@ -131,3 +133,24 @@ def test_behind_nginx_as_the_page_says(broker, proxied):
             producer.send(TEXT, "hello")
         assert socket.read_message().payload == b"hello"
         assert source.event().data == "hello"
+
+
+def test_the_entry_point_of_a_container(installed, tmp_path):
+    """As its first process: signals that it did not ask for would not reach it."""
+    page = (ROOT / "docs/install.md").read_text()
+    command = json.loads(re.search(r"^ENTRYPOINT (.*)", page, re.M)[1].replace("/data/", f"{tmp_path}/"))
+    first = ["unshare", "--pid", "--fork", "--kill-child=KILL"]
+    if run(*first, "true").returncode != 0:
+        first = []  # not allowed here
+    process = subprocess.Popen([*first, installed / "bin" / command[0], *command[1:], "--port", "0"],
+                               stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "listening on http://0.0.0.0:" not in said:
+        said = process.stderr.readline()
+        assert said, "it ended"
+    pid = process.pid
+    if first:
+        pid = int(run("pgrep", "-P", process.pid).stdout)
+    os.kill(pid, signal.SIGTERM)
+    assert process.wait(30) == 0
+    process.stderr.close()
