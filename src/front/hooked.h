@@ -26,7 +26,7 @@ bool hooked_deliver_to(struct front *f, enum bourn_front front, struct slice top
 static inline bool hooked_deliver(struct front *f, enum bourn_front front, struct slice topic,
                                   struct delivery *d)
 {
-	return !f->chains[BOURN_DELIVER] || hooked_deliver_to(f, front, topic, d);
+	return !HOOKS_BUILT || !f->chains[BOURN_DELIVER] || hooked_deliver_to(f, front, topic, d);
 }
 
 static inline enum bourn_front hooked_front(struct form form)

@@ -94,8 +94,11 @@ static enum err load_one(const struct hook_spec *spec, struct hook_module **out,
 enum err hook_set_load(const struct hook_spec *specs, size_t count, struct hook_set **out,
                        struct fault *f)
 {
-	struct hook_set *set = calloc(1, sizeof(*set) + count * sizeof(set->modules[0]));
+	struct hook_set *set;
 
+	if (!HOOKS_BUILT && count > 0)
+		return fault_set(f, ERR_CONFIG, 0, "this program was built without hooks");
+	set = calloc(1, sizeof(*set) + count * sizeof(set->modules[0]));
 	if (!set)
 		return fault_set(f, ERR_NO_MEMORY, 0, "hooks");
 	set->specs = specs;

@@ -18,6 +18,14 @@
 #include "io/log.h"
 #include "io/loop.h"
 
+/* False: built with -DBOURN_WITHOUT_HOOKS, for bench/hooks.sh to see what it costs that there might be
+ * some. Such a broker refuses to load any. */
+#ifdef BOURN_WITHOUT_HOOKS
+enum { HOOKS_BUILT = false };
+#else
+enum { HOOKS_BUILT = true };
+#endif
+
 /* All hooks of the process: loaded, not running. */
 struct hook_set;
 

@@ -178,7 +178,7 @@ static void message_came(struct http_connection *h)
 		return;
 	}
 	h->exclusive = !(x->route->flags & ROUTE_CONCURRENT);
-	if (!x->front->hooks_requests)
+	if (!HOOKS_BUILT || !x->front->hooks_requests)
 		x->route->handle(x, &h->parser->http.request);
 	else
 		hooked_receive(x, &h->parser->http.request);
@@ -337,7 +337,7 @@ static bool write_answer(struct http_connection *h, struct exchange *x)
 	if (h->last && x->node.next == &h->queue)
 		x->keep_alive = false;
 	x->written = true;
-	if (x->hooks)
+	if (HOOKS_BUILT && x->hooks)
 		hooked_write(x);
 	else
 		x->ops->write(x);

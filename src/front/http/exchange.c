@@ -105,7 +105,7 @@ bool exchange_hooks_take(struct exchange *x)
 
 void exchange_hooks_drop(struct exchange *x)
 {
-	if (!x->hooks)
+	if (!HOOKS_BUILT || !x->hooks)
 		return;
 	free(x->hooks->refusal);
 	free(x->hooks->target);
