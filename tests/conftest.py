@@ -33,6 +33,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("shards", counts, ids=lambda n: f"{n}sh", scope="session")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Of a test that failed: what its brokers do, for a slow machine looks like one that hangs."""
+    report = (yield).get_result()
+    if report.failed and report.when != "teardown":
+        report.sections += [(f"Broker {broker.process.pid}", broker.doing())
+                            for broker in Broker.all if broker.running]
+
+
 def pytest_report_header(config):
     return f"broker: {BIN}, seed: {seed_of_run()}"
 

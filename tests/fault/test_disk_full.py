@@ -88,12 +88,14 @@ def administer(probe):
     assert probe.ask("GET", "/readyz").status == 200
 
 
-def resumes(oracle, seconds=5):
+def resumes(oracle, producers, seconds=5):
     """How long it takes until something is acknowledged again."""
     before = len(oracle.acks)
     started = time.monotonic()
     while len(oracle.acks) == before:
-        assert time.monotonic() - started < seconds, f"writing did not resume within {seconds} s"
+        assert time.monotonic() - started < seconds, \
+            f"writing did not resume within {seconds} s: {[producer.refused for producer in producers]}\n" \
+            f"{oracle.broker.log}"
         time.sleep(0.005)
     return time.monotonic() - started
 
@@ -125,7 +127,7 @@ def test_disk_full(start, engine, seed, tmp_path, small_disk):
     administer(probe)
     os.unlink(small_disk.path / "ballast")
     try:
-        resumed = resumes(oracle)
+        resumed = resumes(oracle, producers)
     finally:
         oracle.join(producers, stop=True)
     oracle.watch_memory()
@@ -189,7 +191,7 @@ def test_others_fill_the_disk(start, engine, seed, tmp_path, small_disk):
     for _ in range(5 if LONG else 2):
         producers = oracle.start_producers(8)
         try:
-            resumes(oracle)
+            resumes(oracle, producers)
             with open(small_disk.path / "others", "wb", buffering=0) as others:
                 try:
                     while others.write(b"\0" * (1 << 20)):
@@ -200,7 +202,7 @@ def test_others_fill_the_disk(start, engine, seed, tmp_path, small_disk):
             while time.monotonic() < refused and not any(producer.refused.get(507) for producer in producers):
                 time.sleep(0.001)
             os.unlink(small_disk.path / "others")
-            slowest = max(slowest, resumes(oracle, 12))  # RocksDB looks every five seconds
+            slowest = max(slowest, resumes(oracle, producers, 12))  # RocksDB looks every five seconds
         finally:
             oracle.join(producers, stop=True)
         assert not oracle.verify()

@@ -9,8 +9,10 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 
 from harness.http import Client, Connection
+from harness.process import doing, stalls
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("BOURN_BIN") or ROOT / "build/release/bourn").resolve()
@@ -19,7 +21,9 @@ TEST_BIN = pathlib.Path(os.environ.get("BOURN_TEST_BIN") or BIN.with_name("bourn
 LISTENING = re.compile(r"listening on (http://\S+?):(\d+)")
 # What a sanitizer or a failed CHECK prints: never acceptable, whatever else went well.
 ABORTED = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed|check failed")
-START_SECONDS = 20  # generous: sanitizers, a loaded machine; a start takes milliseconds
+# Generous: sanitizers, a loaded machine. A start takes milliseconds, but flushes some twenty times, one after the
+# other, and others may keep the disk for seconds each.
+START_SECONDS = 60
 STOP_SECONDS = 2 if "release" in str(BIN) else 10
 
 
@@ -34,6 +38,8 @@ def why_not(engine):
 class Broker:
     """One data directory and the process that serves it, if any."""
 
+    all = weakref.WeakSet()
+
     def __init__(self, data, shards=1, storage=None, binary=None, config=None, env=None, args=()):
         self.data = pathlib.Path(data)
         self.shards = shards
@@ -44,6 +50,8 @@ class Broker:
         self.args = list(args)
         self.lines = []
         self.process = None
+        self.stalls = {}  # when it was started
+        Broker.all.add(self)
         self.port = 0
         self.asked_port = 0
         self._client = None
@@ -66,6 +74,7 @@ class Broker:
         self._heard = threading.Condition()
         self._closed = False
         self._client = None
+        self.stalls = stalls()
         self.process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", cwd=self.data.parent,
@@ -136,8 +145,9 @@ class Broker:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
+            why = self.doing()
             self.process.kill()
-            raise AssertionError(f"still running after {seconds} s:\n{self.log}")
+            raise AssertionError(f"still running after {seconds} s:\n{why}\n{self.log}")
         with self._heard:
             self._heard.wait_for(lambda: self._closed, 5)
         assert not ABORTED.search(self.log), self.log
@@ -150,6 +160,10 @@ class Broker:
     @property
     def log(self):
         return "\n".join(self.lines)
+
+    def doing(self):
+        """In words, for whoever waits for it."""
+        return doing(self.process.pid, self.stalls)
 
     def rss_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
