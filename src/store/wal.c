@@ -222,8 +222,9 @@ void wal_write(struct wal *w, struct wal_write *ww)
 	CHECK(lane < WAL_LANES_MAX);
 	CHECK(ww->frame.payload.len <= WAL_PAYLOAD_BYTES_MAX);
 	CHECK(ww->frame.type != WAL_MARK);
+	CHECK(!ww->after || ww->after->reserved == ww->reserved);
 	ww->wal = w;
-	ww->refusal = w->lanes[lane].heard[ww->reserved];
+	ww->heard = ww->after ? ww->after->heard : w->lanes[lane].heard[ww->reserved];
 	do
 		ww->next = newest;
 	while (!atomic_compare_exchange_weak(&w->inbox, &newest, ww));

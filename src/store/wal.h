@@ -146,19 +146,25 @@ struct wal_write {
 	 * os: done after the write; interval: the same, and a flush follows; commit: done after the
 	 * flush. out: sequence */
 	struct wal_frame frame;
-	bool reserved;     /* in: may use the reserve (trims, catalog) */
+	bool reserved; /* in: may use the reserve (trims, catalog) */
+	/* in: NULL, or a write of this loop that is not done yet, and without which this one would leave
+	 * a hole; as `reserved` as this one */
+	const struct wal_write *after;
 	struct loop *loop; /* in: where done runs */
 	void (*done)(struct wal_write *ww);
 	struct fault fault;     /* out: DISK_FULL, or IO for good */
 	struct message message; /* the WAL's own, as are the next */
 	struct wal_write *next;
 	struct wal *wal;
-	uint32_t refusal;
+	uint32_t
+		heard; /* of so many refusals the loop had when this one, or what it is after, was begun */
+	uint32_t refusal; /* the number of its own */
 };
 
 /* The thread of `ww->loop`. Frames of one loop keep their order, also when there is no space: one
  * that was refused for DISK_FULL takes with it every later one that its loop had submitted before
- * it was told (apart for normal and reserved frames). So what is written has no hole. */
+ * it was told (apart for normal and reserved frames), and whatever is `after` one of those. So what
+ * is written has no hole: the loop hears of refusals one by one, of another partition's first. */
 void wal_write(struct wal *w, struct wal_write *ww);
 
 /* Begin a new file. `last_sequence` is of the last frame before it; every write up to it has been

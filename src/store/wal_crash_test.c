@@ -287,6 +287,51 @@ TEST(wal__a_refusal_takes_along_what_was_submitted_behind_it)
 	free(large);
 }
 
+struct stranger {
+	struct wal_write ww;
+	struct wal_fixture *fixture;
+	struct disk_sim *sim;
+	struct wal_probe *first, *second; /* the second is after the first */
+};
+
+static void write_second(struct wal_write *ww)
+{
+	struct stranger *s = CONTAINER_OF(ww, struct stranger, ww);
+
+	assert_int_equal(ww->fault.code, ERR_DISK_FULL);
+	assert_int_equal(s->first->done_order, 0);
+	disk_sim_set_capacity(s->sim, 8 << 20);
+	s->second = wal_fixture_write_after(s->fixture, 2, s->first);
+}
+
+/* The loop has heard of the stranger's refusal by then, and not of the first's. */
+TEST(wal__a_refusal_takes_along_what_comes_after_it_when_another_was_heard_of)
+{
+	struct disk_sim *sim = disk_sim_new(6, 1 << 20);
+	uint8_t *large = calloc(1, 2 << 20);
+	struct wal_fixture fx;
+	struct stranger stranger = {.fixture = &fx, .sim = sim};
+
+	wal_fixture_init(&fx, disk_sim_disk(sim), "/wal");
+	reopen(&fx);
+	stranger.ww = (struct wal_write){.frame = {.type = WAL_BATCHES,
+	                                           .durability = DURABILITY_COMMIT,
+	                                           .payload = slice_of(large, 2 << 20)},
+	                                 .loop = fx.loop,
+	                                 .done = write_second};
+	wal_write(fx.wal, &stranger.ww);
+	stranger.first = wal_fixture_write(&fx, 1, DURABILITY_COMMIT);
+	assert_true(wal_fixture_wait(&fx));
+	assert_int_equal(stranger.first->ww.fault.code, ERR_DISK_FULL);
+	assert_int_equal(stranger.second->ww.fault.code, ERR_DISK_FULL);
+	wal_fixture_write(&fx, 3, DURABILITY_COMMIT);
+	assert_true(wal_fixture_wait(&fx));
+	assert_reads_back_what_was_acked(&fx);
+	wal_fixture_fini(&fx);
+	disk_sim_free(sim);
+	free(large);
+}
+
 /* A new file must not leave the reserve behind in the old one. */
 TEST(wal__a_roll_on_a_full_disk_keeps_the_reserve)
 {
@@ -499,6 +544,8 @@ int main(void)
 		cmocka_unit_test(wal__a_full_disk_refuses_and_resumes_by_itself),
 		cmocka_unit_test(wal__a_full_disk_takes_back_what_was_made_ahead),
 		cmocka_unit_test(wal__a_refusal_takes_along_what_was_submitted_behind_it),
+		cmocka_unit_test(
+			wal__a_refusal_takes_along_what_comes_after_it_when_another_was_heard_of),
 		cmocka_unit_test(wal__a_roll_on_a_full_disk_keeps_the_reserve),
 		cmocka_unit_test(wal__a_checkpoint_frees_a_full_disk),
 		cmocka_unit_test(wal_open__a_full_disk_is_no_reason_not_to_start),

@@ -59,7 +59,7 @@ static void tell(struct wal *w)
 
 static bool is_refused(const struct wal *w, const struct wal_write *ww)
 {
-	return ww->refusal != w->lanes[loop_index(ww->loop)].refused[ww->reserved];
+	return ww->heard != w->lanes[loop_index(ww->loop)].refused[ww->reserved];
 }
 
 /* Completed by complete_refused, after those that came before it. */
@@ -67,7 +67,7 @@ static void refuse(struct wal *w, struct wal_write *ww, const struct fault *full
 {
 	uint32_t *refused = &w->lanes[loop_index(ww->loop)].refused[ww->reserved];
 
-	if (ww->refusal == *refused)
+	if (ww->heard == *refused)
 		++*refused;
 	ww->refusal = *refused;
 	ww->fault = *full;

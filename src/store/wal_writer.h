@@ -19,8 +19,8 @@ enum {
 };
 
 /* What keeps the order of one loop's frames when there is no space: frames that were submitted
- * before the loop heard of a refusal are refused as well, so that what is written has no hole.
- * Apart for normal and `reserved` frames. */
+ * before the loop heard of a refusal are refused as well, and those that come after them, so that
+ * what is written has no hole. Apart for normal and `reserved` frames. */
 struct wal_lane {
 	uint32_t refused[2]; /* the writer's: how many refusals there were */
 	uint32_t heard[2];   /* the loop's: how many of them it has been told */

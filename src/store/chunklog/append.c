@@ -214,6 +214,7 @@ static void frame_write(struct partition *p, struct frame *frame, struct slice p
 	                  .leader_epoch = s->leader_epoch,
 	                  .payload = payload,
 	                  .payload_crc = payload_crc(payload)},
+		.after = last ? &last->write : NULL,
 		.loop = p->shard->loop,
 		.done = frame_written,
 	};

@@ -170,6 +170,16 @@ struct wal_probe *wal_fixture_write_reserved(struct wal_fixture *fx, int64_t id)
 	return p;
 }
 
+struct wal_probe *wal_fixture_write_after(struct wal_fixture *fx, int64_t id,
+                                          const struct wal_probe *before)
+{
+	struct wal_probe *p = probe_new(fx, id, DURABILITY_COMMIT);
+
+	p->ww.after = &before->ww;
+	wal_write(fx->wal, &p->ww);
+	return p;
+}
+
 struct wal_probe *wal_fixture_write_payload(struct wal_fixture *fx, int64_t id,
                                             struct slice payload)
 {

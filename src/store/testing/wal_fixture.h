@@ -45,6 +45,9 @@ bool wal_fixture_frame_is_right(const struct wal_frame *frame);
 
 struct wal_probe *wal_fixture_write(struct wal_fixture *fx, int64_t id, enum durability durability);
 struct wal_probe *wal_fixture_write_reserved(struct wal_fixture *fx, int64_t id);
+/* Behind one that is not done. */
+struct wal_probe *wal_fixture_write_after(struct wal_fixture *fx, int64_t id,
+                                          const struct wal_probe *before);
 /* Another payload than the id's: a replay of it counts as wrong. Borrowed until done. */
 struct wal_probe *wal_fixture_write_payload(struct wal_fixture *fx, int64_t id,
                                             struct slice payload);
