@@ -9,6 +9,7 @@ from harness.oracle import Oracle
 
 LONG = bool(os.environ.get("BOURN_LONG"))
 BALLAST = 24 << 20
+ENOUGH = 8 << 20  # for the WAL and segments to go on
 # Full must stay full while we look: under `memory` no checkpoint turns the log into something smaller.
 # Under `log` one starts for each 2 MiB, and most of what is read comes from segments.
 STILL = {"BOURN_STORAGE_SNAPSHOT_AGE": "1h", "BOURN_STORAGE_MEMORY": "4MiB"}
@@ -179,12 +180,30 @@ def test_a_backup_on_a_full_disk_is_refused_and_leaves_nothing(start, make_disk,
     assert len(broker.values("t", "?limit=10000&max_bytes=1MiB")) == 100
 
 
+def free_bytes(disk):
+    now = os.statvfs(disk.path)
+    return now.f_bavail * now.f_frsize
+
+
+def take_all(path):
+    """At once, so that little comes between; the last blocks one by one."""
+    size = 0
+    with open(path, "wb") as file:
+        for unit in (4 << 20, 1 << 20, 4096):
+            try:
+                while True:
+                    os.posix_fallocate(file.fileno(), size, unit)
+                    size += unit
+            except OSError:
+                pass
+
+
 @pytest.mark.timeout(300)
 def test_others_fill_the_disk(start, engine, seed, tmp_path, small_disk):
     """All of it is gone between two writes, so what is under way fails in the middle."""
     broker = start(storage=engine, shards=2, data=small_disk.path / "data",
                    env={**STILL, "BOURN_STORAGE_ROCKSDB_WRITE_BUFFER": "2MiB"})
-    oracle = Patient(broker, tmp_path, f"F8 filled by others, {small_disk.kind}", seed, ["commit", "os"], pad=4000,
+    oracle = Patient(broker, tmp_path, f"F8 filled by others, {small_disk.kind}", seed, ["commit", "os"], pad=2000,
                      engine=engine, **{"class": "commit os"})
     oracle.create_topics()
     slowest = 0.0
@@ -192,16 +211,12 @@ def test_others_fill_the_disk(start, engine, seed, tmp_path, small_disk):
         producers = oracle.start_producers(8)
         try:
             resumes(oracle, producers)
-            with open(small_disk.path / "others", "wb", buffering=0) as others:
-                try:
-                    while others.write(b"\0" * (1 << 20)):
-                        pass
-                except OSError:
-                    pass
+            take_all(small_disk.path / "others")
             refused = time.monotonic() + 2
             while time.monotonic() < refused and not any(producer.refused.get(507) for producer in producers):
                 time.sleep(0.001)
             os.unlink(small_disk.path / "others")
+            assert free_bytes(small_disk) > ENOUGH, "the events themselves fill the disk"
             slowest = max(slowest, resumes(oracle, producers, 12))  # RocksDB looks every five seconds
         finally:
             oracle.join(producers, stop=True)
