@@ -62,7 +62,7 @@ void rig_kill(struct store_rig *r);
 void rig_copy_dir(const char *from, const char *to);
 void rig_remove_dir(const char *dir);
 
-/* Run all loops until `*until`; false when that takes longer than ten seconds. */
+/* Run all loops until `*until`; false when that takes longer than a minute. */
 bool rig_run(struct store_rig *r, const bool *until);
 
 /* --- operations; `f` (may be NULL) is filled, the code returned ---------------------------- */
