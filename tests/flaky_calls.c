@@ -7,10 +7,10 @@
  *                                 Others that may be interrupted are, P percent of the time; not
  *                                 those of librocksdb, which takes that for a failure where local
  *                                 files never do it
- *   BOURN_SLOW_SYNC_MS=MS         each flush after the first accepted connection takes so much longer,
- *                                 librocksdb's too
- *   BOURN_FLAKY_MEMORY=FILE       allocations are counted, and those fail that FILE says: struct memory,
- *                                 which whoever tests maps and changes while it runs
+ *   BOURN_SLOW_SYNC_MS=MS         each flush after the first accepted connection takes so much
+ *                                 longer, librocksdb's too
+ *   BOURN_FLAKY_MEMORY=FILE       allocations are counted, and those fail that FILE says: struct
+ *                                 memory, which whoever tests maps and changes while it runs
  *
  * Not for sanitizers, which want to come first. For the suites in tests/; never installed. */
 #include <dlfcn.h>

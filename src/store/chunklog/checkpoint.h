@@ -6,8 +6,8 @@
  *   publish  a worker flushes every file that was written since the last manifest, by spills too,
  *            writes the manifest ("all frames up to S are in segments"), then removes segments that
  *            lie below their log start
- *   wake     every shard goes on with appends that waited for the WAL to shrink (budget.h), also after a
- *            fault
+ *   wake     every shard goes on with appends that waited for the WAL to shrink (budget.h), also
+ *            after a fault
  *   end      the WAL may free what is up to S
  *
  * Why the spill sees every frame up to S: the WAL posts the completions of all of them before it

@@ -4,10 +4,10 @@
  *   look     at home, after each checkpoint and now and then: is there one to compact?
  *   map      a worker notes the keys (compact_run.h), a slice at a time, with rests between
  *   rewrite  … and writes one group of segments anew, into one file, flushed
- *   swap     when nothing else changes segments: the partition's `saved` has the new segment instead of
- *            the old ones; its shard hears so, as after a spill
- *   take     the shard lets go of the chunks of those; under `memory` those with what is left of them
- *            take their place
+ *   swap     when nothing else changes segments: the partition's `saved` has the new segment
+ *            instead of the old ones; its shard hears so, as after a spill
+ *   take     the shard lets go of the chunks of those; under `memory` those with what is left of
+ *            them take their place
  *   publish  a checkpoint, at the end and now and then: its manifest has the new segments, after it
  *            the old files go (unpublished.h)
  *

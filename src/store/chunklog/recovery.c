@@ -3,10 +3,10 @@
  *   manifest   which segments hold what; when it cannot be read, the one before, and then what
  *              segments hold beyond it is found by reading them to their ends
  *   catalog    which topics there are
- *   segments   read and verified batch by batch into chunks; under `log` taken as the manifest says,
- *              unread: each is verified when it is read
- *   WAL        what came after, in order; a partition's frames must continue at its log end. Under `log`
- *              what memory may not hold goes on to segments
+ *   segments   read and verified batch by batch into chunks; under `log` taken as the manifest
+ *              says, unread: each is verified when it is read
+ *   WAL        what came after, in order; a partition's frames must continue at its log end. Under
+ *              `log` what memory may not hold goes on to segments
  *   damage     what is missing fences the partition it is missing from, and no other
  *   marker     of this engine and format from here on
  *   manifest   written anew, no longer clean; after an unclean end with the next leader epoch

@@ -31,8 +31,9 @@ enum err library_load(struct library *out, struct fault *f)
 }
 
 #ifdef BOURN_SANITIZED
-/* Neither the library nor C++'s, which only it uses, is instrumented: ThreadSanitizer sees their calls
- * into libc but not the atomics that order them. What we do with each other around it stays watched. */
+/* Neither the library nor C++'s, which only it uses, is instrumented: ThreadSanitizer sees their
+ * calls into libc but not the atomics that order them. What we do with each other around it stays
+ * watched. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {

@@ -7,8 +7,8 @@
  *   WAL        file headers, every frame behind the last checkpoint, every batch in it, in order
  *   segments   header, every batch up to the bytes that count: checksum, offsets, epoch
  *   indexes    those that lie beside segments: a bad one is worth knowing, and no damage
- *   database   in the place of manifest, WAL and segments under the engine `rocksdb`: every block that
- *              RocksDB has, every row, every batch in it, and that offsets have no hole
+ *   database   in the place of manifest, WAL and segments under the engine `rocksdb`: every block
+ *              that RocksDB has, every row, every batch in it, and that offsets have no hole
  *
  * Damage is what fails a checksum, is missing or does not fit: what a start would fence or refuse,
  * or pass over because nothing needs it any more (the finding says so). A torn tail of the WAL is
