@@ -18,8 +18,8 @@
 #include "io/log.h"
 #include "io/loop.h"
 
-/* False: built with -DBOURN_WITHOUT_HOOKS, for bench/hooks.sh to see what it costs that there might be
- * some. Such a broker refuses to load any. */
+/* False: built with -DBOURN_WITHOUT_HOOKS, for bench/hooks.sh to see what it costs that there might
+ * be some. Such a broker refuses to load any. */
 #ifdef BOURN_WITHOUT_HOOKS
 enum { HOOKS_BUILT = false };
 #else
@@ -38,15 +38,15 @@ void hook_set_free(struct hook_set *set);
 /* Open and close each, as `shard` of one would: does it run? */
 enum err hook_set_check(struct hook_set *set, struct fault *f) MUST_CHECK;
 
-/* Read again what can be, on a worker thread; one line in the log for each hook. Then hooks_renew on
- * each shard's own thread puts it to use. All shards must be through before the next.
+/* Read again what can be, on a worker thread; one line in the log for each hook. Then hooks_renew
+ * on each shard's own thread puts it to use. All shards must be through before the next.
  * Returns how many have changed. */
 unsigned hook_set_refresh(struct hook_set *set, struct log *log);
 struct hooks;
 void hooks_renew(struct hooks *hooks);
 
-/* A shard's. `out` becomes NULL when the set is empty. On the main thread, before the loops run; the
- * loop and the set are borrowed. */
+/* A shard's. `out` becomes NULL when the set is empty. On the main thread, before the loops run;
+ * the loop and the set are borrowed. */
 enum err hooks_new(struct hook_set *set, struct loop *l, unsigned shard, unsigned shard_count,
                    struct hooks **out, struct fault *f) MUST_CHECK;
 void hooks_free(struct hooks *hooks); /* NULL: nothing */
@@ -55,7 +55,8 @@ void hooks_free(struct hooks *hooks); /* NULL: nothing */
 struct hook_chain;
 struct hook_chain *hooks_chain(const struct hooks *hooks, enum bourn_point point);
 
-/* The chain's own memory, for what hooks make in runs that do not wait; whoever takes it resets it. */
+/* The chain's own memory, for what hooks make in runs that do not wait; whoever takes it resets
+ * it. */
 struct arena *hook_chain_arena(struct hook_chain *chain);
 
 /* What became of it. */

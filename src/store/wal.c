@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- opening ------------------------------------------------------------------------------------------ */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static struct wal *wal_new(const struct wal_config *config)
 {
@@ -179,7 +179,7 @@ free_wal:
 	return err;
 }
 
-/* --- closing ------------------------------------------------------------------------------------------ */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 /* Leave nothing in doubt for the next start: all flushed, marked, the unused end given back. */
 static enum err wal_finish(struct wal *w, struct fault *f)
@@ -212,7 +212,7 @@ void wal_close(struct wal *w)
 	wal_free(w);
 }
 
-/* --- any thread --------------------------------------------------------------------------------------- */
+/* --- any thread ------------------------------------------------------------------------------- */
 
 void wal_write(struct wal *w, struct wal_write *ww)
 {

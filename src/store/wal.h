@@ -10,10 +10,10 @@
  * 4 KiB header, then groups, each starting on a 4 KiB block: a block that holds acknowledged bytes
  * is never written again. A file that a checkpoint made free is recycled under the next number with
  * a new random generation; the generation is inside every frame's checksum, so a stale frame is
- * never taken for a live one. After recovery writing goes on in a new file, never in an old one. The
- * next file does not wait until the one before is flushed: a flush takes all that are not, oldest first,
- * and what a checkpoint frees before nobody flushes at all. Of those there are sixteen at most; then the
- * next one waits until the oldest is flushed.
+ * never taken for a live one. After recovery writing goes on in a new file, never in an old one.
+ * The next file does not wait until the one before is flushed: a flush takes all that are not,
+ * oldest first, and what a checkpoint frees before nobody flushes at all. Of those there are
+ * sixteen at most; then the next one waits until the oldest is flushed.
  *
  *   file header                              frame
  *     0  8  magic "bournwal"                   0  4  magic "bWAL"
@@ -37,9 +37,9 @@
  * Torn or corrupt? At the first bad or missing frame the scan looks ahead, in this file and all
  * newer ones. A later valid header, of a frame or a file, whose durable_through lies at or past the
  * break proves that what is missing had been flushed: damage, reported with what is known of it.
- * Without proof it is a torn tail: cut (the file is truncated there and synced, newer ones are removed)
- * before anything is appended anew. A damaged file header costs nothing: the file's frames say what it
- * said.
+ * Without proof it is a torn tail: cut (the file is truncated there and synced, newer ones are
+ * removed) before anything is appended anew. A damaged file header costs nothing: the file's frames
+ * say what it said.
  * After a flush with nothing following, an empty mark frame carries durable_through within 100 ms.
  *
  * Failure. A failed write or flush fails the WAL for good: the group and everything after it
@@ -133,8 +133,8 @@ typedef enum err wal_replay_cb(void *arg, const struct wal_frame *frame, struct 
 enum err wal_open(const struct wal_config *config, wal_replay_cb *replay, void *arg,
                   struct wal_recovery *report, struct wal **out, struct fault *f) MUST_CHECK;
 
-/* Blocks; any thread. Make `config->dir` a WAL that holds nothing and goes on behind `checkpointed`, as
- * wal_open expects it. It lasts when this returns. */
+/* Blocks; any thread. Make `config->dir` a WAL that holds nothing and goes on behind
+ * `checkpointed`, as wal_open expects it. It lasts when this returns. */
 enum err wal_make(const struct wal_config *config, struct fault *f) MUST_CHECK;
 
 /* Blocks; flushes what is written, stops the thread. All writes must be done. */
@@ -142,13 +142,13 @@ void wal_close(struct wal *w);
 
 /* One frame to be written. */
 struct wal_write {
-	/* in: all but sequence and durable_through; payload borrowed until done. durability: none and
-	 * os: done after the write; interval: the same, and a flush follows; commit: done after the
-	 * flush. out: sequence */
+	/* in: all but sequence and durable_through; payload borrowed until done. durability: none
+	 * and os: done after the write; interval: the same, and a flush follows; commit: done after
+	 * the flush. out: sequence */
 	struct wal_frame frame;
 	bool reserved; /* in: may use the reserve (trims, catalog) */
-	/* in: NULL, or a write of this loop that is not done yet, and without which this one would leave
-	 * a hole; as `reserved` as this one */
+	/* in: NULL, or a write of this loop that is not done yet, and without which this one would
+	 * leave a hole; as `reserved` as this one */
 	const struct wal_write *after;
 	struct loop *loop; /* in: where done runs */
 	void (*done)(struct wal_write *ww);

@@ -186,7 +186,7 @@ TEST(wal__short_writes_and_reads_are_gone_on_with)
 	disk_sim_free(sim);
 }
 
-/* --- a full disk (F8) ---------------------------------------------------------------------------- */
+/* --- a full disk (F8) ------------------------------------------------------------------------- */
 
 /* Writes until one is refused; returns the next id. */
 static int64_t fill(struct wal_fixture *fx, int64_t id)
@@ -405,7 +405,7 @@ TEST(wal_open__a_full_disk_is_no_reason_not_to_start)
 	disk_sim_free(sim);
 }
 
-/* --- power cuts ------------------------------------------------------------------------------------ */
+/* --- power cuts ------------------------------------------------------------------------------- */
 
 enum { SEEDS = TEST_TIMES(1000), ROUNDS = 3, IDS_MAX = 2000 };
 

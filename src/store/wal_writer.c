@@ -18,7 +18,7 @@ static int64_t mono_us(const struct wal *w)
 	return w->config.clock->now(w->config.clock).mono_us;
 }
 
-/* --- completion ------------------------------------------------------------------------------------- */
+/* --- completion ------------------------------------------------------------------------------- */
 
 static void deliver_write(struct message *m)
 {
@@ -108,7 +108,7 @@ static enum err fail(struct wal *w, struct fault *f)
 	return ERR_IO;
 }
 
-/* --- what comes ------------------------------------------------------------------------------------- */
+/* --- what comes ------------------------------------------------------------------------------- */
 
 static void take_rolls(struct wal *w)
 {
@@ -195,7 +195,7 @@ static int64_t take_group(struct wal *w)
 	return bytes;
 }
 
-/* --- space ------------------------------------------------------------------------------------------ */
+/* --- space ------------------------------------------------------------------------------------ */
 
 /* Keep what fits into the space there is, refuse the rest. Returns the bytes that are left. */
 static int64_t shrink_group(struct wal *w, const struct fault *full)
@@ -229,7 +229,7 @@ static bool group_is_reserved(const struct wal *w)
 	return true;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Its header into the buffer, of which `at` bytes are used; how many then are. */
 static size_t put_header(struct wal *w, struct wal_frame *frame, size_t at)
@@ -240,7 +240,8 @@ static size_t put_header(struct wal *w, struct wal_frame *frame, size_t at)
 	return at + WAL_FRAME_HEADER_BYTES;
 }
 
-/* Zeros up to where `bytes` of the write are a multiple of `unit`; how much of the buffer is used then. */
+/* Zeros up to where `bytes` of the write are a multiple of `unit`; how much of the buffer is used
+ * then. */
 static size_t put_zeros(struct wal *w, size_t at, int64_t bytes, int64_t unit)
 {
 	size_t zeros = (size_t)((unit - bytes % unit) % unit);
@@ -280,9 +281,9 @@ static void count_content(struct wal *w, int64_t bytes)
 		file->since_ms = w->config.clock->now(w->config.clock).wall_ms;
 }
 
-/* What is flushed at once need not be in the page cache on its way, if it fits in the buffer: that is
- * half the processor time of a small group, and a sixth of its flush. All else is done when the page
- * cache has it. */
+/* What is flushed at once need not be in the page cache on its way, if it fits in the buffer: that
+ * is half the processor time of a small group, and a sixth of its flush. All else is done when the
+ * page cache has it. */
 static bool goes_direct(const struct wal *w, int64_t group_bytes)
 {
 	if (group_bytes > WAL_GROUP_BYTES_MAX)
@@ -293,8 +294,8 @@ static bool goes_direct(const struct wal *w, int64_t group_bytes)
 	return false;
 }
 
-/* The frames of the group behind each other: from the buffer, but large payloads that may be `apart`
- * from where they lie. Returns how many pieces that are. */
+/* The frames of the group behind each other: from the buffer, but large payloads that may be
+ * `apart` from where they lie. Returns how many pieces that are. */
 static int lay_out_group(struct wal *w, int64_t group_bytes, bool apart, struct iovec *iov)
 {
 	size_t at = 0, piece = 0; /* in the buffer: what is used, what the open piece begins with */
@@ -371,7 +372,7 @@ enum err wal_writer_mark(struct wal *w, struct fault *f)
 	return write_blocks(w, &iov, 1, (int64_t)len, true, f);
 }
 
-/* --- one group --------------------------------------------------------------------------------------- */
+/* --- one group -------------------------------------------------------------------------------- */
 
 /* Complete those that need no flush; the others stay in the group. */
 static void complete_written(struct wal *w)
@@ -449,7 +450,7 @@ static void commit_next(struct wal *w)
 	tell(w);
 }
 
-/* --- the thread --------------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------- */
 
 static enum err roll_file(struct wal *w, struct fault *f)
 {

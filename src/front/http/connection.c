@@ -40,7 +40,7 @@ static void give_parser(struct http_connection *h)
 	h->parser = NULL;
 }
 
-/* --- one request comes in ------------------------------------------------------------------------ */
+/* --- one request comes in --------------------------------------------------------------------- */
 
 static void enqueue(struct http_connection *h, struct exchange *x)
 {
@@ -184,7 +184,7 @@ static void message_came(struct http_connection *h)
 		hooked_receive(x, &h->parser->http.request);
 }
 
-/* --- bytes come in ---------------------------------------------------------------------------------- */
+/* --- bytes come in ---------------------------------------------------------------------------- */
 
 /* May the next step of reading be taken? */
 static bool may_read(struct http_connection *h)
@@ -325,7 +325,7 @@ static void ended(struct connection *c)
 	connection_again(c);
 }
 
-/* --- answers go out -------------------------------------------------------------------------------- */
+/* --- answers go out --------------------------------------------------------------------------- */
 
 /* False: it is not its turn to be taken out. */
 static bool write_answer(struct http_connection *h, struct exchange *x)
@@ -394,7 +394,7 @@ void http_upgrade(struct exchange *x, const struct protocol *protocol, void *sta
 	x->http->next_state = state;
 }
 
-/* --- deadlines and the end --------------------------------------------------------------------------- */
+/* --- deadlines and the end -------------------------------------------------------------------- */
 
 static int64_t deadline(const struct connection *c)
 {

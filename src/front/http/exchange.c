@@ -21,9 +21,10 @@ void exchange_nothing(struct exchange *x)
 	(void)x;
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
-/* Only what a new request reads before it is written is cleared: the rest of the struct is large. */
+/* Only what a new request reads before it is written is cleared: the rest of the struct is
+ * large. */
 static void exchange_reset(struct exchange *x)
 {
 	x->ops = &refusal_ops;
@@ -94,7 +95,7 @@ void exchange_pool_free(struct front *f)
 	f->idle_exchange_count = 0;
 }
 
-/* --- hooks ----------------------------------------------------------------------------------------- */
+/* --- hooks ------------------------------------------------------------------------------------ */
 
 bool exchange_hooks_take(struct exchange *x)
 {
@@ -128,7 +129,7 @@ static const struct refusal *refusal_of(const struct exchange *x)
 	return x->hooks ? x->hooks->refusal : NULL;
 }
 
-/* --- answering --------------------------------------------------------------------------------------- */
+/* --- answering -------------------------------------------------------------------------------- */
 
 void exchange_answer(struct exchange *x)
 {
@@ -186,7 +187,7 @@ const struct caller *exchange_caller(struct exchange *x)
 	return caller;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void count_reply(struct metrics *m, int status)
 {

@@ -55,7 +55,7 @@ static void submit_later(struct partition *p)
 		loop_defer(p->shard->loop, LOOP_COMMIT, &p->submit);
 }
 
-/* --- deletion -------------------------------------------------------------------------------------- */
+/* --- deletion --------------------------------------------------------------------------------- */
 
 static bool is_quiet(const struct partition *p)
 {
@@ -92,7 +92,7 @@ void partition_drop(struct partition *p, void (*quiet)(struct partition *p), voi
 	partition_check_quiet(p);
 }
 
-/* --- answers --------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void answer(struct task *t)
 {
@@ -154,7 +154,7 @@ static void frame_written(struct wal_write *ww)
 	submit_later(p);
 }
 
-/* --- frames ---------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static enum err append_check(const struct partition *p, struct store_append *a)
 {
@@ -224,8 +224,8 @@ static void frame_write(struct partition *p, struct frame *frame, struct slice p
 	wal_write(p->shard->log->wal, &frame->write);
 }
 
-/* There is nothing to write: class `none`, or all were refused on their own; those are answered with
- * the frame whose log end they judged by. */
+/* There is nothing to write: class `none`, or all were refused on their own; those are answered
+ * with the frame whose log end they judged by. */
 static void frame_skip(struct partition *p, size_t bytes)
 {
 	struct frame *last = last_frame(p);
@@ -326,7 +326,7 @@ void partition_init_tasks(struct partition *p)
 	p->went_quiet.run = went_quiet;
 }
 
-/* --- trims ----------------------------------------------------------------------------------------- */
+/* --- trims ------------------------------------------------------------------------------------ */
 
 struct trim_write {
 	struct wal_write write;
