@@ -52,7 +52,7 @@ struct ask {
 	struct list node;
 	struct http_instance *instance;
 	struct call *call;
-	CURL *easy;                /* owned; NULL before its first */
+	struct transfer transfer;  /* its handle is owned; NULL before its first try */
 	struct curl_slist *fields; /* owned; while it is asked */
 	struct buf head;           /* of the answer */
 	struct buf body;
@@ -76,8 +76,8 @@ static int64_t now_ms(const struct http_instance *i)
 
 static void ask_free(struct ask *a)
 {
-	if (a->easy)
-		a->instance->curl->easy_cleanup(a->easy);
+	if (a->transfer.easy)
+		a->instance->curl->easy_cleanup(a->transfer.easy);
 	buf_fini(&a->head);
 	buf_fini(&a->body);
 	free(a);
@@ -165,49 +165,59 @@ static bool make_fields(struct ask *a)
 	return made;
 }
 
-static bool set_options(struct ask *a)
+static bool set_options(struct ask *a, CURL *easy)
 {
 	const struct curl *curl = a->instance->curl;
 	const struct hook_spec *spec = a->instance->spec;
+	long timeout_ms = (long)hook_spec_timeout_ms(spec);
 	bool ok = true;
 
-	ok &= curl->easy_setopt(a->easy, CURLOPT_URL, spec->path) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_PROXY, "") == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_USERAGENT, "bourn") == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_URL, spec->path) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_USERAGENT, "bourn") == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
 	/* A try that ends while a name is looked up would wait for its thread. */
-	ok &= curl->easy_setopt(a->easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_TIMEOUT_MS, (long)hook_spec_timeout_ms(spec)) ==
-	      CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_HEADERFUNCTION, take_head) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_HEADERDATA, a) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_WRITEDATA, a) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_PRIVATE, a) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_head) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_HEADERDATA, a) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_WRITEDATA, a) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_PRIVATE, &a->transfer) == CURLE_OK;
 	return ok;
 }
 
 static bool set_request(struct ask *a)
 {
 	const struct curl *curl = a->instance->curl;
+	CURL *easy = a->transfer.easy;
 	struct bourn_slice value = a->call->pub.value;
+	curl_off_t bytes = (curl_off_t)value.len;
+	const char *body = value.ptr ? (const char *)value.ptr : "";
 	bool ok = true;
 
-	ok &= curl->easy_setopt(a->easy, CURLOPT_HTTPHEADER, a->fields) == CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)value.len) ==
-	      CURLE_OK;
-	ok &= curl->easy_setopt(a->easy, CURLOPT_POSTFIELDS,
-	                        value.ptr ? (const char *)value.ptr : "") == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_HTTPHEADER, a->fields) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, bytes) == CURLE_OK;
+	ok &= curl->easy_setopt(easy, CURLOPT_POSTFIELDS, body) == CURLE_OK;
 	return ok;
 }
 
+/* With all its options, or none is kept. */
 static bool make_handle(struct ask *a)
 {
-	if (a->easy)
+	const struct curl *curl = a->instance->curl;
+	CURL *easy;
+
+	if (a->transfer.easy)
 		return true;
-	a->easy = a->instance->curl->easy_init();
-	return a->easy && set_options(a);
+	easy = curl->easy_init();
+	if (easy && !set_options(a, easy)) {
+		curl->easy_cleanup(easy);
+		return false;
+	}
+	a->transfer.easy = easy;
+	return easy != NULL;
 }
 
 /* A try. */
@@ -223,7 +233,7 @@ static void ask_start(struct ask *a)
 	buf_clear(&a->head);
 	buf_clear(&a->body);
 	if (!make_handle(a) || !make_fields(a) || !set_request(a) ||
-	    !transfers_add(&a->instance->transfers, a->easy)) {
+	    !transfers_add(&a->instance->transfers, &a->transfer)) {
 		curl->slist_free_all(a->fields);
 		a->fields = NULL;
 		ask_fail(a, "no memory for a request");
@@ -264,8 +274,8 @@ static void try_over(struct ask *a, CURLcode code)
 
 	a->is_trying = false;
 	timer_stop(a->instance->loop, &a->timer);
-	curl->easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
-	transfers_remove(&a->instance->transfers, a->easy);
+	curl->easy_getinfo(a->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+	transfers_remove(&a->instance->transfers, &a->transfer);
 	curl->slist_free_all(a->fields);
 	a->fields = NULL;
 	if (code != CURLE_OK)
@@ -277,9 +287,9 @@ static void try_over(struct ask *a, CURLcode code)
 		ask_answered(a, (int)status);
 }
 
-static void transfer_done(void *ask, CURLcode code)
+static void transfer_done(struct transfer *transfer, CURLcode code)
 {
-	try_over(ask, code);
+	try_over(CONTAINER_OF(transfer, struct ask, transfer), code);
 }
 
 static void ask_timer_fired(struct timer *t)

@@ -2,11 +2,11 @@
 
 #include "io/watch.h"
 
-/* `done` may have others added and removed: one at a time. */
+/* `done` may have others removed: one at a time. */
 static void take_answers(struct transfers *t)
 {
 	CURLMsg *message;
-	void *private;
+	void *transfer;
 	int left;
 
 	while ((message = t->curl->multi_info_read(t->multi, &left))) {
@@ -14,23 +14,52 @@ static void take_answers(struct transfers *t)
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		t->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-		t->done(private, code);
+		t->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+		t->done(transfer, code);
 	}
+}
+
+static void close_multi(struct transfers *t)
+{
+	if (t->multi)
+		t->curl->multi_cleanup(t->multi);
+	t->multi = NULL;
+	if (!t->loop)
+		return;
+	timer_stop(t->loop, &t->timer);
+	task_cancel(&t->at_once);
+}
+
+/* When memory ends within libcurl it does not say for which transfer, and may keep a note of the
+ * socket that the next one with that number dies of (7.88: a hash of no slots). So all are over,
+ * and with the next it begins anew. */
+static void give_up(struct transfers *t)
+{
+	while (!list_is_empty(&t->under_way))
+		t->done(LIST_ENTRY(t->under_way.next, struct transfer, node), CURLE_OUT_OF_MEMORY);
+	close_multi(t);
+}
+
+static void act(struct transfers *t, curl_socket_t fd, int events)
+{
+	int running;
+	CURLMcode code = t->curl->multi_socket_action(t->multi, fd, events, &running);
+
+	take_answers(t);
+	if (code != CURLM_OK)
+		give_up(t);
 }
 
 static void socket_ready(void *owner, int fd, unsigned ready)
 {
 	struct transfers *t = owner;
 	int events = 0;
-	int running;
 
 	if (ready & STREAM_READABLE)
 		events |= CURL_CSELECT_IN;
 	if (ready & STREAM_WRITABLE)
 		events |= CURL_CSELECT_OUT;
-	t->curl->multi_socket_action(t->multi, fd, events, &running);
-	take_answers(t);
+	act(t, fd, events);
 }
 
 static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
@@ -73,59 +102,66 @@ static int want_time(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
-static void time_has_come(struct transfers *t)
-{
-	int running;
-
-	t->curl->multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	take_answers(t);
-}
-
 static void timer_fired(struct timer *timer)
 {
-	time_has_come(CONTAINER_OF(timer, struct transfers, timer));
+	act(CONTAINER_OF(timer, struct transfers, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 static void run_at_once(struct task *task)
 {
-	time_has_come(CONTAINER_OF(task, struct transfers, at_once));
+	act(CONTAINER_OF(task, struct transfers, at_once), CURL_SOCKET_TIMEOUT, 0);
+}
+
+static bool set_multi(struct transfers *t)
+{
+	const struct curl *curl = t->curl;
+	bool ok = true;
+
+	ok &= curl->multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket) == CURLM_OK;
+	ok &= curl->multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t) == CURLM_OK;
+	ok &= curl->multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, want_time) == CURLM_OK;
+	ok &= curl->multi_setopt(t->multi, CURLMOPT_TIMERDATA, t) == CURLM_OK;
+	ok &= curl->multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, t->connections_max) == CURLM_OK;
+	return ok;
+}
+
+static bool open_multi(struct transfers *t)
+{
+	t->multi = t->curl->multi_init();
+	if (t->multi && set_multi(t))
+		return true;
+	close_multi(t);
+	return false;
 }
 
 bool transfers_open(struct transfers *t, const struct curl *curl, struct loop *loop,
                     int64_t connections_max, transfers_done *done)
 {
-	bool ok = true;
-
 	*t = (struct transfers){.curl = curl, .loop = loop, .done = done};
+	t->connections_max = (long)connections_max;
 	t->timer.fire = timer_fired;
 	t->at_once.run = run_at_once;
-	t->multi = curl->multi_init();
-	if (!t->multi)
-		return false;
-	ok &= curl->multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket) == CURLM_OK;
-	ok &= curl->multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t) == CURLM_OK;
-	ok &= curl->multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, want_time) == CURLM_OK;
-	ok &= curl->multi_setopt(t->multi, CURLMOPT_TIMERDATA, t) == CURLM_OK;
-	ok &= curl->multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)connections_max) == CURLM_OK;
-	return ok;
+	list_init(&t->under_way);
+	return open_multi(t);
 }
 
 void transfers_close(struct transfers *t)
 {
-	if (t->multi)
-		t->curl->multi_cleanup(t->multi);
-	if (t->loop) {
-		timer_stop(t->loop, &t->timer);
-		task_cancel(&t->at_once);
-	}
+	close_multi(t);
 }
 
-bool transfers_add(struct transfers *t, CURL *easy)
+bool transfers_add(struct transfers *t, struct transfer *transfer)
 {
-	return t->curl->multi_add_handle(t->multi, easy) == CURLM_OK;
+	if (!t->multi && !open_multi(t))
+		return false;
+	if (t->curl->multi_add_handle(t->multi, transfer->easy) != CURLM_OK)
+		return false;
+	list_append(&t->under_way, &transfer->node);
+	return true;
 }
 
-void transfers_remove(struct transfers *t, CURL *easy)
+void transfers_remove(struct transfers *t, struct transfer *transfer)
 {
-	t->curl->multi_remove_handle(t->multi, easy);
+	list_remove(&transfer->node);
+	t->curl->multi_remove_handle(t->multi, transfer->easy);
 }
