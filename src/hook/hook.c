@@ -54,7 +54,7 @@ const struct hook_carrier *carrier_of(enum hook_type type)
 	return carriers[type];
 }
 
-/* "hooks: mask: <what is wrong>" */
+/* "hook 'mask': <what is wrong>" */
 static enum err name_fault(const struct hook_spec *spec, struct fault *f)
 {
 	struct fault inner = *f;
@@ -429,10 +429,11 @@ void hook_pauses(struct call *c, int64_t failures)
 
 	stats_add(&hook->stats.pauses, 1);
 	stats_add(&hook->stats.is_paused, 1);
-	log_limited(loop_log(hook->loop), &hook->pauses, LOG_WARN, "hook",
-	            "%s failed %lld times in a row, last with \"%s\": it is not asked for a while, "
-	            "then again now and then; does its server run, where its 'url' says?",
-	            hook->spec->name, (long long)failures, c->failure);
+	log_limited(
+		loop_log(hook->loop), &hook->pauses, LOG_WARN, "hook",
+		"%s: %lld calls in a row failed, the last with \"%s\"; until it answers it is only tried "
+		"now and then. Does its server run, where its 'url' says?",
+		hook->spec->name, (long long)failures, c->failure);
 }
 
 void hook_resumes(struct call *c)
@@ -441,7 +442,7 @@ void hook_resumes(struct call *c)
 
 	stats_add(&hook->stats.is_paused, -1);
 	log_limited(loop_log(hook->loop), &hook->pauses, LOG_INFO, "hook",
-	            "%s answers again, and is asked as before", hook->spec->name);
+	            "%s: it answers again, and is asked as before", hook->spec->name);
 }
 
 /* --- metrics ------------------------------------------------------------------------------------ */
@@ -481,8 +482,10 @@ void hooks_render(struct buf *out, struct hooks *const *shards, unsigned count)
 	buf_append_lit(out, "# HELP bourn_hook_calls_total calls of a hook, by what it said\n"
 	                    "# TYPE bourn_hook_calls_total counter\n");
 	render_all(out, stats_render_verdicts, shards, count);
-	buf_append_lit(out, "# HELP bourn_hook_seconds how long calls took, of one in eight\n"
-	                    "# TYPE bourn_hook_seconds histogram\n");
+	buf_append_lit(
+		out,
+		"# HELP bourn_hook_seconds how long calls took, of one in eight; over HTTP of all\n"
+		"# TYPE bourn_hook_seconds histogram\n");
 	render_all(out, stats_render_seconds, shards, count);
 	buf_append_lit(out,
 	               "# HELP bourn_hook_paused event loops that do not ask it for a while, as "

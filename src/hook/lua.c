@@ -1,4 +1,10 @@
-/* A hook that is a script in Lua 5.4, with functions named after points. */
+/* A hook that is a script in Lua 5.4, with functions named after points.
+ *
+ *	load: read the file, run it in a state of its own, see which functions it has; that state ends
+ *	open: a state for each shard      call: its function, within the limits of lua_box
+ *
+ * An error in the script, a limit that is reached, and a return value that is no verdict are
+ * failures; the state is used on. When the file is read again each shard gets a new state. */
 #include "hook/buckets.h"
 #include "hook/carrier.h"
 #include "hook/hook.h"
@@ -41,7 +47,7 @@ static struct lua_instance *instance_of(struct hook_instance *i)
 
 /* --- a state ---------------------------------------------------------------------------------- */
 
-/* The globals: json, options, refuse, log; leaves the event in the registry. */
+/* The globals: json, options, refuse, limit, log; leaves the event in the registry. */
 static int open_globals(lua_State *lua)
 {
 	struct lua_instance *i = lua_touserdata(lua, 1);

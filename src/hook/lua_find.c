@@ -276,14 +276,39 @@ static bool add_replacement(const struct lua_match *m, luaL_Buffer *out, const u
 	return true;
 }
 
+/* Up to `most` finds, what is between them and the rest. `*changed`: not all is as it was. Returns
+ * how many. */
+static lua_Integer replace_all(struct lua_match *m, luaL_Buffer *out, const uint8_t *at,
+                               lua_Integer most, bool *changed)
+{
+	const uint8_t *last = NULL;
+	lua_Integer count = 0;
+
+	while (count < most) {
+		const uint8_t *behind = lua_match_at(m, at);
+
+		if (behind && behind != last) {
+			count++;
+			*changed |= add_replacement(m, out, at, behind);
+			at = last = behind;
+		} else if (at < m->end) {
+			luaL_addchar(out, (char)*at++);
+		} else {
+			break;
+		}
+		if (m->pattern->anchored)
+			break;
+	}
+	luaL_addlstring(out, (const char *)at, (size_t)(m->end - at));
+	return count;
+}
+
 static int string_gsub(lua_State *lua)
 {
 	size_t len;
 	const char *text = luaL_checklstring(lua, 1, &len);
-	const uint8_t *at = (const uint8_t *)text, *last = NULL;
-	lua_Integer count = 0;
-	lua_Integer most;
 	bool changed = false;
+	lua_Integer count, most;
 	struct lua_match m;
 	luaL_Buffer out;
 
@@ -293,28 +318,12 @@ static int string_gsub(lua_State *lua)
 	most = luaL_optinteger(lua, 4, (lua_Integer)len + 1);
 	lua_match_init(&m, lua, pattern_get(lua, 2), text, len);
 	luaL_buffinit(lua, &out);
-	while (count < most) {
-		const uint8_t *behind = lua_match_at(&m, at);
-
-		if (behind && behind != last) {
-			count++;
-			changed |= add_replacement(&m, &out, at, behind);
-			at = last = behind;
-		} else if (at < m.end) {
-			luaL_addchar(&out, (char)*at++);
-		} else {
-			break;
-		}
-		if (m.pattern->anchored)
-			break;
-	}
+	count = replace_all(&m, &out, (const uint8_t *)text, most, &changed);
 	lua_match_pay(&m);
-	if (changed) {
-		luaL_addlstring(&out, (const char *)at, (size_t)(m.end - at));
+	if (changed)
 		luaL_pushresult(&out);
-	} else {
+	else
 		lua_pushvalue(lua, 1);
-	}
 	lua_pushinteger(lua, count);
 	return 2;
 }
