@@ -166,14 +166,9 @@ def test_a_backup_on_a_full_disk_is_refused_and_leaves_nothing(start, make_disk,
     broker = start(data=disk.path / "data", storage=engine)
     for i in range(100):
         broker.produce("t", f"{i} {'x' * 10000}")
-    with open(disk.path / "ballast", "wb", buffering=0) as ballast:
-        try:
-            while True:
-                ballast.write(b"\0" * 4096)
-        except OSError:
-            pass
+    take_all(disk.path / "ballast")
     reply = broker.client.post("/v1/admin/backup")
-    assert (reply.status, reply.json()["code"]) == (507, "disk_full")
+    assert (reply.status, reply.json().get("code")) == (507, "disk_full")
     assert not list((broker.data / "backups").glob("*"))
     (disk.path / "ballast").unlink()
     assert broker.client.post("/v1/admin/backup").status == 201
