@@ -345,7 +345,6 @@ def memory(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("engine", ["memory", "log"])  # RocksDB ends the process when memory does
 def test_no_memory(start, engine, seed, tmp_path, busy, memory):
     broker = start(storage=engine, shards=2, env={**busy, **memory.env, "BOURN_LIMITS_PONG_TIMEOUT": "1s"})
     oracle = Hardy(broker, tmp_path, "F9 no memory", seed, ["commit", "os"], engine=engine)

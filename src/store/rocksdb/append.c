@@ -58,10 +58,13 @@ static bool fill(struct rocks_partition *p, struct slice batch, size_t want, str
 	err = batch_parse(batch, &b, NULL);
 	CHECK(err == OK);
 	CHECK(b.bytes.len == batch.len);
+	if (!rocks_partition_note_epoch(p, s->leader_epoch, s->log_end)) {
+		fault_set(f, ERR_BUSY, 0, "no memory for a frame");
+		return true;
+	}
 	chunk_fill(c, batch, s->log_end);
 	if (b.max_timestamp > p->frame.time)
 		p->frame.time = b.max_timestamp;
-	rocks_partition_note_epoch(p, s->leader_epoch, s->log_end);
 	s->log_end += b.last_offset - b.base_offset + 1;
 	return true;
 }

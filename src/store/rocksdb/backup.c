@@ -30,6 +30,7 @@ struct rocks_backup {
 	struct work work;
 	struct task refuse;
 	struct buf catalog;
+	struct store_backup *out; /* owned */
 	struct store_backup made;
 	struct now began;
 };
@@ -41,21 +42,22 @@ static struct loop *home(const struct rocks_backup *b)
 	return b->store->shards[0].loop;
 }
 
+/* NULL: there is no memory. */
 static struct rocks_backup *backup_new(struct store_backup_op *o)
 {
 	struct rocks_backup *b = calloc(1, sizeof(*b));
 
-	CHECK(b);
+	if (b)
+		b->out = calloc(1, sizeof(*b->out));
+	if (!b || !b->out) {
+		free(b);
+		return NULL;
+	}
 	b->store = rocks_of(o->store);
 	b->op = o;
 	b->catalog = BUF_INIT(CATALOG_BYTES_MAX);
 	b->began = loop_now(home(b));
 	b->store->operations++;
-	o->backups = NULL;
-	o->count = 0;
-	o->root = b->store->backups_root;
-	o->took_ms = 0;
-	o->fault = (struct fault){0};
 	return b;
 }
 
@@ -68,6 +70,7 @@ static void finish(struct rocks_backup *b)
 	b->store->operations--;
 	o->took_ms = (loop_now(home(b)).mono_us - b->began.mono_us) / 1000;
 	buf_fini(&b->catalog);
+	free(b->out);
 	free(b);
 	o->done(o);
 }
@@ -193,10 +196,10 @@ static void made(struct work *w)
 	struct store_backup_op *o = b->op;
 
 	if (!o->fault.code) {
-		o->backups = malloc(sizeof(*o->backups));
-		CHECK(o->backups);
-		o->backups[0] = b->made;
+		*b->out = b->made;
+		o->backups = b->out;
 		o->count = 1;
+		b->out = NULL;
 	}
 	say_made(b);
 	finish(b);
@@ -228,7 +231,7 @@ static void copied(struct work *w)
 		catalog_copy(s->catalog, &b->catalog);
 		b->made.topic_count = (int64_t)catalog_count(s->catalog, CATALOG_LIVE);
 		if (b->catalog.failed)
-			fault_set(&b->op->fault, ERR_TOO_LARGE, 0, "a catalog");
+			fault_set(&b->op->fault, buf_err(&b->catalog), 0, "a catalog");
 	}
 	if (b->op->fault.code)
 		made(w);
@@ -268,10 +271,37 @@ static enum err check(const struct rocks_backup *b)
 	return fault_set(&o->fault, ERR_BACKUP_BUSY, 0, "'%s'", b->store->backup->op->name);
 }
 
+/* Lies in the `engine` words of an operation that there is no memory for. */
+struct refusal {
+	struct task task;
+	struct store_backup_op *op;
+};
+_Static_assert(sizeof(struct refusal) <= sizeof(((struct store_backup_op *)0)->engine), "room");
+
+static void refuse_for_memory(struct task *t)
+{
+	struct store_backup_op *o = CONTAINER_OF(t, struct refusal, task)->op;
+
+	fault_set(&o->fault, ERR_NO_MEMORY, 0, "backup");
+	o->done(o);
+}
+
 void rocks_backup(struct store_backup_op *o)
 {
+	struct rocks *s = rocks_of(o->store);
+	struct refusal *refusal = (struct refusal *)o->engine;
 	struct rocks_backup *b = backup_new(o);
 
+	o->backups = NULL;
+	o->count = 0;
+	o->root = s->backups_root;
+	o->took_ms = 0;
+	o->fault = (struct fault){0};
+	if (!b) {
+		*refusal = (struct refusal){.task = {.run = refuse_for_memory}, .op = o};
+		loop_defer(s->shards[0].loop, LOOP_WORK, &refusal->task);
+		return;
+	}
 	if (o->verb == BACKUP_LIST) {
 		on_worker(b, list, worked);
 		return;

@@ -133,8 +133,6 @@ static void options_make(struct database *d, const struct store_config *config)
 	lib->writeoptions_set_no_slowdown(d->writing, 1);
 	d->syncing = lib->writeoptions_create();
 	lib->writeoptions_set_sync(d->syncing, 1);
-	d->read_memory = memory_pool_new(READS_KEPT);
-	CHECK(d->read_memory);
 	d->flushing = lib->flushoptions_create();
 	lib->flushoptions_set_wait(d->flushing, 1);
 }
@@ -256,6 +254,9 @@ static enum err open_either(struct database *d, const char *path, const struct u
 
 	if (err)
 		return err;
+	d->read_memory = memory_pool_new(READS_KEPT);
+	if (!d->read_memory)
+		return fault_set(f, ERR_NO_MEMORY, 0, "open %s", path);
 	options_make(d, config);
 	err = open_checked(d, path, store, config, read_only, f);
 	if (err)

@@ -47,6 +47,7 @@ static struct rocks *rocks_new(const struct store_config *config, const struct d
 	s->path = strdup(path);
 	CHECK(s->path);
 	CHECK(asprintf(&s->backups_root, "%s/backups", s->dir.path) > 0);
+	list_init(&s->starved);
 	s->began = config->clock->now(config->clock);
 	s->shards = calloc(config->shard_count, sizeof(*s->shards));
 	CHECK(s->shards);
@@ -179,11 +180,34 @@ static void flushed(struct work *w)
 	c->done(c);
 }
 
+static void refuse_starved(struct task *t)
+{
+	struct rocks *s = CONTAINER_OF(t, struct rocks, starve);
+	struct list starved, *node;
+
+	list_init(&starved);
+	list_move_all(&starved, &s->starved);
+	while ((node = list_take_first(&starved)) != NULL) {
+		struct store_checkpoint *c = LIST_ENTRY(node, struct store_checkpoint, node);
+
+		fault_set(&c->fault, ERR_NO_MEMORY, 0, "to flush");
+		c->bytes = 0;
+		c->done(c);
+	}
+}
+
 static void rocks_checkpoint(struct store_checkpoint *c)
 {
 	struct flush *job = calloc(1, sizeof(*job));
 
-	CHECK(job);
+	if (!job) {
+		struct rocks *s = rocks_of(c->store);
+
+		list_append(&s->starved, &c->node);
+		s->starve.run = refuse_starved;
+		loop_defer(s->shards[0].loop, LOOP_WORK, &s->starve);
+		return;
+	}
 	*job = (struct flush){
 		.work = {.run = flush_run, .done = flushed},
 		.store = rocks_of(c->store),

@@ -54,18 +54,24 @@ int64_t rocks_run_ms(const struct rocks_shard *shard)
 
 /* --- epochs ---------------------------------------------------------------------------------- */
 
-void rocks_partition_note_epoch(struct rocks_partition *p, int32_t epoch, int64_t offset)
+bool rocks_partition_note_epoch(struct rocks_partition *p, int32_t epoch, int64_t offset)
 {
+	struct rocks_epoch *grown;
+
 	if (p->epoch_count > 0 && p->epochs[p->epoch_count - 1].epoch >= epoch)
-		return;
+		return true;
 	if (p->epoch_count == ROCKS_EPOCHS_MAX) {
 		p->epoch_count--;
 		memmove(p->epochs, p->epochs + 1, p->epoch_count * sizeof(*p->epochs));
+	} else {
+		grown = reallocarray(p->epochs, p->epoch_count + 1, sizeof(*p->epochs));
+		if (!grown)
+			return false;
+		p->epochs = grown;
 	}
-	p->epochs = reallocarray(p->epochs, p->epoch_count + 1, sizeof(*p->epochs));
-	CHECK(p->epochs);
 	p->epochs[p->epoch_count++] = (struct rocks_epoch){epoch, offset};
 	p->epochs_unsaved = true;
+	return true;
 }
 
 int64_t rocks_partition_epoch_end(const struct rocks_partition *p, int32_t epoch)
@@ -185,11 +191,12 @@ void rocks_partition_damaged(struct rocks_partition *p, int64_t from, int64_t to
 	struct damage_note *n = calloc(1, sizeof(*n));
 	char text[320];
 
-	CHECK(n);
 	rocks_partition_set_damage(p, from, to);
 	store_partition_moved(&p->base, p->shard->loop);
 	log_line(p->shard->store->config.log, LOG_ERROR, "store", "%s: %s",
 	         p->base.state.fenced.where, fault_text(why, text, sizeof(text)));
+	if (!n) /* as when it cannot be written */
+		return;
 	*n = (struct damage_note){.partition = p, .from = p->damage_from, .to = p->damage_to};
 	n->write = (struct writer_write){
 		.put = put_damage,

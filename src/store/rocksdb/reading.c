@@ -61,13 +61,18 @@ static void visit_run(struct work *w)
 		v->damage_end = rows_damage_end(d, &p->home, v->bad_at, v->span.limit);
 }
 
-static void visit_start(struct rocks_partition *p, int64_t from, struct store_read *read,
+/* False: there is no memory, as the request's fault says. */
+static bool visit_start(struct rocks_partition *p, int64_t from, struct store_read *read,
                         struct store_time_lookup *lookup, void (*done)(struct work *w))
 {
 	const struct partition_state *s = &p->base.state;
 	struct visit *v = calloc(1, sizeof(*v));
 
-	CHECK(v);
+	if (!v) {
+		fault_set(read ? &read->fault : &lookup->fault, ERR_NO_MEMORY, 0, "to read %s/%u",
+		          p->topic->name, p->base.index);
+		return false;
+	}
 	*v = (struct visit){
 		.work = {.run = visit_run, .done = done},
 		.partition = p,
@@ -79,6 +84,7 @@ static void visit_start(struct rocks_partition *p, int64_t from, struct store_re
 	};
 	p->visits++;
 	loop_work(p->shard->loop, &v->work);
+	return true;
 }
 
 /* What was found damaged may have been trimmed meanwhile: that is no damage. */
@@ -158,12 +164,13 @@ void rocks_read(struct store_read *r)
 	r->range = (struct store_range){0};
 	r->holder = NULL;
 	if (!read_check(p, r->offset, &r->fault) && r->offset < p->base.state.high_watermark) {
-		if (!is_in_tail(p, r->offset)) {
-			visit_start(p, r->offset, r, NULL, read_visited);
+		if (is_in_tail(p, r->offset)) {
+			r->batches = chunk_batches(p->tail, chunk_find(p->tail, r->offset),
+			                           r->bytes_max);
+			r->holder = shared_get(&p->tail->shared);
+		} else if (visit_start(p, r->offset, r, NULL, read_visited)) {
 			return;
 		}
-		r->batches = chunk_batches(p->tail, chunk_find(p->tail, r->offset), r->bytes_max);
-		r->holder = shared_get(&p->tail->shared);
 	}
 	store_read_answer(r, p->shard->loop);
 }
@@ -214,11 +221,10 @@ void rocks_lookup_time(struct store_time_lookup *l)
 	l->fault = (struct fault){0};
 	l->offset = -1;
 	if (!read_check(p, s->log_start, &l->fault)) {
-		if (s->log_start < s->high_watermark) {
-			visit_start(p, s->log_start, NULL, l, lookup_visited);
+		if (s->log_start == s->high_watermark)
+			l->offset = s->high_watermark;
+		else if (visit_start(p, s->log_start, NULL, l, lookup_visited))
 			return;
-		}
-		l->offset = s->high_watermark;
 	}
 	store_lookup_answer(l, p->shard->loop);
 }

@@ -102,6 +102,7 @@ static void adopt_topic(void *arg, const struct topic_spec *spec)
 		return;
 	}
 	t = rocks_topic_new(s, spec);
+	CHECK(t);
 	for (unsigned i = 0; i < s->config.shard_count; i++)
 		rocks_topic_attach(t, 0, &s->shards[i]);
 }
@@ -214,7 +215,8 @@ static enum err load_epochs(struct recovery *r, struct rocks_partition *p, struc
 	for (size_t at = 0; !err && at + ROW_EPOCH_BYTES <= r->value.len; at += ROW_EPOCH_BYTES) {
 		const uint8_t *row = r->value.ptr + at;
 
-		rocks_partition_note_epoch(p, (int32_t)load_le32(row), (int64_t)load_le64(row + 4));
+		CHECK(rocks_partition_note_epoch(p, (int32_t)load_le32(row),
+		                                 (int64_t)load_le64(row + 4)));
 	}
 	p->epochs_unsaved = false;
 	return err;

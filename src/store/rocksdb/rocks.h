@@ -192,6 +192,8 @@ struct rocks {
 	unsigned operations;         /* home; topic operations, checkpoints and samples under way */
 	struct rocks_backup *backup; /* home; being made or removed; NULL: none */
 	char *backups_root;          /* owned */
+	struct list starved;         /* home; checkpoints that there was no memory for … */
+	struct task starve;          /* … to be told so */
 	struct sampler *sampler;     /* home; what the metrics say */
 	atomic_bool compacts;        /* one shard at a time */
 };
@@ -237,8 +239,8 @@ void rocks_partition_count_bytes(struct rocks_partition *p);
 void rocks_partition_damaged(struct rocks_partition *p, int64_t from, int64_t to,
                              const struct fault *why);
 
-/* `offset` is the log end and a batch of `epoch` comes. */
-void rocks_partition_note_epoch(struct rocks_partition *p, int32_t epoch, int64_t offset);
+/* `offset` is the log end and a batch of `epoch` comes. False: there is no memory. */
+bool rocks_partition_note_epoch(struct rocks_partition *p, int32_t epoch, int64_t offset);
 int64_t rocks_partition_epoch_end(const struct rocks_partition *p, int32_t epoch);
 
 /* On the clock of the run. */
@@ -295,6 +297,7 @@ bool rocks_compaction_is_idle(const struct rocks *s);
 
 /* --- topics (topics.c) ------------------------------------------------------------------------ */
 
+/* NULL: there is no memory. */
 struct rocks_topic *rocks_topic_new(struct rocks *s, const struct topic_spec *spec);
 void rocks_topic_free(struct rocks_topic *t);
 /* Put its partitions from `first` on where their shard finds them. */

@@ -8,19 +8,44 @@
 
 /* --- the topic ------------------------------------------------------------------------------- */
 
-/* Those that are not there yet. */
-static void make_partitions(struct rocks_topic *t, struct store_topic *now, uint32_t from)
+/* With those partitions that `before` has not. */
+static void stored_free(struct store_topic *stored, const struct store_topic *before)
 {
+	for (uint32_t i = before ? before->spec.partition_count : 0;
+	     i < stored->spec.partition_count && stored->partitions[i]; i++) {
+		struct rocks_partition *p = rocks_partition_of(stored->partitions[i]);
+
+		rocks_partition_fini(p);
+		free(p);
+	}
+	store_topic_put(stored);
+}
+
+/* The topic as it is to be: with the partitions of `before` (NULL: there are none) and those that are
+ * not there yet. NULL: there is no memory. */
+static struct store_topic *stored_new(struct rocks_topic *t, const struct topic_spec *spec,
+                                      const struct store_topic *before)
+{
+	struct store_topic *stored = store_topic_new(spec);
+	uint32_t from = before ? before->spec.partition_count : 0;
 	struct rocks *s = t->store;
 
-	for (uint32_t i = from; i < now->spec.partition_count; i++) {
+	if (!stored)
+		return NULL;
+	for (uint32_t i = 0; i < from; i++)
+		stored->partitions[i] = before->partitions[i];
+	for (uint32_t i = from; i < spec->partition_count; i++) {
 		struct rocks_partition *p = calloc(1, sizeof(*p));
 		unsigned shard = partition_shard(&t->uuid, i, s->config.shard_count);
 
-		CHECK(p);
-		rocks_partition_init(p, t, &now->spec, i, &s->shards[shard]);
-		now->partitions[i] = &p->base;
+		if (!p) {
+			stored_free(stored, before);
+			return NULL;
+		}
+		rocks_partition_init(p, t, spec, i, &s->shards[shard]);
+		stored->partitions[i] = &p->base;
 	}
+	return stored;
 }
 
 struct rocks_topic *rocks_topic_new(struct rocks *s, const struct topic_spec *spec)
@@ -28,27 +53,26 @@ struct rocks_topic *rocks_topic_new(struct rocks *s, const struct topic_spec *sp
 	size_t name_bytes = strlen(spec->name) + 1;
 	struct rocks_topic *t = calloc(1, sizeof(*t) + name_bytes);
 
-	CHECK(t);
+	if (!t)
+		return NULL;
 	t->store = s;
 	t->uuid = spec->uuid;
 	memcpy(t->name, spec->name, name_bytes);
-	t->now = store_topic_new(spec);
-	CHECK(t->now);
-	make_partitions(t, t->now, 0);
+	t->now = stored_new(t, spec, NULL);
+	if (!t->now)
+		goto free_topic;
 	HASH_ADD(hh, s->topics, uuid, sizeof(struct uuid), t);
-	CHECK(hash_took(&t->hh));
-	return t;
+	if (hash_took(&t->hh))
+		return t;
+	stored_free(t->now, NULL);
+free_topic:
+	free(t);
+	return NULL;
 }
 
 void rocks_topic_free(struct rocks_topic *t)
 {
-	for (uint32_t i = 0; i < t->now->spec.partition_count; i++) {
-		struct rocks_partition *p = rocks_topic_partition(t, i);
-
-		rocks_partition_fini(p);
-		free(p);
-	}
-	store_topic_put(t->now);
+	stored_free(t->now, NULL);
 	free(t);
 }
 
@@ -68,6 +92,8 @@ struct topic_job {
 	struct rocks *store;
 	struct store_topic_op *op;
 	struct rocks_topic *topic;
+	struct store_topic *next;   /* owned; alter: what it is to be */
+	struct settling *settlings; /* owned; alter: of each partition there was */
 	struct catalog_change change;
 	struct writer_write write; /* delete */
 	struct work drop;
@@ -82,6 +108,7 @@ static void finish(struct task *task)
 	struct store_topic_op *op = j->op;
 
 	j->store->operations--;
+	free(j->settlings);
 	free(j->fanout);
 	free(j);
 	op->done(op);
@@ -98,18 +125,47 @@ static void finish_visited(struct fanout *o)
 	finish_later(o->context);
 }
 
+/* Lies in the `engine` words of an operation that there is no job for. */
+struct refusal {
+	struct task task;
+	struct store_topic_op *op;
+};
+_Static_assert(sizeof(struct refusal) <= sizeof(((struct store_topic_op *)0)->engine), "room");
+
+static void refuse(struct task *task)
+{
+	struct store_topic_op *op = CONTAINER_OF(task, struct refusal, task)->op;
+
+	op->done(op);
+}
+
+/* NULL: there is no memory, and it is told. All that an operation needs is had before it begins. */
 static struct topic_job *job_new(struct store_topic_op *op)
 {
+	struct rocks *s = rocks_of(op->store);
+	struct refusal *refusal = (struct refusal *)op->engine;
 	struct topic_job *j = calloc(1, sizeof(*j));
 
-	CHECK(j);
-	j->store = rocks_of(op->store);
-	j->fanout = fanout_new(op->store, &j->store->config);
-	CHECK(j->fanout);
-	j->op = op;
-	j->store->operations++;
 	op->fault = (struct fault){0};
+	if (j)
+		j->fanout = fanout_new(op->store, &s->config);
+	if (!j || !j->fanout) {
+		free(j);
+		fault_set(&op->fault, ERR_NO_MEMORY, 0, "topic");
+		*refusal = (struct refusal){.task = {.run = refuse}, .op = op};
+		loop_defer(s->shards[0].loop, LOOP_WORK, &refusal->task);
+		return NULL;
+	}
+	j->store = s;
+	j->op = op;
+	s->operations++;
 	return j;
+}
+
+static void refuse_for_memory(struct topic_job *j)
+{
+	fault_set(&j->op->fault, ERR_NO_MEMORY, 0, "topic");
+	finish_later(j);
 }
 
 static void change_catalog(struct topic_job *j, enum catalog_verb verb,
@@ -136,10 +192,11 @@ static void created(struct catalog_change *change)
 
 	j->op->fault = change->fault;
 	if (change->fault.code) {
+		HASH_DELETE(hh, j->store->topics, j->topic);
+		rocks_topic_free(j->topic);
 		finish_later(j);
 		return;
 	}
-	j->topic = rocks_topic_new(j->store, &change->spec);
 	j->op->topic = j->topic->now;
 	fanout_start(j->fanout, attach, finish_visited, j);
 }
@@ -147,11 +204,18 @@ static void created(struct catalog_change *change)
 void rocks_topic_create(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
-	struct topic_spec *spec = &j->change.spec;
+	struct topic_spec *spec;
 
+	if (!j)
+		return;
+	spec = &j->change.spec;
 	*spec = op->spec;
 	store_topic_born(spec, &j->store->config, store_rocksdb.name);
-	change_catalog(j, CATALOG_CREATE, created);
+	j->topic = rocks_topic_new(j->store, spec);
+	if (j->topic)
+		change_catalog(j, CATALOG_CREATE, created);
+	else
+		refuse_for_memory(j);
 }
 
 /* --- alter ----------------------------------------------------------------------------------- */
@@ -178,15 +242,11 @@ static void settle(struct task *t)
 		rocks_turn_ask(p, &x->turn);
 		return;
 	}
-	free(x);
 	fanout_leave_after(v);
 }
 
-static void settle_begin(struct rocks_partition *p, struct fanout_visit *v)
+static void settle_begin(struct settling *x, struct rocks_partition *p, struct fanout_visit *v)
 {
-	struct settling *x = calloc(1, sizeof(*x));
-
-	CHECK(x);
 	*x = (struct settling){.turn.begin.run = settle, .partition = p, .visit = v};
 	v->pending++;
 	rocks_turn_ask(p, &x->turn);
@@ -203,7 +263,7 @@ static void apply(struct fanout_visit *v)
 		if (p->base.shard != v->shard)
 			continue;
 		p->base.settings = j->change.spec.settings;
-		settle_begin(p, v);
+		settle_begin(&j->settlings[i], p, v);
 		store_partition_moved(&p->base, p->shard->loop);
 	}
 	rocks_topic_attach(j->topic, j->before, &j->store->shards[v->shard]);
@@ -211,39 +271,31 @@ static void apply(struct fanout_visit *v)
 }
 
 /* The old one goes with the last reference to it. */
-static void renew(struct rocks_topic *t, const struct topic_spec *spec)
-{
-	struct store_topic *before = t->now;
-	struct store_topic *now = store_topic_new(spec);
-
-	CHECK(now); /* RocksDB, too, ends the process when there is no memory */
-	for (uint32_t i = 0; i < before->spec.partition_count; i++)
-		now->partitions[i] = before->partitions[i];
-	make_partitions(t, now, before->spec.partition_count);
-	t->now = now;
-	store_topic_put(before);
-}
-
 static void altered(struct catalog_change *change)
 {
 	struct topic_job *j = CONTAINER_OF(change, struct topic_job, change);
 
 	j->op->fault = change->fault;
 	if (change->fault.code) {
+		stored_free(j->next, j->topic->now);
 		finish_later(j);
 		return;
 	}
-	renew(j->topic, &change->spec);
-	j->op->topic = j->topic->now;
+	store_topic_put(j->topic->now);
+	j->topic->now = j->next;
+	j->op->topic = j->next;
 	fanout_start(j->fanout, apply, finish_visited, j);
 }
 
 void rocks_topic_alter(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
-	struct topic_spec *spec = &j->change.spec;
+	struct topic_spec *spec;
 
+	if (!j)
+		return;
 	CHECK(op->spec.partition_count <= TOPIC_PARTITIONS_MAX);
+	spec = &j->change.spec;
 	HASH_FIND(hh, j->store->topics, &op->spec.uuid, sizeof(struct uuid), j->topic);
 	if (!j->topic) {
 		fault_set(&op->fault, ERR_TOPIC_UNKNOWN, 0, "%s", op->spec.name);
@@ -255,7 +307,12 @@ void rocks_topic_alter(struct store_topic_op *op)
 	spec->settings = op->spec.settings;
 	if (op->spec.partition_count > j->before)
 		spec->partition_count = op->spec.partition_count;
-	change_catalog(j, CATALOG_ALTER, altered);
+	j->settlings = calloc(j->before, sizeof(*j->settlings));
+	j->next = j->settlings ? stored_new(j->topic, spec, j->topic->now) : NULL;
+	if (j->next)
+		change_catalog(j, CATALOG_ALTER, altered);
+	else
+		refuse_for_memory(j);
 }
 
 /* --- delete ---------------------------------------------------------------------------------- */
@@ -368,6 +425,8 @@ void rocks_topic_delete(struct store_topic_op *op)
 {
 	struct topic_job *j = job_new(op);
 
+	if (!j)
+		return;
 	HASH_FIND(hh, j->store->topics, &op->topic->spec.uuid, sizeof(struct uuid), j->topic);
 	CHECK(j->topic);
 	j->change.spec = j->topic->now->spec;

@@ -84,7 +84,8 @@ static void drop_files(struct rocks_partition *p)
 	if (p->total_start - p->total_dropped < DROP_BYTES || p->first_row == 0)
 		return;
 	d = calloc(1, sizeof(*d));
-	CHECK(d);
+	if (!d) /* the next trim drops these too */
+		return;
 	*d = (struct drop){.work = {.run = drop_run, .done = dropped},
 	                   .partition = p,
 	                   .boundary = p->first_row};
@@ -281,11 +282,13 @@ static void begin(struct task *task)
 	trim_step(CONTAINER_OF(task, struct trim, turn.begin));
 }
 
+/* NULL: there is no memory. */
 static struct trim *trim_new(struct rocks_partition *p, enum reason reason, int64_t upto)
 {
 	struct trim *t = calloc(1, sizeof(*t));
 
-	CHECK(t);
+	if (!t)
+		return NULL;
 	t->partition = p;
 	t->reason = reason;
 	t->upto = upto;
@@ -299,9 +302,15 @@ static struct trim *trim_new(struct rocks_partition *p, enum reason reason, int6
 void rocks_trim(struct store_trim *asked)
 {
 	struct rocks_partition *p = rocks_partition_of(asked->partition);
+	struct trim *t = trim_new(p, ASKED, asked->upto);
 
 	asked->fault = (struct fault){0};
-	trim_new(p, ASKED, asked->upto)->asked = asked;
+	if (t) {
+		t->asked = asked;
+		return;
+	}
+	fault_set(&asked->fault, ERR_NO_MEMORY, 0, "to trim %s/%u", p->topic->name, p->base.index);
+	store_trim_answer(asked, p->shard->loop);
 }
 
 /* --- retention ------------------------------------------------------------------------------- */
@@ -311,6 +320,7 @@ static bool exceeds(int64_t there, int64_t limit, bool all)
 	return limit >= 0 && there > limit + (all ? 0 : limit / SLACK_PARTS);
 }
 
+/* Without memory the next look tries again; by age, too. */
 static void retain_by_size(struct rocks_partition *p, bool all)
 {
 	const struct partition_state *s = &p->base.state;
@@ -323,9 +333,11 @@ static void retain_by_size(struct rocks_partition *p, bool all)
 	    (!exceeds(s->bytes, bytes_max, all) &&
 	     !exceeds(s->high_watermark - s->log_start, count_max, all)))
 		return;
+	t = trim_new(p, TOO_MUCH, -1);
+	if (!t)
+		return;
 	p->retaining = true;
 	p->retained_upto = s->high_watermark;
-	t = trim_new(p, TOO_MUCH, -1);
 	t->bytes_max = bytes_max;
 	t->count_max = count_max;
 }
@@ -346,8 +358,7 @@ static void retain_by_age(struct rocks_partition *p)
 		upto = s->high_watermark;
 	if (upto <= s->log_start)
 		return;
-	p->expiring = true;
-	trim_new(p, TOO_OLD, upto);
+	p->expiring = trim_new(p, TOO_OLD, upto) != NULL;
 }
 
 void rocks_retain(struct rocks_partition *p, bool all)

@@ -152,7 +152,8 @@ enum err wal_marks_read(struct disk *disk, const char *dir, const struct uuid *s
 	struct fault why = {0};
 	int listed;
 
-	CHECK(r);
+	if (!r)
+		return fault_set(f, ERR_NO_MEMORY, 0, "reading %s", dir);
 	*out = (struct wal_marks){0};
 	*r = (struct reading){
 		.disk = disk, .dir = dir, .store = store, .found = out, .fault = &why};

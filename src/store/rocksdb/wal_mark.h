@@ -36,7 +36,7 @@ struct wal_marks {
 	bool goes_on;     /* a record stands behind damage in its file: that is no torn end */
 };
 
-/* Of all files of the WAL in the directory. Blocking; ERR_IO. */
+/* Of all files of the WAL in the directory. Blocking; ERR_IO, ERR_NO_MEMORY. */
 enum err wal_marks_read(struct disk *disk, const char *dir, const struct uuid *store,
                         struct wal_marks *out, struct fault *f) MUST_CHECK;
 
