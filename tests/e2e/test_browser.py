@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness.broker import TEST_BIN
+from harness.http import Connection
 from harness.nginx import Nginx
 from harness.relay import Relay
 
