@@ -326,7 +326,7 @@ def test_an_idle_subscriber_misses_nothing_while_the_broker_is_away():
 
 def test_a_subscriber_that_waits_for_its_topic_misses_nothing_either():
     broker = Script()
-    with Subscriber(broker, "t") as subscriber:
+    with Subscriber(broker, "t"):
         assert "offset=end" in broker.asked()
         broker.stream()  # there is no place in what does not exist
         broker.hang_up()

@@ -456,10 +456,10 @@ def test_deliver(hooked, tmp_path):
 def test_deliver_once_for_all_readers(hooked, tmp_path):
     broker = hooked(lua(tmp_path, "function deliver(event) end"))
     broker.produce("t", "first")
-    sockets = [WebSocket(broker.port, "/subscribe/t") for _ in range(10)]
+    readers = [WebSocket(broker.port, "/subscribe/t") for _ in range(10)]
     broker.produce("t", "x")
-    for socket in sockets:
-        assert socket.read().payload == b"x"
+    for reader in readers:
+        assert reader.read().payload == b"x"
     text = broker.client.get("/metrics").body.decode()
     calls = int(re.search('bourn_hook_calls_total{hook="script",verdict="continue"} (\\d+)',
                           text).group(1))

@@ -17,7 +17,7 @@ from harness.sse import EventSource
 from harness.ws import CLOSE, CONTINUATION, PING, TEXT, WebSocket
 
 # That any of these may cost; sanitizers keep what was freed for a while.
-MEMORY_BYTES_MAX = (8 if "release" in str(BIN) else 48) << 20
+MEMORY_BYTES_MAX = (12 if "release" in str(BIN) else 48) << 20
 QUICK_PINGS = {"BOURN_LIMITS_PING_INTERVAL": "200ms", "BOURN_LIMITS_PONG_TIMEOUT": "200ms"}
 QUICK_STALLS = {"BOURN_LIMITS_STALLED_TIMEOUT": "500ms"}
 

@@ -10,7 +10,6 @@ import json
 import mmap
 import os
 import random
-import socket
 import struct
 import time
 
