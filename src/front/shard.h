@@ -40,8 +40,8 @@ struct front {
 	struct hook_chain *chains[BOURN_POINT_COUNT]; /* this shard's hooks; NULL: none there */
 	bool hooks_requests; /* one of the four stages of a request has some */
 
-	struct list
-		connections; /* struct connection; also those whose last request is not home yet */
+	/* struct connection; also those whose last request is not home yet */
+	struct list connections;
 	size_t connection_count;
 	uint64_t last_connection; /* number */
 	uint64_t last_request_id; /* the shard's number is in its upper 16 bits */

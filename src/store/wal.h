@@ -156,8 +156,8 @@ struct wal_write {
 	struct message message; /* the WAL's own, as are the next */
 	struct wal_write *next;
 	struct wal *wal;
-	uint32_t
-		heard; /* of so many refusals the loop had when this one, or what it is after, was begun */
+	/* of so many refusals the loop had when this one, or what it is after, was begun */
+	uint32_t heard;
 	uint32_t refusal; /* the number of its own */
 };
 

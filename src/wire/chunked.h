@@ -21,8 +21,8 @@ enum {
 struct chunked {
 	enum { CHUNKED_SIZE, CHUNKED_BODY, CHUNKED_BODY_END, CHUNKED_TRAILER, CHUNKED_DONE } state;
 	uint64_t left; /* bytes of the current chunk that are still to come */
-	uint64_t
-		decoded_bytes; /* of the body so far, the current chunk's announced rest excluded */
+	/* of the body so far, the current chunk's announced rest excluded */
+	uint64_t decoded_bytes;
 	size_t trailer_bytes;
 	const char *detail; /* why it was refused; static text */
 };

@@ -19,8 +19,8 @@ struct frame {
 	struct wal_write write; /* first */
 	struct partition *partition;
 	struct list node;
-	struct list
-		appends; /* answered when it is acknowledged: those in it, and refused behind it */
+	/* answered when it is acknowledged: those in it, and refused behind it */
+	struct list appends;
 };
 
 static void answer_later(struct partition *p)

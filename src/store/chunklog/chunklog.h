@@ -74,13 +74,13 @@ struct chunklog {
 	struct list tombs;    /* home */
 	struct now began;     /* this run; ages count from it */
 	int32_t leader_epoch; /* of this run: the count of unclean recoveries */
-	atomic_int_fast64_t
-		unlogged_bytes;          /* appended under class `none` since the last checkpoint */
-	unsigned operations;             /* home; topic operations under way */
-	struct cold *cold;               /* owned; NULL under `memory`, which has no use for it */
-	struct memory_pool *chunk_pool;  /* owned, but for its blocks */
-	atomic_int_fast64_t chunk_bytes; /* of all chunks there ever were: their clock */
-	atomic_int_fast64_t saved_bytes; /* budget.h's: where that clock stood, as is the next */
+	/* appended under class `none` since the last checkpoint */
+	atomic_int_fast64_t unlogged_bytes;
+	unsigned operations;               /* home; topic operations under way */
+	struct cold *cold;                 /* owned; NULL under `memory`, which has no use for it */
+	struct memory_pool *chunk_pool;    /* owned, but for its blocks */
+	atomic_int_fast64_t chunk_bytes;   /* of all chunks there ever were: their clock */
+	atomic_int_fast64_t saved_bytes;   /* budget.h's: where that clock stood, as is the next */
 	atomic_int_fast64_t published_wal; /* … and where the clock of the WAL's bytes did */
 	atomic_int cannot_save; /* … and why the last spill or checkpoint failed; OK: it did not */
 	struct spill spill;

@@ -154,10 +154,10 @@ struct rocks_partition {
 
 	struct list turns; /* struct rocks_turn; the first is under way */
 	int64_t going;     /* rows below may go at any moment: the trim is being written; 0: none */
-	struct list
-		overtaken; /* reading.c's: visits that found rows gone, until that trim has ended */
-	bool retaining;    /* one of them is for retention by bytes or count */
-	bool expiring;     /* … by age */
+	/* reading.c's: visits that found rows gone, until that trim has ended */
+	struct list overtaken;
+	bool retaining;        /* one of them is for retention by bytes or count */
+	bool expiring;         /* … by age */
 	int64_t retained_upto; /* high watermark when that was looked at last; -1: do it again */
 	struct age age;        /* of what is visible */
 	unsigned visits;       /* reads, lookups and compaction under way on workers */
