@@ -103,6 +103,8 @@ struct later {
 _Static_assert(sizeof(struct later) <= sizeof(((struct store_read *)0)->engine), "room");
 _Static_assert(sizeof(struct later) <= sizeof(((struct store_time_lookup *)0)->engine), "room");
 _Static_assert(sizeof(struct later) <= sizeof(((struct store_trim *)0)->engine), "room");
+_Static_assert(sizeof(struct later) <= sizeof(((struct store_topic_op *)0)->engine), "room");
+_Static_assert(sizeof(struct later) <= sizeof(((struct store_backup_op *)0)->engine), "room");
 
 static void answer_later(struct loop *l, void *engine, void *request, void (*run)(struct task *t))
 {
@@ -138,6 +140,20 @@ static void trim_answer(struct task *t)
 	trim->done(trim);
 }
 
+static void topic_answer(struct task *t)
+{
+	struct store_topic_op *o = request_of(t);
+
+	o->done(o);
+}
+
+static void backup_answer(struct task *t)
+{
+	struct store_backup_op *o = request_of(t);
+
+	o->done(o);
+}
+
 void store_read_answer(struct store_read *r, struct loop *l)
 {
 	answer_later(l, r->engine, r, read_answer);
@@ -151,4 +167,14 @@ void store_lookup_answer(struct store_time_lookup *t, struct loop *l)
 void store_trim_answer(struct store_trim *t, struct loop *l)
 {
 	answer_later(l, t->engine, t, trim_answer);
+}
+
+void store_topic_answer(struct store_topic_op *o, struct loop *l)
+{
+	answer_later(l, o->engine, o, topic_answer);
+}
+
+void store_backup_answer(struct store_backup_op *o, struct loop *l)
+{
+	answer_later(l, o->engine, o, backup_answer);
 }

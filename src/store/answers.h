@@ -43,5 +43,7 @@ void store_appends_answer(struct list *appends);
 void store_read_answer(struct store_read *r, struct loop *l);
 void store_lookup_answer(struct store_time_lookup *t, struct loop *l);
 void store_trim_answer(struct store_trim *t, struct loop *l);
+void store_topic_answer(struct store_topic_op *o, struct loop *l);
+void store_backup_answer(struct store_backup_op *o, struct loop *l);
 
 #endif

@@ -241,14 +241,18 @@ def test_time_outs_of_many_that_wait_are_not_waited_for(hooked, serve):
     over.set()
 
 
-def test_order_is_kept_when_some_are_not_asked(hooked, serve):
-    remote = serve(lambda _, body: None if int(body) % 100 < 50 else Answer(204))
-    broker = hooked(remote.hook(on_failure="open", retries=0))
+def numbers_by_one_connection(broker, count):
     with WebSocket(broker.port, "/produce/t") as ws:
-        for i in range(400):
+        for i in range(count):
             ws.send(TEXT, str(i))
         ws.send(CLOSE, (1000).to_bytes(2, "big"))
         ws.expect_close(1000)
+
+
+def test_order_is_kept_when_some_are_not_asked(hooked, serve):
+    remote = serve(lambda _, body: None if int(body) % 100 < 50 else Answer(204))
+    broker = hooked(remote.hook(on_failure="open", retries=0))
+    numbers_by_one_connection(broker, 400)
     assert broker.values("t") == list(range(400))
     assert metric(broker, "bourn_hook_pauses_total") >= 1
 
@@ -280,11 +284,7 @@ def test_order_of_a_connection_is_kept(hooked, serve):
 
     remote = serve(answer)
     broker = hooked(remote.hook())
-    with WebSocket(broker.port, "/produce/t") as ws:
-        for i in range(60):
-            ws.send(TEXT, str(i))
-        ws.send(CLOSE, (1000).to_bytes(2, "big"))
-        ws.expect_close(1000)
+    numbers_by_one_connection(broker, 60)
     assert broker.values("t") == list(range(60))
     assert remote.most_at_once > 1
 

@@ -243,7 +243,7 @@ enum err spill_replayed(struct chunklog *log, struct fault *f)
 	int64_t upto = budget_now(log);
 
 	s->fault = (struct fault){0};
-	s->is_urgent = false;
+	s->is_urgent = true; /* a copy is enough: all is flushed before the manifest */
 	gather_all(log);
 	if (!s->fault.code)
 		write(&s->work);

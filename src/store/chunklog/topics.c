@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "io/disk.h"
 #include "io/log.h"
+#include "store/answers.h"
 #include "store/chunklog/chunklog.h"
 #include "store/chunklog/cold.h"
 #include "store/chunklog/expiry.h"
@@ -161,25 +162,10 @@ static void finish_visited(struct fanout *o)
 	finish_later(o->context);
 }
 
-/* Lies in the `engine` words of an operation that there is no job for. */
-struct refusal {
-	struct task task;
-	struct store_topic_op *op;
-};
-_Static_assert(sizeof(struct refusal) <= sizeof(((struct store_topic_op *)0)->engine), "room");
-
-static void refuse(struct task *task)
-{
-	struct store_topic_op *op = CONTAINER_OF(task, struct refusal, task)->op;
-
-	op->done(op);
-}
-
 /* NULL: there is no memory, and it is told. All that an operation needs is had before it begins. */
 static struct topic_job *job_new(struct store_topic_op *op)
 {
 	struct chunklog *log = chunklog_of(op->store);
-	struct refusal *refusal = (struct refusal *)op->engine;
 	struct topic_job *j = calloc(1, sizeof(*j));
 
 	op->fault = (struct fault){0};
@@ -188,8 +174,7 @@ static struct topic_job *job_new(struct store_topic_op *op)
 	if (!j || !j->fanout) {
 		free(j);
 		fault_set(&op->fault, ERR_NO_MEMORY, 0, "topic");
-		*refusal = (struct refusal){.task = {.run = refuse}, .op = op};
-		loop_defer(log->shards[0].loop, LOOP_WORK, &refusal->task);
+		store_topic_answer(op, log->shards[0].loop);
 		return NULL;
 	}
 	j->log = log;

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "io/disk.h"
 #include "io/log.h"
+#include "store/answers.h"
 #include "store/backup_dir.h"
 #include "store/rocksdb/engine.h"
 #include "store/rocksdb/rocks.h"
@@ -271,25 +272,9 @@ static enum err check(const struct rocks_backup *b)
 	return fault_set(&o->fault, ERR_BACKUP_BUSY, 0, "'%s'", b->store->backup->op->name);
 }
 
-/* Lies in the `engine` words of an operation that there is no memory for. */
-struct refusal {
-	struct task task;
-	struct store_backup_op *op;
-};
-_Static_assert(sizeof(struct refusal) <= sizeof(((struct store_backup_op *)0)->engine), "room");
-
-static void refuse_for_memory(struct task *t)
-{
-	struct store_backup_op *o = CONTAINER_OF(t, struct refusal, task)->op;
-
-	fault_set(&o->fault, ERR_NO_MEMORY, 0, "backup");
-	o->done(o);
-}
-
 void rocks_backup(struct store_backup_op *o)
 {
 	struct rocks *s = rocks_of(o->store);
-	struct refusal *refusal = (struct refusal *)o->engine;
 	struct rocks_backup *b = backup_new(o);
 
 	o->backups = NULL;
@@ -298,8 +283,8 @@ void rocks_backup(struct store_backup_op *o)
 	o->took_ms = 0;
 	o->fault = (struct fault){0};
 	if (!b) {
-		*refusal = (struct refusal){.task = {.run = refuse_for_memory}, .op = o};
-		loop_defer(s->shards[0].loop, LOOP_WORK, &refusal->task);
+		fault_set(&o->fault, ERR_NO_MEMORY, 0, "backup");
+		store_backup_answer(o, s->shards[0].loop);
 		return;
 	}
 	if (o->verb == BACKUP_LIST) {
